@@ -1,0 +1,37 @@
+# 'make demo' runs the whole system on this machine; 'make test' runs the tests. Both install what they need into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint types bench clean install install-test
+
+help:
+	@echo "make demo    start router, hub, two data nodes and the Grafana adapter, and say where to look"
+	@echo "make test    lint, types and the tests"
+	@echo "make bench   measure, against a plain reference"
+	@echo "make clean   remove what the others made"
+
+install:
+	@$(PYTHON) tools/install.py
+
+install-test:
+	@$(PYTHON) tools/install.py test
+
+demo: install
+	@exec $(BIN)/sisock demo
+
+test: install-test lint types
+	@$(BIN)/python -m pytest
+
+lint: install-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: install-test
+	@$(BIN)/mypy
+
+bench: install-test
+	@$(BIN)/python benchmarks/panels.py
+
+clean:
+	rm -rf .venv .crossbar build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

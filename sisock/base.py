@@ -1,0 +1,303 @@
+"""The public API: what a data node server is made of, under its original names.
+
+Write a subclass of :class:`DataNodeServer` with a ``name``, a ``description``, :meth:`~DataNodeServer.get_fields`
+and :meth:`~DataNodeServer.get_data`, and run it with ``sisock node FILE.py`` or any runner of Autobahn's.
+Constants are read from the environment when this module is imported.
+
+=================  ===========================================================================================
+``WAMP_USER``      name that servers log in with; from ``WAMP_USER``
+``WAMP_SECRET``    their secret; from ``WAMP_SECRET``, or else what a router on this machine keeps for that name
+``SISOCK_HOST``    the router; from ``CROSSBAR_HOST``
+``SISOCK_PORT``    its port for secure websockets; from ``CROSSBAR_TLS_PORT``
+``OCS_PORT``       its plain port; from ``CROSSBAR_OCS_PORT``
+``WAMP_URI``       address of the router
+``REALM``          WAMP realm
+``BASE_URI``       what the URIs of all procedures and topics start with
+=================  ===========================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp import auth
+from autobahn.wamp.exception import ApplicationError
+from twisted.internet import reactor, threads
+from twisted.internet.defer import Deferred, ensureDeferred, inlineCallbacks, maybeDeferred
+
+from sisock import __version__
+from sisock.core import serving, times, wire
+from sisock.core.errors import BadReply, NodeUnavailable, SisockError
+from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.settings import Settings
+from sisock.wamp import credentials
+from sisock.wamp.connection import raise_transport_limits
+from sisock.wamp.lifeline import LIFELINE
+from sisock.wamp.presence import Presence
+
+_settings = Settings.from_environment()
+
+WAMP_USER = _settings.wamp_user or credentials.LEGACY
+WAMP_SECRET = (
+    _settings.wamp_secret or credentials.Credentials(_settings.state / credentials.FILE_NAME).secret(WAMP_USER) or ""
+)
+SISOCK_HOST = _settings.host
+SISOCK_PORT = _settings.tls_port
+OCS_PORT = _settings.ocs_port
+WAMP_URI = f"wss://{SISOCK_HOST}:{SISOCK_PORT}/ws"
+REALM = _settings.realm
+BASE_URI = wire.BASE_URI
+
+
+def uri(s: str) -> str:
+    """Compose the full URI of a procedure or topic: ``BASE_URI + "." + s``."""
+    return wire.uri(s)
+
+
+def sisock_to_unix_time(t: float) -> float:
+    """Convert sisock time to UNIX time: ``t`` itself if positive, else ``t`` seconds from now (−60 is a minute ago)."""
+    return times.to_unix(t, time.time())
+
+
+class DataNodeServer(ApplicationSession):  # type: ignore[misc]  # Autobahn has no types
+    """Parent of all data node servers.
+
+    Whatever the methods of a subclass return, callers get samples inside [start, end), in order, in types that can
+    travel, downsampled as they asked, and never more than a message may hold.
+
+    Attributes
+    ----------
+    name
+        One component of a URI, ``[A-Za-z0-9_-]+``; the hub refuses a name that is taken.
+    description
+        For people.
+    downsamples
+        Set it to True when :meth:`get_data` keeps to ``min_stride`` itself. Otherwise it is called without, and its
+        samples are downsampled here.
+    catalogue_version
+        Changes whenever the fields do; None when the server does not tell.
+    """
+
+    name: str | None = None
+    description: str | None = None
+    downsamples: bool = False
+    catalogue_version: str | None = None
+
+    # Nothing is set in __init__: servers written for the original API call ApplicationSession's and not ours.
+    _presence: Presence | None = None
+    _catalogue = FieldCatalogue()
+    _closing_reason = "transport lost"
+
+    # ---- hooks of the session
+
+    def onConnect(self) -> None:  # noqa: N802 - Autobahn's name
+        """Log in when the connection stands; override it to log in another way."""
+        extra = self.config.extra or {}
+        self.join(self.config.realm, ["wampcra"], extra.get("authid", WAMP_USER))
+
+    def onChallenge(self, challenge: Any) -> Any:  # noqa: N802 - Autobahn's name
+        """Answer the router's challenge (WAMP-CRA); raise for any other method."""
+        if challenge.method != "wampcra":
+            raise SisockError(f"the router asks for the login method '{challenge.method}'; only wampcra is known")
+        extra = self.config.extra or {}
+        return auth.compute_wcs(extra.get("secret", WAMP_SECRET), challenge.extra["challenge"])
+
+    @inlineCallbacks
+    def onJoin(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
+        """Register the procedures and add the node to the hub; then :meth:`after_onJoin` is called."""
+        if not wire.NODE_NAME.match(self.name or ""):
+            self._closing_reason = f"its name is {self.name!r}, but must be 1 to 64 of the characters A-Z a-z 0-9 _ -"
+            self.leave()
+            return
+        self._presence = Presence(self, str(self.name), self.description, details.session)
+        yield self._presence.register(
+            {
+                wire.procedure(str(self.name), "get_fields"): self._serve_fields,
+                wire.procedure(str(self.name), "get_data"): self._serve_data,
+                wire.procedure(str(self.name), "info"): self._serve_info,
+            }
+        )
+        yield self._presence.announce()
+        yield maybeDeferred(self.after_onJoin, details)
+
+    def after_onJoin(self, details: Any) -> Any:  # noqa: N802 - the original's name
+        """Override it to do something once the node is on the network, such as start to take samples."""
+
+    def onOpen(self, transport: Any) -> None:  # noqa: N802 - Autobahn's name
+        """Let the transport take long messages."""
+        raise_transport_limits(transport)
+        LIFELINE.session_opened()
+        super().onOpen(transport)
+
+    def onLeave(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
+        """Remember why the session ended."""
+        self._closing_reason = self._closing_reason if details.reason == "wamp.close.normal" else _words(details)
+        return super().onLeave(details)
+
+    def onClose(self, wasClean: bool) -> None:  # noqa: N802, N803, FBT001 - Autobahn's signature
+        """End the process when the connection is gone and nothing brings it back."""
+        if self._presence is not None:
+            self._presence.stop()
+        super().onClose(wasClean)
+        LIFELINE.session_closed(self.name, self._closing_reason, self.config)
+
+    # ---- to be overridden
+
+    def get_fields(self, start: float, end: float) -> Any:
+        """Return the fields with samples in [start, end), and their timelines.
+
+        Override it when it does not block; override ``_get_fields_blocking``, with the same signature, when it does.
+
+        Parameters
+        ----------
+        start, end
+            UNIX seconds. (A call may use sisock time; it is resolved before.)
+
+        Returns
+        -------
+        tuple of dict
+            ``fields[name]`` is ``{"description", "timeline", "type", "units"}`` with type ``"number"``, ``"string"``
+            or ``"bool"``; ``timelines[name]`` is ``{"interval", "field": [names]}`` with the mean spacing of samples
+            in seconds, or None when they are aperiodic. A Deferred or coroutine of these will do.
+        """
+        return threads.deferToThread(self._get_fields_blocking, start, end)
+
+    def get_data(self, field: list[str], start: float, end: float, min_stride: float | None = None) -> Any:
+        """Return all samples of some fields inside [start, end).
+
+        Override it when it does not block; override ``_get_data_blocking``, with the same signature, when it does.
+
+        Parameters
+        ----------
+        field
+            Names of fields; those that do not exist get an empty list.
+        start, end
+            UNIX seconds.
+        min_stride
+            Seconds between successive samples at least; None unless ``downsamples`` is set.
+
+        Returns
+        -------
+        dict
+            ``{"data": {field: values}, "timeline": {name: {"t": times, "finalized_until": time or None}}}``: lists or
+            NumPy arrays, as many values as times, ``finalized_until`` the UNIX time before which nothing will change
+            any more, None when all of it is final. False when it is more than can be given. A Deferred or coroutine
+            of these will do.
+        """
+        return threads.deferToThread(self._get_data_blocking, field, start, end, min_stride)
+
+    def _get_fields_blocking(self, start: float, end: float) -> Any:
+        raise NodeUnavailable(f"data node '{self.name}' has neither get_fields nor _get_fields_blocking")
+
+    def _get_data_blocking(self, field: list[str], start: float, end: float, min_stride: float | None = None) -> Any:
+        raise NodeUnavailable(f"data node '{self.name}' has neither get_data nor _get_data_blocking")
+
+    # ---- what is guaranteed around them
+
+    def _serve_info(self) -> dict[str, Any]:
+        info = wire.NodeInfo(
+            version=__version__,
+            capabilities=wire.CAPABILITIES,
+            allowance_bytes=serving.EXTENDED_ALLOWANCE_BYTES,
+            catalogue_version=self.catalogue_version,
+        )
+        return wire.encode_info(info)
+
+    def _serve_fields(self, start: Any = 1, end: Any = 0, *, limit: Any = None, after: Any = None) -> Any:
+        return self._guarded("get_fields", self._fields_reply, start, end, limit, after)
+
+    def _serve_data(self, *arguments: Any, **keywords: Any) -> Any:
+        return self._guarded("get_data", self._data_reply, *arguments, **keywords)
+
+    @inlineCallbacks
+    def _guarded(self, what: str, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        """Turn every error into one that a caller can read; a fault of the server is also logged."""
+        try:
+            reply = yield function(*arguments, **keywords)
+        except SisockError as error:
+            raise ApplicationError(error.uri, str(error)) from None
+        except Exception as error:  # noqa: BLE001 - whatever a subclass raises must not harm the session
+            self.log.failure("data node '{name}': {what} failed", name=self.name, what=what)
+            message = f"data node '{self.name}' failed in {what}: {type(error).__name__}: {error}"
+            raise ApplicationError(SisockError.uri, message) from None
+        return reply
+
+    @inlineCallbacks
+    def _fields_reply(self, start: Any, end: Any, limit: Any, after: Any) -> Any:
+        span = times.resolve_span(start, end, time.time())
+        catalogue = yield self._fields_in(*span)
+        if limit is not None or after is not None:
+            catalogue = wire.page_catalogue(catalogue, serving.parse_limit(limit), after)
+        return wire.encode_catalogue(catalogue)
+
+    @inlineCallbacks
+    def _data_reply(self, field: Any, start: Any, end: Any, min_stride: Any = None, **extensions: Any) -> Any:
+        request = serving.parse_request(field, start, end, min_stride, time.time(), **extensions)
+        block = yield self._samples_of(request)
+        if block is None:
+            return False
+        downsampled = self.downsamples and request.reduce is None
+        reply = yield threads.deferToThread(serving.answer, block, request, downsampled=downsampled)
+        return reply
+
+    @inlineCallbacks
+    def _fields_in(self, start: float, end: float) -> Any:
+        """Return the catalogue of a span, as the subclass states it and as far as it can be understood."""
+        reply = yield _called(self.get_fields, start, end)
+        catalogue, problems = wire.decode_catalogue(reply)
+        self._report(problems)
+        self._catalogue = catalogue
+        return catalogue
+
+    @inlineCallbacks
+    def _samples_of(self, request: DataRequest) -> Any:
+        """Return the samples that the subclass has for a request, or None when it says that they are too many."""
+        if any(name not in self._catalogue.fields for name in request.fields):
+            yield self._fields_in(request.start, request.end)
+        stride = request.min_stride if self.downsamples and request.reduce is None else None
+        reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)
+        if reply is False:
+            if request.extended:
+                raise BadReply(f"data node '{self.name}' says that the span holds more than it can give: ask for less")
+            return None
+        block, problems = yield threads.deferToThread(wire.decode_data, reply, request.fields, self._catalogue)
+        self._report(problems)
+        return block
+
+    def _report(self, problems: list[str]) -> None:
+        for problem in problems:
+            self.log.error("data node '{name}': {problem}", name=self.name, problem=problem)
+
+
+def _called(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+    """Call a method that may return a value, a Deferred or a coroutine."""
+
+    def call() -> Any:
+        result = function(*arguments)
+        return ensureDeferred(result) if asyncio.iscoroutine(result) else result
+
+    return maybeDeferred(call)
+
+
+def _words(details: Any) -> str:
+    return f"{details.reason}: {details.message}" if details.message else str(details.reason)
+
+
+__all__ = [
+    "BASE_URI",
+    "OCS_PORT",
+    "REALM",
+    "SISOCK_HOST",
+    "SISOCK_PORT",
+    "WAMP_SECRET",
+    "WAMP_URI",
+    "WAMP_USER",
+    "DataNodeServer",
+    "sisock_to_unix_time",
+    "uri",
+]

@@ -1,0 +1,183 @@
+"""The command ``sisock``."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from sisock import __version__
+from sisock.core.errors import ConfigurationError, SisockError
+from sisock.settings import Settings
+
+if TYPE_CHECKING:
+    from sisock.client import Consumer
+
+CONFIGURATION_EXIT = 2
+DEMO = Path(__file__).parent / "data" / "demo.yml"
+
+
+class Commands(click.Group):
+    """The commands below, and those that other packages add under the entry point ``sisock.commands``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted({*super().list_commands(ctx), *(one.name for one in entry_points(group="sisock.commands"))})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one command by its name."""
+        command = super().get_command(ctx, cmd_name)
+        for one in entry_points(group="sisock.commands", name=cmd_name):
+            command = command or one.load()
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def cli() -> None:
+    """Serve scientific time series from where they are.
+
+    Try 'sisock demo' first: it starts a router, a hub, two data nodes and the Grafana adapter on this machine.
+    Settings come from the environment (CROSSBAR_HOST, PORT, LOGLEVEL, …).
+    """
+
+
+@cli.command()
+def demo() -> None:
+    """Start everything on this machine, with real data, and say where to look."""
+    _run_site(DEMO)
+
+
+@cli.command()
+@click.argument("site", type=click.Path(path_type=Path))
+def up(site: Path) -> None:
+    """Start the programs that the YAML file SITE lists, and start again what dies."""
+    _run_site(site)
+
+
+@cli.command()
+def router() -> None:
+    """Run the WAMP router (Crossbar), with configuration, secrets and certificate made as needed."""
+    import sisock.wamp.router  # noqa: PLC0415 - loaded by this command only
+
+    sys.exit(sisock.wamp.router.run(Settings.from_environment()))
+
+
+@cli.command()
+def hub() -> None:
+    """Run the hub, which knows which data nodes are online."""
+    from sisock.serve import run_hub  # noqa: PLC0415 - loaded by this command only
+
+    run_hub(Settings.from_environment())
+
+
+@cli.command()
+@click.argument("what", metavar="NAME_OR_FILE.py[:Class]")
+@click.option("--name", help="Name of the data node, in place of its own.")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the node; repeat for more.")
+def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
+    """Run a data node: one that comes with sisock ('host', 'weather'), or the one in a Python file.
+
+    \b
+    sisock node host
+    sisock node weather --option folder=/data/weather --name roof
+    sisock node my_node.py
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from sisock.serve import run_node  # noqa: PLC0415 - loaded by this command only
+
+    run_node(Settings.from_environment(), what, name, dict(map(_parse_option, options)))
+
+
+@cli.command()
+def nodes() -> None:
+    """List the data nodes that are online."""
+    with _consumer() as consumer:
+        for entry in consumer.nodes():
+            click.echo(f"{entry.name:<24} {entry.description or ''}".rstrip())
+
+
+@cli.command()
+@click.argument("node_name", metavar="NODE")
+def fields(node_name: str) -> None:
+    """List the fields of the data node NODE, with type, units and spacing."""
+    with _consumer() as consumer:
+        catalogue = consumer.fields(node_name)
+    for entry in sorted(catalogue.fields.values(), key=lambda one: one.name):
+        interval_s = catalogue.timelines[entry.timeline].interval_s
+        spacing = f"every {interval_s:g} s" if interval_s else "aperiodic"
+        click.echo(f"{entry.name:<40} {entry.type:<7} {entry.units or '-':<8} {spacing}")
+
+
+@cli.command()
+@click.argument("target", metavar="NODE::FIELD")
+@click.option("--start", default="-3600", show_default=True, help="Seconds before now if negative, UNIX time, or ISO 8601.")
+@click.option("--end", default="0", show_default=True, help="As --start; 0 is now.")
+@click.option("--min-stride", type=float, help="Seconds between samples that are fine enough.")
+@click.option("--reduce", "reducer", help="How to downsample to that: minmax, first, last.")
+def get(target: str, start: str, end: str, min_stride: float | None, reducer: str | None) -> None:
+    """Print the samples of a field as CSV: time (ISO 8601, UTC) and value.
+
+    \b
+    sisock get host::cpu.percent --start -60
+    sisock get weather::jfk_temperature --start 2013-07-01T00:00:00Z --end 2013-07-02T00:00:00Z
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from sisock.core.times import format_iso8601  # noqa: PLC0415 - loaded by this command only
+
+    with _consumer() as consumer:
+        series = consumer.get(target, _instant(start), _instant(end), min_stride=min_stride, reduce=reducer)
+    click.echo(f"time,{target}")
+    for sample_time, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
+        click.echo(f"{format_iso8601(sample_time)},{value}")
+
+
+def _consumer() -> Consumer:
+    from sisock.client import Consumer  # noqa: PLC0415 - loaded by the commands that ask only
+
+    return Consumer(Settings.from_environment())
+
+
+def _instant(text: str) -> float:
+    """Read sisock time, or ISO 8601."""
+    from sisock.core.times import parse_iso8601  # noqa: PLC0415 - loaded by this command only
+
+    try:
+        return float(text)
+    except ValueError:
+        return parse_iso8601(text)
+
+
+def _parse_option(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise ConfigurationError(f"--option '{text}' must be KEY=VALUE")
+    return key, yaml.safe_load(value)
+
+
+def _run_site(path: Path) -> None:
+    from sisock.site import load_site  # noqa: PLC0415 - loaded by this command only
+    from sisock.startup import Startup, check_ports  # noqa: PLC0415 - as above
+    from sisock.supervisor import Supervisor  # noqa: PLC0415 - as above
+
+    site = load_site(path, Settings.from_environment())
+    check_ports(site)
+    startup = Startup(site, click.echo)
+    sys.exit(Supervisor(site.programs, startup.tell).run(startup.tick))
+
+
+def main() -> None:
+    """Run the command; an error that a user can mend is one line, never a traceback."""
+    try:
+        cli()
+    except SisockError as error:
+        click.echo(f"sisock: {error}", err=True)
+        sys.exit(CONFIGURATION_EXIT if isinstance(error, ConfigurationError) else 1)
+    except KeyboardInterrupt:  # before a program has taken over the signals
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What the parts of sisock speak of among themselves: fields, timelines, requests and blocks of samples.
+
+Times are UNIX seconds as float64; spans are half-open, [start, end). Dictionaries exist only on the wire,
+and only :mod:`sisock.core.wire` knows their keys.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FieldType = Literal["number", "string", "bool"]
+FIELD_TYPES: tuple[FieldType, ...] = ("number", "string", "bool")
+
+Times = NDArray[np.float64]
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A named series of one type."""
+
+    name: str
+    timeline: str
+    type: FieldType = "number"
+    units: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The timestamps that one or more fields share; ``interval_s`` is their mean spacing, None when aperiodic."""
+
+    name: str
+    interval_s: float | None
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FieldCatalogue:
+    """The fields that a data node serves, and the timelines they are on."""
+
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    timelines: Mapping[str, Timeline] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fields: list[Field], intervals_s: Mapping[str, float | None]) -> FieldCatalogue:
+        """Build a catalogue from its fields and the mean spacing of each of their timelines."""
+        members: dict[str, list[str]] = {}
+        for one in fields:
+            members.setdefault(one.timeline, []).append(one.name)
+        timelines = {name: Timeline(name, intervals_s.get(name), tuple(names)) for name, names in members.items()}
+        return cls({one.name: one for one in fields}, timelines)
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """A question for samples of some fields inside [start, end).
+
+    Parameters
+    ----------
+    fields
+        Names of fields, in the asker's order.
+    start, end
+        UNIX seconds, already resolved: never relative.
+    min_stride
+        Seconds; None for every sample.
+    reduce
+        A reducer's name (see :mod:`sisock.core.downsample`), or None for plain thinning.
+    packed
+        Whether arrays may travel as bytes.
+    limit, after
+        Paging: at most so many samples a timeline, later than ``after`` (UNIX seconds).
+    """
+
+    fields: tuple[str, ...]
+    start: float
+    end: float
+    min_stride: float | None = None
+    reduce: str | None = None
+    packed: bool = False
+    limit: int | None = None
+    after: float | None = None
+
+    @property
+    def extended(self) -> bool:
+        """Whether the asker uses anything that the original API does not have."""
+        return self.packed or self.reduce is not None or self.limit is not None or self.after is not None
+
+
+@dataclass(frozen=True)
+class TimelineBlock:
+    """Samples of the fields of one timeline.
+
+    Parameters
+    ----------
+    times
+        Shape (n,), float64 UNIX seconds, ascending; equal times may follow one another.
+    values
+        One array of shape (n,) for each field: float64 or int64 for numbers, bool, or object holding str.
+    finalized_until
+        No sample before this time will change or be added any more; +inf when none ever will, -inf when nothing
+        is promised.
+    available_from
+        Nothing older than this is kept; -inf when all there ever was is kept.
+    generation
+        Identity of the data: it survives reconnects, and changes when something before ``finalized_until``
+        changed after all. None when the source has no such notion.
+    """
+
+    times: Times
+    values: Mapping[str, Values]
+    finalized_until: float = math.inf
+    available_from: float = -math.inf
+    generation: str | None = None
+
+    def take(self, selection: slice | NDArray[np.intp] | NDArray[np.bool_]) -> TimelineBlock:
+        """Return the block with only the selected samples; a slice copies nothing."""
+        return replace(
+            self,
+            times=self.times[selection],
+            values={name: array[selection] for name, array in self.values.items()},
+        )
+
+    def within(self, start: float, end: float) -> TimelineBlock:
+        """Return the samples inside [start, end), as views."""
+        low, high = np.searchsorted(self.times, [start, end], side="left")
+        return self.take(slice(int(low), int(max(low, high))))
+
+    def of_field(self, name: str) -> TimelineBlock:
+        """Return the block with the values of one field only."""
+        return replace(self, values={name: self.values[name]})
+
+
+@dataclass(frozen=True)
+class DataBlock:
+    """Samples of some fields, by timeline."""
+
+    timelines: Mapping[str, TimelineBlock] = field(default_factory=dict)
+
+    def find(self, field_name: str) -> TimelineBlock | None:
+        """Return the block of the timeline that has the field, or None."""
+        return next((block for block in self.timelines.values() if field_name in block.values), None)

@@ -1,0 +1,108 @@
+"""What every data node guarantees around its samples: the span, the order, the downsampling, the size of a reply."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from sisock.core import downsample, times, wire
+from sisock.core.errors import BadRequest, OverAllowance
+from sisock.core.model import DataBlock, DataRequest
+
+MIB = 2**20
+PLAIN_ALLOWANCE_BYTES = 1 * MIB - 4096  # other people's clients drop their connection at 1 MiB; leave room to wrap it
+EXTENDED_ALLOWANCE_BYTES = 12 * MIB  # below the 16 MiB at which a router with default settings drops a connection
+
+
+def parse_request(  # noqa: PLR0917 - the order of the original API
+    field: Any,
+    start: Any,
+    end: Any,
+    min_stride: Any = None,
+    now: float = 0.0,
+    *,
+    reduce: Any = None,
+    packed: Any = False,
+    limit: Any = None,
+    after: Any = None,
+) -> DataRequest:
+    """Check the arguments of a call of ``get_data`` and resolve its sisock times at ``now``, UNIX seconds.
+
+    Raises
+    ------
+    BadRequest
+        Naming the argument, and what it must be.
+    """
+    start, end = times.resolve_span(start, end, now)
+    stride = times.check_stride(min_stride) if min_stride else None
+    if reduce is not None:
+        downsample.find_reducer(reduce)
+        if stride is None:
+            raise BadRequest("'reduce' needs a min_stride: the spacing, in seconds, that is fine enough")
+    return DataRequest(
+        fields=wire.decode_fields_argument(field),
+        start=start,
+        end=end,
+        min_stride=stride,
+        reduce=reduce,
+        packed=bool(packed),
+        limit=parse_limit(limit),
+        after=None if after is None else times.to_unix(after, now),
+    )
+
+
+def parse_limit(limit: Any) -> int | None:
+    """Check a page's length: None, or a positive whole number."""
+    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit > 0):
+        return limit
+    raise BadRequest(f"'limit' is {limit!r}, but must be a positive whole number")
+
+
+def answer(
+    block: DataBlock, request: DataRequest, *, downsampled: bool = False, allowance_bytes: int | None = None
+) -> dict[str, Any] | Literal[False]:
+    """Turn what a source handed over into the reply of ``get_data``.
+
+    Parameters
+    ----------
+    block
+        Samples in ascending order; those outside the span are cut off.
+    downsampled
+        Whether the source has already kept to ``min_stride`` itself.
+    allowance_bytes
+        The most encoded bytes of the reply; None for the allowance of the kind of caller.
+
+    Returns
+    -------
+    dict or False
+        False is the original API's word for a reply over the allowance.
+
+    Raises
+    ------
+    OverAllowance
+        In place of False, for callers that use an extension.
+    """
+    block = replace(
+        block, timelines={name: one.within(request.start, request.end) for name, one in block.timelines.items()}
+    )
+    if request.reduce is not None and request.min_stride is not None:
+        block = downsample.reduce_block(block, request.reduce, request.min_stride)
+    elif not downsampled:
+        block = downsample.thin_block(block, request.min_stride)
+    block, after = wire.page_block(block, request.limit, request.after)
+    reply = wire.encode_data(block, request)
+    if after is not None:
+        reply["after"] = after
+    return _within_allowance(reply, request, allowance_bytes)
+
+
+def _within_allowance(
+    reply: dict[str, Any], request: DataRequest, allowance_bytes: int | None
+) -> dict[str, Any] | Literal[False]:
+    allowance = allowance_bytes or (EXTENDED_ALLOWANCE_BYTES if request.extended else PLAIN_ALLOWANCE_BYTES)
+    size = wire.encoded_size(reply)
+    if size <= allowance:
+        return reply
+    if request.extended:
+        raise OverAllowance(size, allowance)
+    return False

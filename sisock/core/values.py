@@ -1,0 +1,110 @@
+"""From what a server hands over to arrays: lists, tuples, NumPy arrays and scalars, with None for a missing value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sisock.core.model import FieldType, Times, Values
+
+INT64 = np.iinfo(np.int64)
+
+
+def as_times(given: Any) -> Times:
+    """Return timestamps as float64, shape (n,); ValueError in words when they are none."""
+    try:
+        times = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError("its timeline holds something that is not a number of seconds") from None
+    if times.ndim != 1 or not np.all(np.isfinite(times)):
+        raise ValueError("its timeline must be a plain list of finite UNIX times")
+    return times
+
+
+def as_values(given: Any, field_type: FieldType | None) -> Values:
+    """Return values as an array of shape (n,) for the type of their field.
+
+    Numbers become float64, or int64 when all are whole numbers that fit; None becomes NaN. Truth values become
+    bool, text an object array of str; a None among these stays None. Without a type, the values decide.
+
+    Raises
+    ------
+    ValueError
+        In words, when the values are not of the type.
+    """
+    array = _flat_array(given)
+    return _CONVERSIONS[field_type or _type_of(array)](array)
+
+
+def _flat_array(given: Any) -> NDArray[Any]:
+    """Return a one-dimensional array, of objects where the values are not of one plain type."""
+    try:
+        array = np.asarray(given)
+    except ValueError:  # lists of unequal length among the values
+        array = np.empty(0)
+        raise ValueError("its values must be plain, not lists") from None
+    if array.ndim != 1:
+        raise ValueError("its values must be a plain list")
+    if array.dtype.kind in "USO" or array.dtype.kind not in "fiub":
+        # NumPy turns a list of mixed values into text; only the values as they were given tell them apart.
+        values = given.tolist() if isinstance(given, np.ndarray) else list(given)
+        array = np.empty(len(values), dtype=object)
+        array[:] = [value.item() if isinstance(value, np.generic) else value for value in values]
+    return array
+
+
+def _type_of(array: NDArray[Any]) -> FieldType:
+    if array.dtype.kind == "b":
+        return "bool"
+    if array.dtype.kind in "fiu":
+        return "number"
+    kinds = {type(value) for value in array if value is not None}
+    if kinds == {bool}:
+        return "bool"
+    return "number" if kinds <= {int, float} else "string"
+
+
+def _numbers(array: NDArray[Any]) -> Values:
+    if array.dtype.kind == "i":
+        return array.astype(np.int64, copy=False)
+    if array.dtype.kind == "u" and array.size and array.max() <= INT64.max:
+        return array.astype(np.int64)
+    if array.dtype == object:
+        if any(isinstance(value, str | bytes | complex) for value in array):
+            raise ValueError("its values must be numbers; declare its type as string or bool otherwise")
+        array = np.array([np.nan if value is None else value for value in array], dtype=object)
+    try:
+        return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("its values must be numbers; declare its type as string or bool otherwise") from None
+
+
+def _booleans(array: NDArray[Any]) -> Values:
+    if array.dtype != object:
+        return array.astype(np.bool_, copy=False)
+    if any(value is not None and not isinstance(value, bool | int | float) for value in array):
+        raise ValueError("its values must be true or false; declare its type as string or number otherwise")
+    if not any(value is None for value in array):
+        return array.astype(np.bool_)
+    return _objects([None if value is None else bool(value) for value in array])
+
+
+def _strings(array: NDArray[Any]) -> Values:
+    return _objects(
+        [value if value is None or isinstance(value, str) else _as_text(value) for value in array.tolist()]
+    )
+
+
+def _as_text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _objects(values: list[Any]) -> Values:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+_CONVERSIONS = {"number": _numbers, "bool": _booleans, "string": _strings}

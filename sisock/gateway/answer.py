@@ -1,0 +1,76 @@
+"""What is asked of the gateway, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sisock.core.model import Field, FieldType, Times, Values
+
+SEPARATOR = "::"
+
+
+@dataclass(frozen=True)
+class SeriesWanted:
+    """One field of one node."""
+
+    node: str
+    field: str
+
+    @property
+    def target(self) -> str:
+        """Return the name that panels use, ``node::field``."""
+        return f"{self.node}{SEPARATOR}{self.field}"
+
+
+def _no_times() -> Times:
+    return np.empty(0)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The samples of one field that may be drawn, and what must be said about them.
+
+    Parameters
+    ----------
+    wanted
+        What was asked for.
+    times, values
+        Shape (n,): UNIX seconds ascending, and float64, int64, bool, or object with None for a break of the line
+        (NaN for numbers).
+    type, units, interval_s
+        Of the field; ``interval_s`` is None when aperiodic or unknown.
+    bucket_s
+        Width of the buckets that were reduced; None when every sample is here.
+    problem
+        What is missing, why, and since when, in words; None when all came. There may be samples all the same.
+    notices
+        What else a viewer should know, in words.
+    """
+
+    wanted: SeriesWanted
+    times: Times = field(default_factory=_no_times)
+    values: Values = field(default_factory=_no_times)
+    type: FieldType = "number"
+    units: str | None = None
+    interval_s: float | None = None
+    bucket_s: float | None = None
+    problem: str | None = None
+    notices: tuple[str, ...] = ()
+
+    @classmethod
+    def missing(cls, wanted: SeriesWanted, problem: str, described: Field | None = None) -> Series:
+        """Return a series without samples and the reason for that."""
+        if described is None:
+            return cls(wanted, problem=problem)
+        return cls(wanted, type=described.type, units=described.units, problem=problem)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One series for each that was wanted, in that order, inside [start, end)."""
+
+    series: tuple[Series, ...]
+    start: float
+    end: float

@@ -1,0 +1,135 @@
+"""Asking the nodes side by side, each with its own deadline, and answering with what came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults, succeed
+
+from sisock.core import wire
+from sisock.core.errors import UnknownNode
+from sisock.core.model import DataBlock
+from sisock.gateway.answer import Answer, Series, SeriesWanted
+from sisock.gateway.directory import Directory, Snapshot
+from sisock.gateway.drawing import draw_all
+from sisock.gateway.legacy import LegacyReader
+from sisock.gateway.link import Caller, Link
+from sisock.gateway.peer import Peer
+from sisock.gateway.plan import NodeQuestion, choose_resolution, clamp_points, plan
+
+DEADLINE_S = 2.0
+
+Drawn = Mapping[SeriesWanted, Series]
+
+
+class Gateway:
+    """What a consumer that draws talks to.
+
+    Parameters
+    ----------
+    caller
+        The session to call through; None while there is none (see :meth:`connected`).
+    clock
+        Twisted's IReactorTime: the reactor, or a manual clock.
+    deadline_s
+        Seconds that one question waits for one node.
+    """
+
+    def __init__(self, caller: Caller | None, clock: Any, deadline_s: float = DEADLINE_S) -> None:
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._link = Link(caller, clock)
+        self.directory = Directory(self._link, deadline_s)
+
+    def connected(self, caller: Caller) -> Deferred[None]:
+        """Use a session that has just joined; fires when the hub has been asked which nodes are online."""
+        self._link.connected(caller)
+        return self.directory.refresh()
+
+    def disconnected(self) -> None:
+        """Note that the session is gone: until the next one everything is answered at once, with that reason."""
+        self._link.disconnected()
+
+    def snapshot(self) -> Snapshot:
+        """Return the nodes and fields known now; may be called from any thread."""
+        return self.directory.snapshot()
+
+    def freshen(self) -> Deferred[Snapshot]:
+        """Ask for what may have changed, and return the nodes and fields known then."""
+        return self.directory.freshen()
+
+    def query(
+        self, series: Sequence[SeriesWanted], start: float, end: float, max_points: int | None = None
+    ) -> Deferred[Answer]:
+        """Ask for series inside [start, end), UNIX seconds.
+
+        Never fails for what a node does: one result for each series wanted, with what came until the deadline and
+        the reason why something did not. No series is longer than ``max_points``.
+        """
+        reason = self._link.outage
+        if reason or not end > start:
+            at_once = [self._missing(one, reason) if reason else self._empty(one) for one in series]
+            return succeed(Answer(tuple(at_once), start, end))
+        until = self._clock.seconds() + self._deadline_s
+        resolution = choose_resolution(start, end, clamp_points(max_points))
+        asked = [self._ask(question, until) for question in plan(series, start, end, resolution)]
+        return gatherResults(asked, consumeErrors=True).addCallback(_assemble, series, start, end)
+
+    def _ask(self, question: NodeQuestion, until: float) -> Deferred[Drawn]:
+        asking = Deferred.fromCoroutine(self._ask_node(question, until))
+        return asking.addErrback(self._failed, question)
+
+    async def _ask_node(self, question: NodeQuestion, until: float) -> Drawn:
+        peer = self.directory.peer(question.node)
+        if peer.info is None:
+            await peer.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
+        if peer.info is None or "reduce" not in peer.info.capabilities:
+            return await self._ask_original(peer, question, until)
+        arguments, keywords = wire.request_arguments(question.request)
+        if "packed" not in peer.info.capabilities:
+            keywords.pop("packed", None)
+        reply = await peer.call(until - self._clock.seconds(), "get_data", *arguments, **keywords)
+        fields = question.request.fields
+        block, remarks = wire.decode_data(reply, fields, peer.catalogue)
+        inside = _inside(block, question)
+        return draw_all(peer.name, fields, peer.catalogue, inside, remarks, question.resolution)
+
+    async def _ask_original(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
+        reading = await LegacyReader(peer, question, self._clock, until).read()
+        fields, resolution = question.request.fields, question.resolution
+        drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
+        return {
+            wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
+            for wanted, series in drawn.items()
+        }
+
+    def _failed(self, failure: Any, question: NodeQuestion) -> Drawn:
+        """Turn whatever went wrong with one node into words on its own series."""
+        error = failure.value
+        if isinstance(error, UnknownNode):
+            reason = str(error)
+        else:
+            reason = self.directory.peer(question.node).explain(error)
+        wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
+        return {one: self._missing(one, reason) for one in wanted}
+
+    def _empty(self, wanted: SeriesWanted) -> Series:
+        field = self.directory.field(wanted)
+        return Series(wanted, type=field.type, units=field.units) if field else Series(wanted)
+
+    def _missing(self, wanted: SeriesWanted, reason: str) -> Series:
+        return Series.missing(wanted, reason, self.directory.field(wanted))
+
+
+def _inside(block: DataBlock, question: NodeQuestion) -> DataBlock:
+    start, end = question.request.start, question.request.end
+    return DataBlock({name: one.within(start, end) for name, one in block.timelines.items()})
+
+
+def _assemble(outcomes: list[Drawn], series: Sequence[SeriesWanted], start: float, end: float) -> Answer:
+    drawn: dict[SeriesWanted, Series] = {}
+    for outcome in outcomes:
+        drawn.update(outcome)
+    return Answer(tuple(drawn[one] for one in series), start, end)

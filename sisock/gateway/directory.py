@@ -1,0 +1,170 @@
+"""Which nodes are online and what they serve, kept up to date by the hub's events and by asking again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as DeadlinePassed
+from twisted.logger import Logger
+
+from sisock.core import wire
+from sisock.core.errors import BadReply, NodeUnavailable, UnknownNode
+from sisock.core.model import Field
+from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.link import ApplicationError, Link, TransportLost, in_words
+from sisock.gateway.peer import NodeView, Peer
+from sisock.gateway.shared import Shared
+
+FRESH_S = 5.0
+log = Logger()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The nodes and fields known at one moment; it never changes, so any thread may read it."""
+
+    nodes: Mapping[str, NodeView] = field(default_factory=dict)
+    outage: str | None = None
+
+    @cached_property
+    def targets(self) -> Mapping[str, SeriesWanted]:
+        """Return what each ``node::field`` names, by node and then by field."""
+        wanted = (SeriesWanted(node.name, name) for node in self.nodes.values() for name in node.catalogue.fields)
+        return {one.target: one for one in wanted}
+
+    def field(self, wanted: SeriesWanted) -> Field | None:
+        """Return the field as its node describes it, or None."""
+        node = self.nodes.get(wanted.node)
+        return node.catalogue.fields.get(wanted.field) if node else None
+
+
+class Directory:
+    """The peers that are online.
+
+    All methods run in the reactor's thread; only :meth:`snapshot` may be called from any.
+    """
+
+    def __init__(self, link: Link, deadline_s: float) -> None:
+        self._link = link
+        self._deadline_s = deadline_s
+        self._peers: dict[str, Peer] = {}
+        self._changes: dict[str, int] = {}
+        self._listed_at: float | None = None
+        self._listing = Shared(self._list)
+        self._last = Snapshot()
+        self.problem: str | None = None
+
+    def snapshot(self) -> Snapshot:
+        """Return what is known now; the same object as long as nothing changed."""
+        views = {name: peer.view() for name, peer in sorted(self._peers.copy().items())}
+        outage = self._link.outage or (self.problem if not views else None)
+        last = self._last
+        if outage != last.outage or not _identical(views, last.nodes):
+            self._last = last = Snapshot(views, outage)
+        return last
+
+    def peer(self, name: str) -> Peer:
+        """Return a node that is online; UnknownNode otherwise."""
+        try:
+            return self._peers[name]
+        except KeyError:
+            raise UnknownNode(name, self._peers) from None
+
+    def field(self, wanted: SeriesWanted) -> Field | None:
+        """Return a field as its node describes it, or None."""
+        peer = self._peers.get(wanted.node)
+        return peer.catalogue.fields.get(wanted.field) if peer else None
+
+    def node_added(self, entry: Any) -> None:
+        """Take the hub's event that a node came."""
+        for name, description in _entries([entry]):
+            self._changed(name)
+            self._add(name, description)
+
+    def node_subtracted(self, entry: Any) -> None:
+        """Take the hub's event that a node left: it is gone at once."""
+        for name, _ in _entries([entry]):
+            self._changed(name)
+            self._peers.pop(name, None)
+
+    def refresh(self) -> Deferred[None]:
+        """Ask the hub which nodes are online; what cannot be asked now stays as it was."""
+        return self._listing.join()
+
+    def freshen(self, age_s: float = FRESH_S) -> Deferred[Snapshot]:
+        """Ask again for all that is older than ``age_s``, side by side; return what is known at the deadline."""
+        freshening = Deferred.fromCoroutine(self._freshen(age_s)).addTimeout(self._deadline_s, self._link.clock)
+        freshening.addErrback(lambda failure: failure.trap(DeadlinePassed))
+        return freshening.addCallback(lambda _: self.snapshot())
+
+    async def _freshen(self, age_s: float) -> None:
+        if self._link.outage:
+            return
+        waiting = [peer.fetching.join() for peer in self._peers.values() if peer.is_older_than(age_s)]
+        now = self._link.clock.seconds()
+        if self._listed_at is None or not 0 <= now - self._listed_at <= age_s:
+            known = set(self._peers.values())
+            await self.refresh()
+            waiting += [peer.fetching.join() for peer in self._peers.values() if peer not in known]
+        await DeferredList(waiting, consumeErrors=True)
+
+    def _add(self, name: str, description: str) -> None:
+        peer = Peer(name, description, self._link, self._deadline_s)
+        if name in self._peers:
+            peer.inherit(self._peers[name])
+        self._peers[name] = peer
+        peer.fetching.join()
+
+    def _changed(self, name: str) -> None:
+        self._changes[name] = self._changes.get(name, 0) + 1
+
+    def _list(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._ask_hub()).addErrback(self._list_failed)
+
+    def _list_failed(self, failure: Any) -> None:
+        self._listed_at = self._link.clock.seconds()
+        if failure.check(NodeUnavailable):
+            self.problem = str(failure.value)
+            return
+        if not failure.check(DeadlinePassed, ApplicationError, TransportLost, BadReply):
+            log.failure("the hub's list of nodes", failure)
+        self.problem = f"the hub {in_words(failure.value, self._deadline_s)}"
+
+    async def _ask_hub(self) -> None:
+        before = dict(self._changes)
+        reply = await self._link.call(self._deadline_s, wire.uri("consumer.get_data_node"))
+        if not isinstance(reply, list | tuple):
+            raise BadReply("the hub's list of nodes is no list")
+        self._listed_at = self._link.clock.seconds()
+        self.problem = None
+        # An event that came while the hub was asked may be newer than its reply: for that node the event holds.
+        settled = {name for name, count in self._changes.items() if before.get(name) != count}
+        online = dict(_entries(reply))
+        for name in self._peers.keys() - online.keys() - settled:
+            del self._peers[name]
+        for name in sorted(online.keys() - self._peers.keys() - settled):
+            self._add(name, online[name])
+
+
+def _entries(entries: Any) -> Iterator[tuple[str, str]]:
+    """Yield name and description of each entry of the hub that names a node."""
+    for entry in entries:
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if isinstance(name, str) and wire.NODE_NAME.match(name):
+            yield name, str(entry.get("description") or "")
+
+
+def _identical(views: Mapping[str, NodeView], others: Mapping[str, NodeView]) -> bool:
+    """Tell whether two sets of nodes are the same, without comparing the fields of equal catalogues."""
+    return views.keys() == others.keys() and all(_same(view, others[name]) for name, view in views.items())
+
+
+def _same(one: NodeView, other: NodeView) -> bool:
+    return one.catalogue is other.catalogue and (
+        (one.description, one.original_library, one.problem, one.remarks)
+        == (other.description, other.original_library, other.problem, other.remarks)
+    )

@@ -1,0 +1,99 @@
+"""From the samples that a node sent to a series that may be drawn; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from sisock.core.downsample import reduce_block
+from sisock.core.errors import UnknownField
+from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
+from sisock.gateway.answer import Series, SeriesWanted
+from sisock.gateway.gaps import break_gaps
+from sisock.gateway.plan import FEWEST_REDUCED, Resolution
+
+
+def draw_all(
+    node: str,
+    fields: Iterable[str],
+    catalogue: FieldCatalogue,
+    block: DataBlock,
+    remarks: Sequence[str],
+    resolution: Resolution,
+) -> dict[SeriesWanted, Series]:
+    """Return the series of the fields that one node was asked for.
+
+    Parameters
+    ----------
+    catalogue
+        What the node says it serves.
+    block
+        Its reduced samples, all inside the span.
+    remarks
+        What was wrong with its reply, in words; a field that was left out of it begins its remark.
+    """
+    drawn = {}
+    for name in fields:
+        wanted = SeriesWanted(node, name)
+        field = catalogue.fields.get(name)
+        samples = block.find(name)
+        left_out = [remark for remark in remarks if remark.startswith(f"field '{name}' ")]
+        if field is None:
+            drawn[wanted] = Series.missing(wanted, str(UnknownField(node, name, catalogue.fields)))
+        elif samples is not None:
+            interval_s = catalogue.timelines[field.timeline].interval_s
+            drawn[wanted] = draw(wanted, field, interval_s, samples, resolution)
+        elif left_out:
+            drawn[wanted] = Series.missing(wanted, f"node '{node}': {'; '.join(left_out)}", field)
+        else:
+            drawn[wanted] = Series(wanted, type=field.type, units=field.units)
+    return drawn
+
+
+def draw(
+    wanted: SeriesWanted,
+    field: Field,
+    interval_s: float | None,
+    block: TimelineBlock,
+    resolution: Resolution,
+) -> Series:
+    """Return the series of one field: never more points than the resolution allows, gaps marked.
+
+    Parameters
+    ----------
+    field, interval_s
+        As the catalogue describes it; aperiodic fields (None) get no breaks.
+    block
+        The reduced samples, all inside the span.
+    """
+    block = _bounded(wanted.field, block, resolution)
+    times, values = block.times, block.values[wanted.field]
+    bucket_s = resolution.bucket_s(field.type)
+    decimated = _is_decimated(block, interval_s, resolution, bucket_s)
+    if interval_s is not None and resolution.max_points >= FEWEST_REDUCED:
+        times, values = break_gaps(times, values, bucket_s, resolution.max_points)
+    return Series(
+        wanted,
+        times,
+        values,
+        type=field.type,
+        units=field.units,
+        interval_s=interval_s,
+        bucket_s=bucket_s if decimated else None,
+    )
+
+
+def _bounded(name: str, block: TimelineBlock, resolution: Resolution) -> TimelineBlock:
+    """Reduce once more what a node sent too finely, and keep the newest of few points."""
+    block = block.of_field(name)
+    if resolution.max_points >= FEWEST_REDUCED and block.times.size > resolution.max_points:
+        block = reduce_block(DataBlock({name: block}), resolution.reducer, resolution.stride_s).timelines[name]
+    return block.take(slice(max(block.times.size - resolution.max_points, 0), None))
+
+
+def _is_decimated(block: TimelineBlock, interval_s: float | None, resolution: Resolution, bucket_s: float) -> bool:
+    """Tell whether samples may have been left out: where the spacing isn't known, the samples themselves tell."""
+    if interval_s is not None:
+        return interval_s < resolution.stride_s
+    return bool(block.times.size > 1 and float(np.median(np.diff(block.times))) < bucket_s)

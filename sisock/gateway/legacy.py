@@ -1,0 +1,163 @@
+"""Reading nodes that have only the original library, in spans small enough for their clients.
+
+Such a node loses its connection when one reply exceeds 1 MiB, and cannot reduce. So it is asked for all samples of
+small spans, from the newest backwards, and the spans follow the density of what comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sisock.core import times, wire
+from sisock.core.downsample import reduce_block
+from sisock.core.errors import BadReply
+from sisock.core.model import DataBlock, DataRequest, TimelineBlock
+from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
+from sisock.gateway.peer import Peer
+from sisock.gateway.plan import NodeQuestion
+
+FIRST_SPAN_S = 10.0
+SHORTEST_SPAN_S = 1e-3
+VALUES_IN_A_REPLY = 8_000
+MOST_VALUES = 400_000  # what can be read in the time that a panel waits, fifty replies
+GROWTH = 8.0
+LEAST_TIME_S = 0.1
+
+
+class SpanWalk:
+    """Walks over [start, end) from its end, in spans that follow the density of the replies; pure."""
+
+    def __init__(self, start: float, end: float) -> None:
+        self._start = start
+        self.reached = end
+        self._span_s = FIRST_SPAN_S
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Return what to ask for now; None when the start is reached."""
+        if self.reached <= self._start:
+            return None
+        return max(self._start, self.reached - self._span_s), self.reached
+
+    def answered(self, values: int) -> float:
+        """Go on behind a reply of so many values; return how many its density lets expect in the rest."""
+        span = self.span
+        assert span is not None
+        length_s = span[1] - span[0]
+        self.reached = span[0]
+        self._span_s = length_s * min(VALUES_IN_A_REPLY / max(values, 1), GROWTH)
+        return values / length_s * (self.reached - self._start)
+
+    def refused(self) -> bool:
+        """Halve the span after a reply over the node's allowance; tell whether that leaves a span to ask for."""
+        self._span_s /= 2
+        return self._span_s >= SHORTEST_SPAN_S
+
+
+@dataclass(frozen=True)
+class LegacyReading:
+    """What could be read of a node with the original library: reduced samples, and what must be said about them."""
+
+    block: DataBlock
+    notice: str
+    problem: str | None
+    remarks: tuple[str, ...]
+
+
+class LegacyReader:
+    """Reads one question, until its span is covered or the time is up."""
+
+    def __init__(self, peer: Peer, question: NodeQuestion, clock: Any, until: float) -> None:
+        self._peer = peer
+        self._question = question
+        self._clock = clock
+        self._until = until
+        self._walk = SpanWalk(question.request.start, question.request.end)
+        self._pieces: list[DataBlock] = []
+        self._remarks: dict[str, None] = {}
+        self._thinned_before: float | None = None
+
+    async def read(self) -> LegacyReading:
+        """Read; raise what the first call raised when nothing came at all."""
+        stopped = None
+        while (span := self._walk.span) is not None and stopped is None:
+            stopped = await self._step(span)
+        return LegacyReading(
+            block=self._reduced(),
+            notice=self._notice(),
+            problem=stopped and self._what_is_missing(stopped),
+            remarks=tuple(self._remarks),
+        )
+
+    async def _step(self, span: tuple[float, float]) -> str | None:
+        """Ask for one span; return in words why nothing more can be asked for, or None."""
+        time_left_s = self._until - self._clock.seconds()
+        if time_left_s < LEAST_TIME_S and self._pieces:
+            return "there was no more time to read it"
+        request = self._plain_request(span)
+        arguments, keywords = wire.request_arguments(request)
+        try:
+            reply = await self._peer.call(time_left_s, "get_data", *arguments, **keywords)
+        except (DeadlinePassed, ApplicationError, TransportLost) as error:
+            if not self._pieces:
+                raise
+            return self._peer.explain(error)
+        if reply is False:
+            return None if self._walk.refused() else "the node refuses even the shortest span"
+        self._take(reply, request)
+        return None
+
+    def _plain_request(self, span: tuple[float, float]) -> DataRequest:
+        stride_s = None if self._thinned_before is None else self._question.request.min_stride
+        return DataRequest(self._question.request.fields, *span, min_stride=stride_s)
+
+    def _take(self, reply: Any, request: DataRequest) -> None:
+        block, remarks = wire.decode_data(reply, request.fields, self._peer.catalogue)
+        self._remarks.update(dict.fromkeys(remarks))
+        timelines = {name: one.within(request.start, request.end) for name, one in block.timelines.items()}
+        self._pieces.append(DataBlock(timelines))
+        expected = self._walk.answered(sum(one.times.size * len(one.values) for one in timelines.values()))
+        if expected > MOST_VALUES and self._thinned_before is None:
+            self._thinned_before = self._walk.reached
+
+    def _reduced(self) -> DataBlock:
+        request = self._question.request
+        if request.reduce is None or request.min_stride is None:
+            raise BadReply("a node with the original library is read to be reduced")
+        return reduce_block(join_blocks(self._pieces[::-1], request.fields), request.reduce, request.min_stride)
+
+    def _notice(self) -> str:
+        text = f"node '{self._peer.name}' uses the original library: it is read slowly and nothing is kept"
+        if self._thinned_before is None:
+            return text
+        spacing = times.format_duration(self._question.request.min_stride or 0.0)
+        moment = times.format_iso8601(self._thinned_before)
+        return f"{text}; before {moment} only one sample in {spacing} was read, so short excursions may be missing"
+
+    def _what_is_missing(self, reason: str) -> str:
+        moment = times.format_iso8601(self._walk.reached)
+        return (
+            f"node '{self._peer.name}': what is before {moment} is missing, because {reason}; ask for a shorter range"
+        )
+
+
+def join_blocks(pieces: Sequence[DataBlock], fields: Sequence[str]) -> DataBlock:
+    """Return one timeline for each field, from pieces of consecutive spans; nothing is promised about its past."""
+    joined = {}
+    for name in fields:
+        found = [piece.find(name) for piece in pieces]
+        parts = [part.of_field(name) for part in found if part is not None]
+        if parts:
+            joined[name] = replace(_join(name, parts), finalized_until=-np.inf)
+    return DataBlock(joined)
+
+
+def _join(name: str, parts: Sequence[TimelineBlock]) -> TimelineBlock:
+    return TimelineBlock(
+        times=np.concatenate([part.times for part in parts]),
+        values={name: np.concatenate([part.values[name] for part in parts])},
+    )

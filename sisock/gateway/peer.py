@@ -1,0 +1,176 @@
+"""One data node as the gateway knows it: what it serves, what it can, and whether it is worth asking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from sisock.core import times, wire
+from sisock.core.errors import NodeUnavailable, SisockError
+from sisock.core.model import Field, FieldCatalogue
+from sisock.core.wire import NodeInfo
+from sisock.gateway.breaker import Breaker
+from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError, DeadlinePassed, Link, TransportLost, in_words
+from sisock.gateway.shared import Shared
+
+PAGE_FIELDS = 5000
+log = Logger()
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """What is known of one node that is online; it never changes, so any thread may read it."""
+
+    name: str
+    description: str
+    catalogue: FieldCatalogue
+    original_library: bool
+    problem: str | None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass
+class _Known:
+    info: NodeInfo | None = None
+    catalogue: FieldCatalogue = field(default_factory=FieldCatalogue)
+    remarks: tuple[str, ...] = ()
+    fetched_at: float | None = None
+    problem: str | None = None
+
+
+class Peer:
+    """A node from when it appears until it is gone; one that comes back is a new peer."""
+
+    def __init__(self, name: str, description: str, link: Link, deadline_s: float) -> None:
+        self.name = name
+        self.description = description
+        self.breaker = Breaker(link.clock.seconds)
+        self._link = link
+        self._deadline_s = deadline_s
+        self._known = _Known()
+        self.fetching = Shared(self._fetch)
+
+    def inherit(self, former: Peer) -> None:
+        """Go on with what a former peer of this name served, until this one has told."""
+        self._known.catalogue = former.catalogue
+
+    @property
+    def info(self) -> NodeInfo | None:
+        """Return what the node says of itself; None as long as it has not been asked."""
+        return self._known.info
+
+    @property
+    def catalogue(self) -> FieldCatalogue:
+        """Return the fields as last told."""
+        return self._known.catalogue
+
+    @property
+    def problem(self) -> str | None:
+        """Return in words why nothing, or nothing new, is known of the node."""
+        return self._held_back() if self.breaker.is_open else self._known.problem
+
+    def view(self) -> NodeView:
+        """Return what is known now."""
+        known = self._known
+        original = known.info is not None and "reduce" not in known.info.capabilities
+        return NodeView(self.name, self.description, known.catalogue, original, self.problem, known.remarks)
+
+    def is_older_than(self, age_s: float) -> bool:
+        """Tell whether the catalogue was last asked for more than ``age_s`` ago, or never."""
+        fetched_at = self._known.fetched_at
+        return fetched_at is None or not 0 <= self._link.clock.seconds() - fetched_at <= age_s
+
+    def explain(self, error: BaseException) -> str:
+        """Return in words what went wrong with this node; what nobody expected goes to the log as well."""
+        if isinstance(error, NodeUnavailable):
+            return str(error)
+        if not isinstance(error, DeadlinePassed | ApplicationError | TransportLost | SisockError):
+            log.error("node '{node}': {error!r}", node=self.name, error=error)
+        return f"node '{self.name}' {in_words(error, self._deadline_s)}"
+
+    async def call(self, timeout_s: float, name: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call one of the node's procedures, unless it has kept missing its deadline.
+
+        Raises
+        ------
+        NodeUnavailable
+            At once when the node is being skipped, or the router is away.
+        DeadlinePassed
+            A miss for the breaker, unless the node was given less than half of the deadline.
+        """
+        if not self.breaker.allows():
+            raise NodeUnavailable(self._held_back())
+        try:
+            reply = await self._link.call(timeout_s, wire.procedure(self.name, name), *arguments, **keywords)
+        except DeadlinePassed as error:
+            if timeout_s >= self._deadline_s / 2:
+                self.breaker.missed(in_words(error, self._deadline_s))
+            raise
+        except ApplicationError:
+            self.breaker.answered()
+            raise
+        self.breaker.answered()
+        return reply
+
+    def _held_back(self) -> str:
+        since = times.format_iso8601(self.breaker.since or 0.0)
+        return f"node '{self.name}' {self.breaker.reason}, the first time at {since}; it is tried again by itself"
+
+    def _fetch(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._update()).addErrback(self._fetch_failed)
+
+    def _fetch_failed(self, failure: Any) -> None:
+        self._known.fetched_at = self._link.clock.seconds()
+        self._known.problem = self.explain(failure.value)
+
+    async def _update(self) -> None:
+        info = await self._ask_info()
+        known = self._known
+        if not _same_fields(known, info):
+            pages = self._pages() if "paging" in info.capabilities else self._whole()
+            known.catalogue, known.remarks = await pages
+        known.info, known.problem = info, None
+        known.fetched_at = self._link.clock.seconds()
+
+    async def _ask_info(self) -> NodeInfo:
+        try:
+            return wire.decode_info(await self.call(self._deadline_s, "info"))
+        except ApplicationError as error:
+            if error.error != NO_SUCH_PROCEDURE:
+                raise
+            return NodeInfo()
+
+    async def _whole(self) -> tuple[FieldCatalogue, tuple[str, ...]]:
+        catalogue, remarks = wire.decode_catalogue(await self.call(self._deadline_s, "get_fields", 1, 0))
+        return catalogue, tuple(remarks)
+
+    async def _pages(self) -> tuple[FieldCatalogue, tuple[str, ...]]:
+        fields: dict[str, Field] = {}
+        intervals_s: dict[str, float | None] = {}
+        remarks: list[str] = []
+        after: dict[str, str] = {}
+        while True:
+            reply = await self.call(self._deadline_s, "get_fields", 1, 0, limit=PAGE_FIELDS, **after)
+            page, said = wire.decode_catalogue(reply)
+            fresh = page.fields.keys() - fields.keys()
+            fields.update(page.fields)
+            intervals_s.update((name, one.interval_s) for name, one in page.timelines.items())
+            remarks += said
+            # A node that pages wrongly and repeats itself must not be asked for ever.
+            if len(page.fields) < PAGE_FIELDS or not fresh:
+                return FieldCatalogue.of(_sorted(fields.values()), intervals_s), tuple(remarks)
+            after = {"after": max(page.fields)}
+
+
+def _sorted(fields: Iterable[Field]) -> list[Field]:
+    return sorted(fields, key=lambda one: one.name)
+
+
+def _same_fields(known: _Known, info: NodeInfo) -> bool:
+    """Tell whether the node says that its fields are those that it told before."""
+    before = known.info
+    return before is not None and info.catalogue_version is not None and before == info

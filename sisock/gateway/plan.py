@@ -1,0 +1,80 @@
+"""From the series that are wanted to the questions for each node; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sisock.core.downsample import find_reducer
+from sisock.core.model import DataRequest, FieldType
+from sisock.gateway.answer import SeriesWanted
+
+DEFAULT_POINTS = 1000
+MOST_POINTS = 50_000
+FEWEST_REDUCED = 8
+POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
+DEFAULT_REDUCER = "minmax"
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How finely a span is drawn; the same for every type of field, so that one call of a node gets them all.
+
+    Parameters
+    ----------
+    reducer
+        Its name in :data:`sisock.core.downsample.REDUCERS`.
+    stride_s
+        A step of the ladder, such that no field needs more than ``max_points``.
+    max_points
+        The most samples of one series, with the newest and the breaks.
+    """
+
+    reducer: str
+    stride_s: float
+    max_points: int
+
+    def bucket_s(self, field_type: FieldType) -> float:
+        """Return the width of the buckets that a field of this type is reduced on, seconds."""
+        return find_reducer(self.reducer).for_type(field_type).width(self.stride_s)
+
+
+@dataclass(frozen=True)
+class NodeQuestion:
+    """One call of one node."""
+
+    node: str
+    request: DataRequest
+    resolution: Resolution
+
+
+def clamp_points(max_points: int | None) -> int:
+    """Return a number of points that can be served, whatever was asked for."""
+    return DEFAULT_POINTS if max_points is None else min(max(max_points, 1), MOST_POINTS)
+
+
+def choose_resolution(start: float, end: float, max_points: int, reducer: str = DEFAULT_REDUCER) -> Resolution:
+    """Return the finest resolution of the ladder with which no series exceeds ``max_points``.
+
+    For fewer than eight points the reducer is ``last``, on the buckets of eight: the newest of them are kept.
+    """
+    if max_points < FEWEST_REDUCED:
+        reducer = "last"
+    room = max(max_points, FEWEST_REDUCED)
+    return Resolution(reducer, find_reducer(reducer).stride_for_points(start, end, room), max_points)
+
+
+def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuestion]:
+    """Return the questions, each field once, in the order in which the nodes are first wanted."""
+    fields_of: dict[str, dict[str, None]] = {}
+    for one in wanted:
+        fields_of.setdefault(one.node, {})[one.field] = None
+    fields_in_a_call = max(POINTS_IN_A_CALL // resolution.max_points, 1)
+    questions = []
+    for node, fields in fields_of.items():
+        names = tuple(fields)
+        for first in range(0, len(names), fields_in_a_call):
+            part = names[first : first + fields_in_a_call]
+            request = DataRequest(part, start, end, resolution.stride_s, resolution.reducer, packed=True)
+            questions.append(NodeQuestion(node, request, resolution))
+    return questions

@@ -1,0 +1,50 @@
+"""What a source of data must be able to do; one small Protocol a capability.
+
+Methods are called from worker threads, at most one call of :meth:`Polls.poll` at a time, but several reads
+side by side and beside a poll: what they share must be guarded or replaced whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from sisock.core.model import DataBlock, FieldCatalogue
+
+
+@runtime_checkable
+class DataNode(Protocol):
+    """A source of time series."""
+
+    name: str
+    description: str
+
+    def catalogue(self, start: float, end: float) -> FieldCatalogue:
+        """Return every field with at least one sample in [start, end), UNIX seconds."""
+
+    def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
+        """Return every sample of the fields inside [start, end), UNIX seconds.
+
+        Unknown fields are left out. A timeline of a known field is in the block even when it has no sample in the
+        span, with its ``finalized_until``. Arrays may be views that nobody will write to.
+        """
+
+
+@runtime_checkable
+class Polls(Protocol):
+    """A node that must be called regularly to take its samples."""
+
+    poll_interval_s: float
+
+    def poll(self, now: float) -> None:
+        """Take what is there at ``now``, UNIX seconds."""
+
+
+@runtime_checkable
+class Subscribes(Protocol):
+    """A node that is fed by WAMP topics."""
+
+    topics: Sequence[str]
+
+    def receive(self, topic: str, *arguments: Any) -> None:
+        """Take one event."""

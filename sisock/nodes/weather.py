@@ -1,0 +1,154 @@
+"""A weather station's text archives, one field a file, in the format of the APEX station.
+
+Each file has four comment lines (description, name of the timeline, units, first day), then ``unix_seconds value``
+rows. More comment lines may stand anywhere.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sisock.core.model import DataBlock, Field, FieldCatalogue, Times, Values
+from sisock.nodes.archive import Column, Contents, FileArchive, in_order
+
+PATTERN = "*.dat"
+COMMENT = "#"
+DEFAULT_TIMELINE = "archive"
+ROW_COLUMNS = 2
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+class WeatherNode:
+    """Serves each ``*.dat`` file of a folder as a field of the file's name.
+
+    The files may appear, grow, be rewritten and go away meanwhile. Each is on a timeline of its own, named
+    ``<timeline of the header>.<field>``: files that name the same timeline do not have the same gaps.
+
+    Parameters
+    ----------
+    folder
+        Where the files are.
+    name, description
+        What the hub lists.
+    """
+
+    def __init__(
+        self, folder: Path | str, name: str = "weather", description: str = "Archive of a weather station"
+    ) -> None:
+        self.name = name
+        self.description = description
+        self._archive = FileArchive(folder, PATTERN, read_apex)
+
+    def catalogue(self, start: float, end: float) -> FieldCatalogue:
+        """Return every field with at least one sample in [start, end), UNIX seconds."""
+        return self._archive.catalogue(start, end)
+
+    def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
+        """Return every sample of the fields inside [start, end), UNIX seconds; views, not to be written to."""
+        return self._archive.read(fields, start, end)
+
+
+def read_apex(path: Path) -> Contents:
+    """Read a file: its samples in order of time, and the first of its broken lines if there is any.
+
+    A last line without a line break is still being written and left for the next time. Rows that are not
+    ``time value`` with a time after 1970 are left out; the value may be NaN or infinite.
+    """
+    raw = path.read_bytes()
+    text = _decode(raw[: raw.rfind(b"\n") + 1]).replace("\r\n", "\n").replace("\r", "\n")
+    rows = _parse_quickly(text)
+    times, values, broken = _parse_line_by_line(text) if rows is None else (*rows, [])
+    column = Column(_header(text).as_field(path.stem), *in_order(times, values))
+    return Contents((column,), _problem(path, broken))
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the comment lines at the top say; empty where they say nothing."""
+
+    description: str = ""
+    timeline: str = ""
+    units: str = ""
+
+    def as_field(self, name: str) -> Field:
+        # A dot in the header's part could make two files' timelines the same.
+        timeline = f"{self.timeline.replace('.', '_') or DEFAULT_TIMELINE}.{name}"
+        description = self.description or name.replace("_", " ")
+        return Field(name, timeline, units=self.units or None, description=description)
+
+
+def _header(text: str) -> _Header:
+    """Read the comment lines at the top, up to a date: short headers and lone dates happen."""
+    lines = []
+    for line in io.StringIO(text):
+        if not line.startswith(COMMENT) or DAY.fullmatch(_clean(line)):
+            break
+        lines.append(_clean(line))
+    return _Header(*lines[:3])
+
+
+def _clean(comment: str) -> str:
+    """Return the text of a comment line, on one line and printable."""
+    words = comment.lstrip(COMMENT).split()
+    return "".join(character for character in " ".join(words) if character.isprintable())
+
+
+def _decode(raw: bytes) -> str:
+    """Decode as UTF-8, or as Latin-1, which old stations write degree signs in and which cannot fail."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _parse_quickly(text: str) -> tuple[Times, Values] | None:
+    """Parse a file without trouble; None when there is any, or nothing to parse."""
+    if not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
+        return None
+    try:
+        rows = np.loadtxt(io.StringIO(text), comments=COMMENT, ndmin=2)
+    except ValueError:
+        return None
+    if rows.shape[1] != ROW_COLUMNS or not (np.isfinite(rows[:, 0]) & (rows[:, 0] > 0)).all():
+        return None
+    return np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 1])
+
+
+def _parse_line_by_line(text: str) -> tuple[Times, Values, list[int]]:
+    """Parse what can be parsed; the third part is the numbers of the lines that cannot."""
+    rows, broken = [], []
+    for number, line in enumerate(text.split("\n"), start=1):
+        content = line.partition(COMMENT)[0].split()
+        if not content:
+            continue
+        row = _parse_row(content)
+        if row is None:
+            broken.append(number)
+        else:
+            rows.append(row)
+    table = np.array(rows, dtype=np.float64).reshape(-1, ROW_COLUMNS)
+    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1]), broken
+
+
+def _parse_row(content: list[str]) -> tuple[float, float] | None:
+    try:
+        time, value = map(float, content)
+    except ValueError:
+        return None
+    return (time, value) if 0 < time < math.inf else None
+
+
+def _problem(path: Path, broken: list[int]) -> str | None:
+    """Say which line is broken; the number of them is left out, since the same is reported once only."""
+    if not broken:
+        return None
+    return (
+        f"'{path}': line {broken[0]} is not 'unix_seconds value'; it and others like it are left out until corrected"
+    )

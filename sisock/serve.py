@@ -1,0 +1,131 @@
+"""Runs one hub or one data node until it is told to stop."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import logging
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sisock.core.errors import ConfigurationError
+from sisock.nodes import KINDS, make_node
+from sisock.nodes.contract import DataNode
+from sisock.settings import Settings
+
+LEVELS = {"debug": "debug", "info": "info", "warn": "warn", "warning": "warn", "error": "error"}
+
+
+def start_logging(level: str) -> None:
+    """Send what our programs and their libraries log to standard error, a line each."""
+    import txaio  # noqa: PLC0415 - Twisted is loaded only by programs that serve
+
+    if level not in LEVELS:
+        raise ConfigurationError(f"LOGLEVEL is '{level}', but must be one of {', '.join(LEVELS)}")
+    txaio.use_twisted()
+    txaio.start_logging(out=sys.stderr, level=LEVELS[level])
+    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(name)s: %(message)s")
+
+
+def run_hub(settings: Settings) -> None:
+    """Run the hub until SIGINT or SIGTERM."""
+    import sisock.wamp  # noqa: F401, PLC0415 - first, so that Autobahn is loaded quietly
+    from sisock.wamp.credentials import HUB  # noqa: PLC0415 - as above
+    from sisock.wamp.hub import Hub  # noqa: PLC0415 - as above
+
+    _run(settings, HUB, Hub)
+
+
+def run_node(settings: Settings, what: str, name: str | None, options: dict[str, Any]) -> None:
+    """Run a data node until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    what
+        A kind of node that comes with sisock, or ``FILE.py`` or ``FILE.py:Class``.
+    name
+        The node's name, in place of its own.
+    options
+        Keyword arguments of the node's class.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415 - Twisted is loaded only by programs that serve
+
+    from sisock.base import DataNodeServer  # noqa: PLC0415 - as above
+    from sisock.wamp.node_server import NodeServer, start_polling  # noqa: PLC0415 - as above
+
+    source = load_source(what, name, options)
+    if isinstance(source, type) and issubclass(source, DataNodeServer):
+        node_name = name or source.name
+        if not isinstance(node_name, str):
+            raise ConfigurationError(f"{what}: give the class {source.__name__} a name, as in: name = \"sine\"")
+
+        def make_session(config: Any) -> Any:
+            session = source(config)
+            session.name = node_name
+            return session
+
+        _run(settings, node_name, make_session)
+        return
+    assert isinstance(source, DataNode)
+    start_polling(source, reactor)
+    _run(settings, source.name, lambda config: NodeServer(config, source))
+
+
+def load_source(what: str, name: str | None, options: dict[str, Any]) -> Any:
+    """Return a data node, or the class of a data node server, for what the command line names."""
+    if what in KINDS:
+        return make_node(what, **options, **({"name": name} if name else {}))
+    path, _, class_name = what.partition(":")
+    if not path.endswith(".py"):
+        raise ConfigurationError(f"'{what}' is neither a Python file (FILE.py) nor one of {', '.join(sorted(KINDS))}")
+    found = _find_class(_load_module(Path(path)), class_name, path)
+    if _is_server(found):
+        return found
+    node = found(**options)
+    if name:
+        node.name = name
+    return node
+
+
+def _load_module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ConfigurationError(f"there is no file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    sys.path.insert(0, str(path.resolve().parent))
+    spec.loader.exec_module(module)
+    return module
+
+
+def _find_class(module: ModuleType, class_name: str, path: str) -> Any:
+    if class_name:
+        if not hasattr(module, class_name):
+            raise ConfigurationError(f"{path} has no class '{class_name}'")
+        return getattr(module, class_name)
+    own = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == module.__name__]
+    found = [one for one in own if _is_server(one) or (hasattr(one, "catalogue") and hasattr(one, "read"))]
+    if len(found) != 1:
+        names = ", ".join(one.__name__ for one in found) or "none"
+        raise ConfigurationError(f"{path} must have one data node server, but has {names}: name it as {path}:Class")
+    return found[0]
+
+
+def _is_server(found: Any) -> bool:
+    from sisock.base import DataNodeServer  # noqa: PLC0415 - Twisted is loaded only by programs that serve
+
+    return isinstance(found, type) and issubclass(found, DataNodeServer)
+
+
+def _run(settings: Settings, authid: str, make_session: Any) -> None:
+    from twisted.internet import reactor  # noqa: PLC0415 - Twisted is loaded only by programs that serve
+
+    from sisock.wamp.connection import connection  # noqa: PLC0415 - as above
+
+    start_logging(settings.loglevel)
+    service = connection(settings, authid, make_session, reactor)
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()

@@ -1,0 +1,97 @@
+"""What a user sees while a site starts: what is awaited, and where to look once it is there."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from sisock.core.errors import ConfigurationError
+from sisock.site import Site
+
+PROGRESS_INTERVAL_S = 5.0
+
+
+class Startup:
+    """Follows a site until all of its nodes are on the network.
+
+    Parameters
+    ----------
+    site
+        What is started.
+    echo
+        Prints a line.
+    """
+
+    def __init__(self, site: Site, echo: Callable[[str], None]) -> None:
+        self._site = site
+        self._echo = echo
+        self._next_progress_s = PROGRESS_INTERVAL_S
+        self.tell(f"starting {', '.join(program.name for program in site.programs)}")
+
+    def tell(self, line: str) -> None:
+        """Print a line that says who speaks."""
+        self._echo(f"sisock: {line}")
+
+    def tick(self, elapsed_s: float) -> bool:
+        """Look once; return whether there is something left to wait for."""
+        if not self._site.has_adapter:
+            self.tell("running; Ctrl-C stops everything")
+            return False
+        missing = self._missing()
+        if not missing:
+            self._tell_where_to_look(elapsed_s)
+            return False
+        if elapsed_s >= self._next_progress_s:
+            self._next_progress_s += PROGRESS_INTERVAL_S
+            self.tell(f"waiting for {', '.join(missing)} ({elapsed_s:.0f} s)")
+        return True
+
+    def _missing(self) -> list[str]:
+        try:
+            with urllib.request.urlopen(f"{self._address()}/search", timeout=1.0) as reply:  # noqa: S310 - our own
+                served = {str(target).partition("::")[0] for target in json.load(reply)}
+        except (OSError, ValueError):
+            return ["the Grafana adapter"]
+        return [name for name in self._site.nodes if name not in served]
+
+    def _address(self) -> str:
+        host = self._site.settings.listen
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self._site.settings.port}"  # noqa: S104 - compared
+
+    def _tell_where_to_look(self, elapsed_s: float) -> None:
+        address = self._address()
+        self.tell(f"everything is up after {elapsed_s:.0f} s")
+        self._echo(f"  look    {address}/ in a browser: data nodes, their fields, and what is wrong")
+        self._echo(f"  draw    in Grafana, add a JSON data source with the URL {address}")
+        self._echo("  ask     sisock nodes, sisock fields NODE, sisock get NODE::FIELD")
+        self._echo("  stop    Ctrl-C")
+
+
+def check_ports(site: Site) -> None:
+    """Raise ConfigurationError when a port that the site needs is taken, before anything is started."""
+    wanted = {program.name for program in site.programs}
+    settings = site.settings
+    if "router" in wanted:
+        check_port(settings.listen, settings.tls_port, "CROSSBAR_TLS_PORT")
+        check_port(settings.listen, settings.ocs_port, "CROSSBAR_OCS_PORT")
+    if "grafana" in wanted:
+        check_port(settings.listen, settings.port, "PORT")
+
+
+def check_port(host: str, port: int, variable: str) -> None:
+    """Raise ConfigurationError when nobody can listen on a port; port 0 is none."""
+    if not port:
+        return
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {port} on {host} cannot be used ({error.strerror}): stop what uses it, or set {variable} to "
+                "another port"
+            ) from None

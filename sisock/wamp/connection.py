@@ -1,0 +1,98 @@
+"""A connection to the router that comes back: the one way in which all programs of sisock are on the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.twisted.websocket import WampWebSocketClientFactory
+from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
+from autobahn.wamp.types import ComponentConfig
+from twisted.application.internet import ClientService, backoffPolicy
+from twisted.internet import defer, endpoints
+from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import implementer
+
+from sisock.settings import Settings
+from sisock.wamp.certificate import client_options
+from sisock.wamp.credentials import FILE_NAME, Credentials
+
+MESSAGE_LIMIT_BYTES = 64 * 2**20
+PING_INTERVAL_S = 5.0
+PING_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 5.0
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 2.0
+RECONNECTS = "sisock_reconnects"
+
+SessionFactory = Callable[[ComponentConfig], ApplicationSession]
+
+
+def connection(settings: Settings, authid: str, make_session: SessionFactory, reactor: Any) -> ClientService:
+    """Return a service that keeps a session with the router, a new one after each loss of the connection.
+
+    Parameters
+    ----------
+    settings
+        Name the router; the certificate and the secret are read anew at each attempt, so that router and programs
+        may be started in any order.
+    authid
+        Name to log in with, unless the settings name one.
+    make_session
+        Called with a configuration whose ``extra`` holds ``authid`` and ``secret``.
+    """
+
+    def create() -> ApplicationSession:
+        return make_session(ComponentConfig(settings.realm, extra=_login(settings, authid)))
+
+    factory = WampWebSocketClientFactory(
+        create,
+        url=f"wss://{settings.host}:{settings.tls_port}/ws",
+        serializers=[MsgPackSerializer(), CBORSerializer(), JsonSerializer()],
+    )
+    factory.setProtocolOptions(
+        maxFramePayloadSize=MESSAGE_LIMIT_BYTES,
+        maxMessagePayloadSize=MESSAGE_LIMIT_BYTES,
+        autoPingInterval=PING_INTERVAL_S,
+        autoPingTimeout=PING_TIMEOUT_S,
+        autoPingSize=12,
+        openHandshakeTimeout=CONNECT_TIMEOUT_S,
+        closeHandshakeTimeout=1.0,
+        tcpNoDelay=True,
+        failByDrop=True,
+    )
+    factory.noisy = False
+    retry = backoffPolicy(initialDelay=FIRST_RETRY_S, maxDelay=LONGEST_RETRY_S, factor=1.5)
+    return ClientService(_RouterEndpoint(settings, reactor), factory, retryPolicy=retry, clock=reactor)
+
+
+def _login(settings: Settings, authid: str) -> dict[str, Any]:
+    secret = settings.wamp_secret or Credentials(settings.state / FILE_NAME).secret(authid, create=True)
+    return {"authid": settings.wamp_user or authid, "secret": secret, RECONNECTS: True}
+
+
+@implementer(IStreamClientEndpoint)
+class _RouterEndpoint:
+    """Connects over TLS, with the certificate as it is at the time of the attempt."""
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:
+        self._settings = settings
+        self._reactor = reactor
+
+    def connect(self, factory: Any) -> defer.Deferred[Any]:
+        return defer.maybeDeferred(self._connect, factory)
+
+    def _connect(self, factory: Any) -> defer.Deferred[Any]:
+        plain = endpoints.HostnameEndpoint(
+            self._reactor, self._settings.host, self._settings.tls_port, timeout=CONNECT_TIMEOUT_S
+        )
+        return endpoints.wrapClientTLS(client_options(self._settings), plain).connect(factory)
+
+
+def raise_transport_limits(transport: Any) -> None:
+    """Let a websocket take messages as long as the router does; its default ends the connection at 1 MiB."""
+    for name in ("maxFramePayloadSize", "maxMessagePayloadSize"):
+        limit = getattr(transport, name, 0)
+        if 0 < limit < MESSAGE_LIMIT_BYTES:
+            setattr(transport, name, MESSAGE_LIMIT_BYTES)

@@ -1,0 +1,62 @@
+"""A session that asks: what the gateway and the blocking client have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp import auth
+from autobahn.wamp.types import ComponentConfig
+from twisted.internet.defer import inlineCallbacks
+
+
+class ConsumerSession(ApplicationSession):  # type: ignore[misc]  # Autobahn has no types
+    """Logs in, subscribes, and says when it is there and when it is gone.
+
+    Parameters
+    ----------
+    topics
+        What to call with the events of each topic, by URI.
+    joined, left
+        Called with this session once it can be used, and with a reason in words when it can't any more.
+    """
+
+    def __init__(
+        self,
+        config: ComponentConfig,
+        topics: Mapping[str, Callable[..., Any]],
+        joined: Callable[[ApplicationSession], Any],
+        left: Callable[[str], Any],
+    ) -> None:
+        super().__init__(config)
+        self._topics = topics
+        self._joined = joined
+        self._left = left
+        self._reason = "the connection to the router is lost"
+
+    def onConnect(self) -> None:  # noqa: N802 - Autobahn's name
+        """Log in."""
+        self.join(self.config.realm, ["wampcra"], self.config.extra["authid"])
+
+    def onChallenge(self, challenge: Any) -> Any:  # noqa: N802 - Autobahn's name
+        """Answer the router's challenge."""
+        return auth.compute_wcs(self.config.extra["secret"], challenge.extra["challenge"])
+
+    @inlineCallbacks
+    def onJoin(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
+        """Subscribe first, so that no node that comes meanwhile is missed."""
+        for topic, handler in self._topics.items():
+            yield self.subscribe(handler, topic)
+        self._joined(self)
+
+    def onLeave(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
+        """Remember why."""
+        if details.message:
+            self._reason = f"the router says: {details.message}"
+        return super().onLeave(details)
+
+    def onClose(self, wasClean: bool) -> None:  # noqa: N802, N803, FBT001 - Autobahn's signature
+        """Say that the session is gone."""
+        super().onClose(wasClean)
+        self._left(self._reason)

@@ -1,0 +1,107 @@
+"""Secrets that the programs of one deployment log in with: one JSON file, readable by its owner only."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from sisock.core.errors import ConfigurationError
+
+FILE_NAME = "credentials.json"
+HUB = "sisock.hub"
+CONSUMER = "sisock.consumer"
+LEGACY = "server"
+NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Credentials:
+    """The secrets of this deployment by authid, kept in a file that several processes may share.
+
+    Parameters
+    ----------
+    path
+        The JSON file; it and its directory are made, for their owner only, with the first secret.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def secret(self, name: str, *, create: bool = False) -> str | None:
+        """Return the secret of an authid, or None if it has none; with `create` it gets one.
+
+        Raises
+        ------
+        ConfigurationError
+            When the file cannot be read, understood or written, or `name` can be no authid.
+        """
+        found = self._read().get(name)
+        if found is not None or not create:
+            return found
+        if name not in {HUB, CONSUMER} and not NODE_NAME.fullmatch(name):
+            raise ConfigurationError(f"'{name}' cannot log in: a name has 1 to 64 of the characters A-Z a-z 0-9 _ -")
+        with self._locked():
+            entries = self._read()
+            if name not in entries:
+                entries[name] = secrets.token_urlsafe(32)
+                self._write(entries)
+        return entries[name]
+
+    def _read(self) -> dict[str, str]:
+        try:
+            entries = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise ConfigurationError(f"the credentials in {self.path} cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise _damaged(self.path) from None
+        if not isinstance(entries, dict) or not all(isinstance(value, str) and value for value in entries.values()):
+            raise _damaged(self.path)
+        return entries
+
+    def _write(self, entries: dict[str, str]) -> None:
+        """Replace the file at once, so that no reader ever sees half of it."""
+        descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".credentials-")  # mode 0600
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(entries, file, indent=2, sort_keys=True)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(self.path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from writing; the lock is a file of its own because the data file is replaced."""
+        try:
+            make_private_directory(self.path.parent)
+            lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+            finally:
+                os.close(lock)
+        except OSError as error:
+            raise ConfigurationError(f"the credentials in {self.path} cannot be written: {error.strerror}") from None
+
+
+def make_private_directory(path: Path) -> None:
+    """Make a directory that only its owner can enter; one that exists is left as it is."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _damaged(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} is damaged: it must be a JSON object of names and secrets; restore it, or remove it and restart "
+        "router and nodes to get new secrets"
+    )

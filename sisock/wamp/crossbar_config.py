@@ -1,0 +1,121 @@
+"""The router's configuration: Settings to the dictionary that Crossbar reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sisock.core import wire
+from sisock.settings import Settings
+from sisock.wamp.certificate import CertificateFiles
+
+AUTHENTICATOR = "sisock.wamp.authenticator.create_authenticator"
+AUTHORIZER_CLASS = "sisock.wamp.authenticator.Authorizer"
+AUTHORIZER = wire.uri("router.authorize")
+OBSERVATORY = "observatory."
+
+MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+WEBSOCKET_OPTIONS = {
+    "auto_ping_interval": 5_000,  # ms; shorter, and a node that blocks its reactor for a moment is dropped
+    "auto_ping_timeout": 10_000,
+    "auto_ping_size": 12,
+    "max_frame_size": MESSAGE_LIMIT_BYTES,
+    "max_message_size": MESSAGE_LIMIT_BYTES,
+    "enable_webstatus": False,
+    "show_server_version": False,
+}
+SERIALIZERS = ["msgpack", "cbor", "json"]
+
+# role: rows of (URI, match, actions); what no row allows is refused
+HUB_PERMISSIONS = (
+    (wire.uri("data_node.add"), "exact", {"register"}),
+    (wire.uri("data_node.subtract"), "exact", {"register"}),
+    (wire.uri("consumer.get_data_node"), "exact", {"register"}),
+    (wire.uri("consumer.data_node_added"), "exact", {"publish"}),
+    (wire.uri("consumer.data_node_subtracted"), "exact", {"publish"}),
+    ("wamp.session.on_leave", "exact", {"subscribe"}),
+    ("wamp.session.list", "exact", {"call"}),
+)
+CONSUMER_PERMISSIONS = ((wire.uri("consumer."), "prefix", {"call", "subscribe"}),)
+LEGACY_PERMISSIONS = (
+    (wire.uri("data_node."), "prefix", {"call"}),
+    (wire.uri("consumer."), "prefix", {"register", "call", "publish", "subscribe"}),
+)
+OCS_PERMISSIONS = ((OBSERVATORY, "prefix", {"register", "call", "publish", "subscribe"}),)
+
+
+def render(settings: Settings, certificate: CertificateFiles) -> dict[str, Any]:
+    """Return the configuration of Crossbar for these settings.
+
+    Parameters
+    ----------
+    settings
+        Ports, address, realm and the legacy switch are read.
+    certificate
+        The PEM files, as absolute paths.
+    """
+    worker = {
+        "type": "router",
+        "id": "router",
+        "realms": [{"name": settings.realm, "roles": list(_roles(settings.legacy))}],
+        "components": [
+            {"type": "class", "classname": AUTHORIZER_CLASS, "realm": settings.realm, "role": "trusted"},
+        ],
+        "transports": list(_transports(settings, certificate)),
+    }
+    return {"version": 2, "controller": {}, "workers": [worker]}
+
+
+def _roles(legacy: bool) -> Iterator[dict[str, Any]]:  # noqa: FBT001 - private, and the only argument
+    yield _role("hub", HUB_PERMISSIONS)
+    yield _role("consumer", CONSUMER_PERMISSIONS)
+    yield {"name": "node", "authorizer": AUTHORIZER}
+    yield _role("anonymous", OCS_PERMISSIONS + (LEGACY_PERMISSIONS if legacy else ()))
+    if legacy:
+        yield _role("legacy", LEGACY_PERMISSIONS + OCS_PERMISSIONS)
+
+
+def _role(name: str, rows: tuple[tuple[str, str, set[str]], ...]) -> dict[str, Any]:
+    return {"name": name, "permissions": [_permission(*row) for row in rows]}
+
+
+def _permission(uri: str, match: str, actions: set[str]) -> dict[str, Any]:
+    return {
+        "uri": uri,
+        "match": match,
+        "allow": {action: action in actions for action in ("call", "register", "publish", "subscribe")},
+        "disclose": {"caller": True, "publisher": True},
+        "cache": True,
+    }
+
+
+def _transports(settings: Settings, certificate: CertificateFiles) -> Iterator[dict[str, Any]]:
+    """Yield the transports; the secure one is last, so that all is ready once it listens."""
+    if settings.ocs_port:
+        yield {
+            "type": "web",
+            "id": "ocs",
+            "endpoint": _endpoint(settings.listen, settings.ocs_port),
+            "paths": {
+                "ws": _websocket() | {"auth": {"anonymous": {"type": "static", "role": "anonymous"}}},
+                "call": {"type": "caller", "realm": settings.realm, "role": "anonymous"},
+            },
+        }
+    tls = {
+        "certificate": str(certificate.certificate),
+        "key": str(certificate.key),
+        "chain_certificates": [str(path) for path in certificate.chain],
+    }
+    yield _websocket() | {
+        "id": "tls",
+        "endpoint": _endpoint(settings.listen, settings.tls_port) | {"tls": tls},
+        "auth": {"wampcra": {"type": "function", "create": AUTHENTICATOR}},
+    }
+
+
+def _websocket() -> dict[str, Any]:
+    return {"type": "websocket", "serializers": SERIALIZERS, "options": WEBSOCKET_OPTIONS}
+
+
+def _endpoint(address: str, port: int) -> dict[str, Any]:
+    return {"type": "tcp", "interface": address, "port": port}

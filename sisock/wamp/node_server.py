@@ -1,0 +1,64 @@
+"""A data node of :mod:`sisock.nodes` on the network."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from autobahn.wamp.types import ComponentConfig, EventDetails, SubscribeOptions
+from twisted.internet import task, threads
+from twisted.internet.defer import Deferred, inlineCallbacks
+
+from sisock.base import DataNodeServer
+from sisock.core.model import DataRequest
+from sisock.nodes.contract import DataNode, Polls, Subscribes
+
+log = logging.getLogger(__name__)
+
+
+class NodeServer(DataNodeServer):
+    """Answers for a node that lives longer than any session."""
+
+    def __init__(self, config: ComponentConfig, node: DataNode) -> None:
+        super().__init__(config)
+        self.name = node.name
+        self.description = node.description
+        self._node = node
+
+    @inlineCallbacks
+    def after_onJoin(self, details: Any) -> Any:  # noqa: N802 - the original's name
+        """Subscribe to the topics that feed the node."""
+        if isinstance(self._node, Subscribes):
+            for topic in self._node.topics:
+                match = "wildcard" if ".." in topic else "exact"
+                yield self.subscribe(self._receive, topic, SubscribeOptions(match=match, details_arg="details"))
+
+    def _receive(self, *arguments: Any, details: EventDetails) -> None:
+        assert isinstance(self._node, Subscribes)
+        self._node.receive(details.topic, *arguments)
+
+    def _fields_in(self, start: float, end: float) -> Deferred[Any]:
+        return threads.deferToThread(self._node.catalogue, start, end)
+
+    def _samples_of(self, request: DataRequest) -> Deferred[Any]:
+        return threads.deferToThread(self._node.read, request.fields, request.start, request.end)
+
+
+def start_polling(node: DataNode, reactor: Any) -> None:
+    """Let a node that polls take its samples, in a thread, for as long as the process lasts.
+
+    Polls follow the wall clock's multiples of the interval, so that nodes on several machines sample together; one
+    that takes too long is followed by the next multiple, never by a burst.
+    """
+    if isinstance(node, Polls):
+        loop = task.LoopingCall(_poll, node)
+        loop.clock = reactor
+        loop.start(node.poll_interval_s)
+
+
+def _poll(node: Polls) -> Deferred[None]:
+    def failed(failure: Any) -> None:
+        log.error("a poll failed and is left out: %s", failure.value)
+
+    return threads.deferToThread(node.poll, time.time()).addErrback(failed)

@@ -1,0 +1,75 @@
+"""How a data node stays on the network: its procedures with the router, its name with the hub, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp.exception import ApplicationError, TransportLost
+from twisted.internet import reactor, task
+from twisted.internet.defer import inlineCallbacks
+
+from sisock.core.wire import uri
+
+RETRY_S = 1.0
+GREETING_INTERVAL_S = 2.0  # the hub forgets when it restarts; so often is it told again
+
+
+class Presence:
+    """Keeps one session's procedures registered and its name in the hub's list, for as long as the session lasts."""
+
+    def __init__(self, session: ApplicationSession, name: str, description: str | None, session_id: int) -> None:
+        self._session = session
+        self._name = name
+        self._description = description
+        self._session_id = session_id
+        self._told: str | None = None
+        self._greeting = task.LoopingCall(self._greet)
+
+    @inlineCallbacks
+    def register(self, procedures: Mapping[str, Callable[..., Any]]) -> Any:
+        """Register procedures by URI; a name that a dying session still holds is tried again until it is free."""
+        for address, function in procedures.items():
+            while self._session.is_attached():
+                try:
+                    yield self._session.register(function, address)
+                    break
+                except ApplicationError as error:
+                    self._tell(f"the router refuses {address}: {error.error_message()}; trying again")
+                    yield task.deferLater(reactor, RETRY_S)
+
+    @inlineCallbacks
+    def announce(self) -> Any:
+        """Add the node to the hub, and keep doing so; return after the first attempt."""
+        yield self._greet()
+        if self._session.is_attached():
+            self._greeting.start(GREETING_INTERVAL_S, now=False)
+
+    def stop(self) -> None:
+        """Stop greeting the hub."""
+        if self._greeting.running:
+            self._greeting.stop()
+
+    @inlineCallbacks
+    def _greet(self) -> Any:
+        if not self._session.is_attached():
+            self.stop()
+            return
+        try:
+            accepted = yield self._session.call(
+                uri("data_node.add"), self._name, self._description, self._session_id
+            ).addTimeout(GREETING_INTERVAL_S * 2, reactor)
+        except ApplicationError as error:
+            waiting = error.error == ApplicationError.NO_SUCH_PROCEDURE
+            self._tell("waiting for the hub" if waiting else f"the hub refuses: {error.error_message()}")
+        except (TransportLost, TimeoutError) as error:
+            self._tell(f"the hub does not answer: {error or 'no reply in time'}")
+        else:
+            self._tell("in the hub's list" if accepted else f"the hub refuses: the name '{self._name}' is taken")
+
+    def _tell(self, state: str) -> None:
+        """Log a state once, when it changes."""
+        if state != self._told:
+            self._told = state
+            self._session.log.info("data node '{name}': {state}", name=self._name, state=state)

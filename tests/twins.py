@@ -1,0 +1,93 @@
+"""Readable twins: what the fast code must do, in a few obvious lines and plain loops."""
+
+import math
+from fractions import Fraction
+
+
+def bucket_of(time, width):
+    """The k with k*width <= time < (k+1)*width in float64, found by stepping."""
+    number = math.floor(time / width)
+    while number * width > time:
+        number -= 1
+    while (number + 1) * width <= time:
+        number += 1
+    return number
+
+
+def buckets(times, width):
+    """Lists of the indices of each bucket that has samples."""
+    found = {}
+    for index, time in enumerate(times):
+        found.setdefault(bucket_of(time, width), []).append(index)
+    return list(found.values())
+
+
+def thin(times, min_stride):
+    """Greedily from the first, each at least a stride after the one before."""
+    kept = []
+    for index, time in enumerate(times):
+        if not kept or time - times[kept[-1]] >= min_stride:
+            kept.append(index)
+    return kept
+
+
+def candidates(values, bucket):
+    """The samples of a bucket that may stand for it: finite ones, else infinities, else the first NaN."""
+    finite = [index for index in bucket if math.isfinite(values[index])]
+    infinite = [index for index in bucket if math.isinf(values[index])]
+    return finite or infinite or bucket[:1]
+
+
+def first(values, bucket):
+    """The first that may stand."""
+    return candidates(values, bucket)[:1]
+
+
+def last(values, bucket):
+    """The last that may stand."""
+    return candidates(values, bucket)[-1:]
+
+
+def minmax(values, bucket):
+    """The earliest of the lowest, and the earliest of the highest."""
+    able = candidates(values, bucket)
+    lowest = highest = able[0]
+    for index in able:
+        if values[index] < values[lowest]:
+            lowest = index
+        if values[index] > values[highest]:
+            highest = index
+    return [lowest, highest]
+
+
+def first_change_last(values, bucket):
+    """The first state, the first that differs from it, the last."""
+    kept = [bucket[0], bucket[-1]]
+    for index in bucket:
+        if values[index] != values[bucket[0]]:
+            kept.append(index)
+            break
+    return kept
+
+
+OF_NUMBERS = {"first": (1, first), "last": (1, last), "minmax": (2, minmax)}
+OF_STATES = {
+    "first": (1, lambda _, bucket: bucket[:1]),
+    "last": (1, lambda _, bucket: bucket[-1:]),
+    "minmax": (3, first_change_last),
+}
+
+
+def reduce(times, values, table, reducer, stride):
+    """Indices kept of a field: those of each bucket and the newest."""
+    strides, choose = table[reducer]
+    kept = {len(times) - 1} if len(times) else set()
+    for bucket in buckets(times, strides * stride):
+        kept.update(choose(values, bucket))
+    return sorted(kept)
+
+
+def most_points(start, end, stride, samples_per_bucket, strides_per_bucket):
+    """Samples that a span as long as this may have after reduction, the newest included, at the worst phase."""
+    length = Fraction(end) - Fraction(start)
+    return (math.ceil(length / Fraction(stride * strides_per_bucket)) + 1) * samples_per_bucket + 1
