@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # The original's programs say ``import sisock`` and then ``sisock.base.…``; Twisted is loaded only for those who do.
+    # Programs written for the original import only the package; Twisted is loaded once they use its base.
     if name == "base":
         return importlib.import_module("sisock.base")
     raise AttributeError(f"module 'sisock' has no attribute '{name}'")

@@ -24,21 +24,22 @@ from collections.abc import Callable
 from typing import Any
 
 import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
-from autobahn.twisted.wamp import ApplicationSession
-from autobahn.wamp import auth
+
+# isort: split
 from autobahn.wamp.exception import ApplicationError
-from twisted.internet import reactor, threads
+from twisted.internet import threads
 from twisted.internet.defer import Deferred, ensureDeferred, inlineCallbacks, maybeDeferred
 
 from sisock import __version__
 from sisock.core import serving, times, wire
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
-from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.core.model import DataRequest, FieldCatalogue
 from sisock.settings import Settings
 from sisock.wamp import credentials
 from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.lifeline import LIFELINE
 from sisock.wamp.presence import Presence
+from sisock.wamp.session import Session, sign
 
 _settings = Settings.from_environment()
 
@@ -60,11 +61,11 @@ def uri(s: str) -> str:
 
 
 def sisock_to_unix_time(t: float) -> float:
-    """Convert sisock time to UNIX time: ``t`` itself if positive, else ``t`` seconds from now (−60 is a minute ago)."""
+    """Convert sisock time to UNIX time: ``t`` itself if positive, else now + ``t`` (-60 is a minute ago)."""
     return times.to_unix(t, time.time())
 
 
-class DataNodeServer(ApplicationSession):  # type: ignore[misc]  # Autobahn has no types
+class DataNodeServer(Session):
     """Parent of all data node servers.
 
     Whatever the methods of a subclass return, callers get samples inside [start, end), in order, in types that can
@@ -91,7 +92,6 @@ class DataNodeServer(ApplicationSession):  # type: ignore[misc]  # Autobahn has 
     # Nothing is set in __init__: servers written for the original API call ApplicationSession's and not ours.
     _presence: Presence | None = None
     _catalogue = FieldCatalogue()
-    _closing_reason = "transport lost"
 
     # ---- hooks of the session
 
@@ -102,16 +102,14 @@ class DataNodeServer(ApplicationSession):  # type: ignore[misc]  # Autobahn has 
 
     def onChallenge(self, challenge: Any) -> Any:  # noqa: N802 - Autobahn's name
         """Answer the router's challenge (WAMP-CRA); raise for any other method."""
-        if challenge.method != "wampcra":
-            raise SisockError(f"the router asks for the login method '{challenge.method}'; only wampcra is known")
         extra = self.config.extra or {}
-        return auth.compute_wcs(extra.get("secret", WAMP_SECRET), challenge.extra["challenge"])
+        return sign(challenge, extra.get("secret", WAMP_SECRET))
 
     @inlineCallbacks
     def onJoin(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
         """Register the procedures and add the node to the hub; then :meth:`after_onJoin` is called."""
         if not wire.NODE_NAME.match(self.name or ""):
-            self._closing_reason = f"its name is {self.name!r}, but must be 1 to 64 of the characters A-Z a-z 0-9 _ -"
+            self.closing_reason = f"its name is {self.name!r}, but must be 1 to 64 of the characters A-Z a-z 0-9 _ -"
             self.leave()
             return
         self._presence = Presence(self, str(self.name), self.description, details.session)
@@ -134,17 +132,12 @@ class DataNodeServer(ApplicationSession):  # type: ignore[misc]  # Autobahn has 
         LIFELINE.session_opened()
         super().onOpen(transport)
 
-    def onLeave(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
-        """Remember why the session ended."""
-        self._closing_reason = self._closing_reason if details.reason == "wamp.close.normal" else _words(details)
-        return super().onLeave(details)
-
     def onClose(self, wasClean: bool) -> None:  # noqa: N802, N803, FBT001 - Autobahn's signature
         """End the process when the connection is gone and nothing brings it back."""
         if self._presence is not None:
             self._presence.stop()
         super().onClose(wasClean)
-        LIFELINE.session_closed(self.name, self._closing_reason, self.config)
+        LIFELINE.session_closed(self.name, self.closing_reason, self.config)
 
     # ---- to be overridden
 
@@ -282,10 +275,6 @@ def _called(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
         return ensureDeferred(result) if asyncio.iscoroutine(result) else result
 
     return maybeDeferred(call)
-
-
-def _words(details: Any) -> str:
-    return f"{details.reason}: {details.message}" if details.message else str(details.reason)
 
 
 __all__ = [

@@ -62,7 +62,7 @@ def up(site: Path) -> None:
 @cli.command()
 def router() -> None:
     """Run the WAMP router (Crossbar), with configuration, secrets and certificate made as needed."""
-    import sisock.wamp.router  # noqa: PLC0415 - loaded by this command only
+    import sisock.wamp.router
 
     sys.exit(sisock.wamp.router.run(Settings.from_environment()))
 
@@ -70,7 +70,7 @@ def router() -> None:
 @cli.command()
 def hub() -> None:
     """Run the hub, which knows which data nodes are online."""
-    from sisock.serve import run_hub  # noqa: PLC0415 - loaded by this command only
+    from sisock.serve import run_hub
 
     run_hub(Settings.from_environment())
 
@@ -87,7 +87,7 @@ def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
     sisock node weather --option folder=/data/weather --name roof
     sisock node my_node.py
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from sisock.serve import run_node  # noqa: PLC0415 - loaded by this command only
+    from sisock.serve import run_node
 
     run_node(Settings.from_environment(), what, name, dict(map(_parse_option, options)))
 
@@ -114,7 +114,9 @@ def fields(node_name: str) -> None:
 
 @cli.command()
 @click.argument("target", metavar="NODE::FIELD")
-@click.option("--start", default="-3600", show_default=True, help="Seconds before now if negative, UNIX time, or ISO 8601.")
+@click.option(
+    "--start", default="-3600", show_default=True, help="Seconds before now if negative, UNIX time, or ISO 8601."
+)
 @click.option("--end", default="0", show_default=True, help="As --start; 0 is now.")
 @click.option("--min-stride", type=float, help="Seconds between samples that are fine enough.")
 @click.option("--reduce", "reducer", help="How to downsample to that: minmax, first, last.")
@@ -125,7 +127,7 @@ def get(target: str, start: str, end: str, min_stride: float | None, reducer: st
     sisock get host::cpu.percent --start -60
     sisock get weather::jfk_temperature --start 2013-07-01T00:00:00Z --end 2013-07-02T00:00:00Z
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from sisock.core.times import format_iso8601  # noqa: PLC0415 - loaded by this command only
+    from sisock.core.times import format_iso8601
 
     with _consumer() as consumer:
         series = consumer.get(target, _instant(start), _instant(end), min_stride=min_stride, reduce=reducer)
@@ -135,14 +137,14 @@ def get(target: str, start: str, end: str, min_stride: float | None, reducer: st
 
 
 def _consumer() -> Consumer:
-    from sisock.client import Consumer  # noqa: PLC0415 - loaded by the commands that ask only
+    from sisock.client import Consumer
 
     return Consumer(Settings.from_environment())
 
 
 def _instant(text: str) -> float:
     """Read sisock time, or ISO 8601."""
-    from sisock.core.times import parse_iso8601  # noqa: PLC0415 - loaded by this command only
+    from sisock.core.times import parse_iso8601
 
     try:
         return float(text)
@@ -158,9 +160,9 @@ def _parse_option(text: str) -> tuple[str, Any]:
 
 
 def _run_site(path: Path) -> None:
-    from sisock.site import load_site  # noqa: PLC0415 - loaded by this command only
-    from sisock.startup import Startup, check_ports  # noqa: PLC0415 - as above
-    from sisock.supervisor import Supervisor  # noqa: PLC0415 - as above
+    from sisock.site import load_site
+    from sisock.startup import Startup, check_ports
+    from sisock.supervisor import Supervisor
 
     site = load_site(path, Settings.from_environment())
     check_ports(site)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
 import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
+
+# isort: split
+import numpy as np
 from autobahn.wamp.exception import ApplicationError
 from twisted.internet import reactor, threads
 from twisted.internet.defer import Deferred
@@ -158,8 +159,6 @@ class Consumer:
         return Series(catalogue.fields[name], times, np.concatenate([page[1] for page in pages]))
 
     def _pages(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Any:
-        from dataclasses import replace  # noqa: PLC0415
-
         while True:
             positional, keywords = wire.request_arguments(request)
             reply = self._call(wire.procedure(node, "get_data"), *positional, who=node, **keywords)

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import logging
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sisock.core.errors import ConfigurationError
+from sisock.log import start_logging
 from sisock.nodes import KINDS, make_node
 from sisock.nodes.contract import DataNode
 from sisock.settings import Settings
 
-LEVELS = {"debug": "debug", "info": "info", "warn": "warn", "warning": "warn", "error": "error"}
-
-
-def start_logging(level: str) -> None:
-    """Send what our programs and their libraries log to standard error, a line each."""
-    import txaio  # noqa: PLC0415 - Twisted is loaded only by programs that serve
-
-    if level not in LEVELS:
-        raise ConfigurationError(f"LOGLEVEL is '{level}', but must be one of {', '.join(LEVELS)}")
-    txaio.use_twisted()
-    txaio.start_logging(out=sys.stderr, level=LEVELS[level])
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(asctime)s %(name)s: %(message)s")
-
 
 def run_hub(settings: Settings) -> None:
     """Run the hub until SIGINT or SIGTERM."""
-    import sisock.wamp  # noqa: F401, PLC0415 - first, so that Autobahn is loaded quietly
-    from sisock.wamp.credentials import HUB  # noqa: PLC0415 - as above
-    from sisock.wamp.hub import Hub  # noqa: PLC0415 - as above
+    import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
+    from sisock.wamp.credentials import HUB
+    from sisock.wamp.hub import Hub
 
     _run(settings, HUB, Hub)
 
@@ -50,16 +37,16 @@ def run_node(settings: Settings, what: str, name: str | None, options: dict[str,
     options
         Keyword arguments of the node's class.
     """
-    from twisted.internet import reactor  # noqa: PLC0415 - Twisted is loaded only by programs that serve
+    from twisted.internet import reactor
 
-    from sisock.base import DataNodeServer  # noqa: PLC0415 - as above
-    from sisock.wamp.node_server import NodeServer, start_polling  # noqa: PLC0415 - as above
+    from sisock.base import DataNodeServer
+    from sisock.wamp.node_server import NodeServer, start_polling
 
     source = load_source(what, name, options)
     if isinstance(source, type) and issubclass(source, DataNodeServer):
         node_name = name or source.name
         if not isinstance(node_name, str):
-            raise ConfigurationError(f"{what}: give the class {source.__name__} a name, as in: name = \"sine\"")
+            raise ConfigurationError(f'{what}: give the class {source.__name__} a name, as in: name = "sine"')
 
         def make_session(config: Any) -> Any:
             session = source(config)
@@ -114,15 +101,15 @@ def _find_class(module: ModuleType, class_name: str, path: str) -> Any:
 
 
 def _is_server(found: Any) -> bool:
-    from sisock.base import DataNodeServer  # noqa: PLC0415 - Twisted is loaded only by programs that serve
+    from sisock.base import DataNodeServer
 
     return isinstance(found, type) and issubclass(found, DataNodeServer)
 
 
 def _run(settings: Settings, authid: str, make_session: Any) -> None:
-    from twisted.internet import reactor  # noqa: PLC0415 - Twisted is loaded only by programs that serve
+    from twisted.internet import reactor
 
-    from sisock.wamp.connection import connection  # noqa: PLC0415 - as above
+    from sisock.wamp.connection import connection
 
     start_logging(settings.loglevel)
     service = connection(settings, authid, make_session, reactor)

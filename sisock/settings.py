@@ -11,6 +11,7 @@ from typing import Any
 from sisock.core.errors import ConfigurationError
 
 TRUE_WORDS = {"1", "true", "yes", "on"}
+LAST_PORT = 65535
 FALSE_WORDS = {"0", "false", "no", "off", ""}
 
 
@@ -28,12 +29,8 @@ class Settings:
         8001, "CROSSBAR_OCS_PORT", "the router's plain port for OCS agents, anonymous; 0 for none"
     )
     realm: str = _setting("test_realm", "SISOCK_REALM", "WAMP realm")
-    wamp_user: str = _setting(
-        "", "WAMP_USER", "name to log in with; unset: each program logs in under its own"
-    )
-    wamp_secret: str = _setting(
-        "", "WAMP_SECRET", "secret to log in with; unset: taken from the state directory"
-    )
+    wamp_user: str = _setting("", "WAMP_USER", "name to log in with; unset: each program logs in under its own")
+    wamp_secret: str = _setting("", "WAMP_SECRET", "secret to log in with; unset: taken from the state directory")
     listen: str = _setting(
         "127.0.0.1", "SISOCK_LISTEN", "address that router and adapter listen on; 0.0.0.0 for every network"
     )
@@ -52,10 +49,10 @@ class Settings:
         "", "SISOCK_CERTIFICATE_NAMES", "further host names, separated by commas, for the certificate that is made"
     )
     legacy: bool = _setting(
-        False,
-        "SISOCK_LEGACY",
-        "let servers written for the original API register under the shared user 'server' or anonymously on the OCS "
-        "port; whoever reaches the ports can then take over any node's name",
+        default=False,
+        variable="SISOCK_LEGACY",
+        text="let servers written for the original API register under the shared user 'server' or anonymously on the "
+        "OCS port; whoever reaches the ports can then take over any node's name",
     )
     deadline_s: float = _setting(2.0, "SISOCK_DEADLINE", "seconds that a panel waits for a data node")
 
@@ -85,7 +82,7 @@ def variables(settings: Settings) -> dict[str, str]:
     return entries
 
 
-def parse(variable: str, text: str, kind: type) -> Any:
+def parse(variable: str, text: str, kind: Any) -> Any:
     """Turn the text of a setting into the type of its default; ConfigurationError names the variable."""
     text = text.strip()
     if kind is bool:
@@ -98,7 +95,7 @@ def parse(variable: str, text: str, kind: type) -> Any:
         value = kind(text)
     except ValueError:
         raise ConfigurationError(f"{variable} is '{text}', but must be a number") from None
-    if kind is int and not 0 <= value <= 65535:
+    if kind is int and not 0 <= value <= LAST_PORT:
         raise ConfigurationError(f"{variable} is {text}, but a port is between 0 and 65535")
     if kind is float and not 0 < value < float("inf"):
         raise ConfigurationError(f"{variable} is {text}, but must be a positive number of seconds")

@@ -78,7 +78,7 @@ def parse_site(document: Any, folder: Path, settings: Settings) -> Site:
     _check_mapping(document, "the file", SECTIONS)
     settings = _merge(document.get("settings") or {}, settings)
     settings = settings.replace(state=settings.state.resolve())
-    nodes = document.get("nodes") or {}
+    nodes = {} if document.get("nodes") is None else document["nodes"]
     _check_mapping(nodes, "'nodes'", None)
     wanted = [name for name in ("router", "hub") if document.get(name, True)]
     programs = [_program(name, [name], Path.cwd(), settings) for name in wanted]
@@ -125,4 +125,6 @@ def _check_mapping(value: Any, what: str, known: set[str] | None) -> None:
         raise ConfigurationError(f"{what} must hold entries, each 'name: value'")
     unknown = set(value) - known if known is not None else set()
     if unknown:
-        raise ConfigurationError(f"{what} has the unknown entry '{min(map(str, unknown))}': use {', '.join(sorted(known or ()))}")
+        raise ConfigurationError(
+            f"{what} has the unknown entry '{min(map(str, unknown))}': use {', '.join(sorted(known or ()))}"
+        )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # it has no types
 import numpy as np
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
@@ -32,7 +32,7 @@ TYPE_OF_KIND: Mapping[str, FieldType] = {"b": "bool", "O": "string"}
 Samples = tuple[Iterable[float], Iterable[Any]]
 
 
-class ManualClock(Clock):
+class ManualClock(Clock):  # type: ignore[misc]  # Twisted's types are not followed
     """A clock that stands still until it is advanced; Twisted's IReactorTime, and callable for the time."""
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
@@ -206,7 +206,7 @@ class FakeRouter:
         if not behaviour.delay_s:
             return reply
         late: Deferred[Any] = Deferred(lambda _: timer.cancel())
-        timer = self._clock.callLater(behaviour.delay_s, reply.chainDeferred, late)
+        timer: Any = self._clock.callLater(behaviour.delay_s, reply.chainDeferred, late)
         return late
 
 
@@ -214,7 +214,12 @@ def result_of(deferred: Deferred[Any]) -> Any:
     """Return the result of a Deferred that has fired, or raise its failure; ValueError when it has not fired."""
     outcomes: list[Any] = []
     errors: list[Any] = []
-    deferred.addCallbacks(outcomes.append, errors.append)
+
+    def keep(result: Any) -> Any:
+        outcomes.append(result)
+        return result
+
+    deferred.addCallbacks(keep, errors.append)
     if errors:
         errors[0].raiseException()
     if not outcomes:

@@ -1,7 +1,7 @@
 """Makes the virtual environment of a checkout and installs the project into it, with the standard library alone.
 
-``python3 tools/install.py [EXTRA]`` says what it is doing in a few lines, keeps what pip says in ``.venv/install.log``,
-and ends with one line that says what to do when something is missing on this machine.
+``python3 tools/install.py [EXTRA]`` says what it is doing in a few lines, keeps what pip says in the file
+``.venv/install.log``, and ends with one line that says what to do when something is missing on this machine.
 """
 
 import subprocess
@@ -22,14 +22,14 @@ REMEDIES = {
     "No space left on device": "the disk is full",
     "Permission denied": f"the folder {VENV} cannot be written: check who owns it",
     "Temporary failure in name resolution": "the package index cannot be reached: check the network",
-    "No matching distribution found": "the package index does not have a package for this machine, or cannot be reached",
+    "No matching distribution found": "the package index lacks a package for this machine, or cannot be reached",
 }
 
 
 def main(extra: str) -> None:
     if sys.version_info < OLDEST_PYTHON:
         found = ".".join(map(str, sys.version_info[:2]))
-        fail(f"Python 3.11 or newer is needed, but this is {found}: name another one, as in 'make demo PYTHON=python3.12'")
+        fail(f"Python 3.11 or newer is needed, but this is {found}: name one, as in 'make demo PYTHON=python3.12'")
     mark = VENV / f"installed-{extra or 'project'}"
     if is_newer(mark, ROOT / "setup.cfg"):
         return
@@ -59,9 +59,12 @@ def install(what: list[str]) -> None:
     """Run pip; show how far it is, and keep what it says."""
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", *what]
     packages, told_at = 0, time.monotonic()
-    with LOG.open("w") as log, subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as pip:
+    with (
+        LOG.open("w") as log,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as pip,
+    ):
         assert pip.stdout
         for line in pip.stdout:
             log.write(line)

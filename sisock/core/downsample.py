@@ -127,12 +127,12 @@ def thin(times: Times, min_stride: float) -> Indices:
     stride = check_stride(min_stride)
     if not len(times):
         return np.empty(0, dtype=np.intp)
+    most_steps = (times[-1] - times[0]) / stride
+    if most_steps * _THIN_SEARCH_SAMPLES_PER_STEP < len(times):
+        return np.fromiter(_walk_far(times, stride), dtype=np.intp)
     if np.all(np.diff(times) >= stride):
         return np.arange(len(times))
-    most_steps = (times[-1] - times[0]) / stride
-    few = most_steps * _THIN_SEARCH_SAMPLES_PER_STEP < len(times)
-    walk = _walk_far(times, stride) if few else _walk_near(times, stride)
-    return np.fromiter(walk, dtype=np.intp)
+    return np.fromiter(_walk_near(times, stride), dtype=np.intp)
 
 
 def _successor(times: Times, index: int, stride: float) -> int:

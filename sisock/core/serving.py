@@ -14,7 +14,7 @@ PLAIN_ALLOWANCE_BYTES = 1 * MIB - 4096  # other people's clients drop their conn
 EXTENDED_ALLOWANCE_BYTES = 12 * MIB  # below the 16 MiB at which a router with default settings drops a connection
 
 
-def parse_request(  # noqa: PLR0917 - the order of the original API
+def parse_request(
     field: Any,
     start: Any,
     end: Any,

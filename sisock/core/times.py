@@ -114,8 +114,9 @@ def parse_iso8601(text: str) -> float:
     try:
         if found is not None:
             whole, fraction, zone = found.groups()
-            # Fractions are added apart because datetime cuts them after six digits.
-            return (datetime.fromisoformat(whole + zone) - _UNIX_EPOCH).total_seconds() + float(f"0.{fraction or 0}")
+            seconds = (datetime.fromisoformat(whole + zone) - _UNIX_EPOCH).total_seconds()
+            # Added apart and exactly: datetime cuts fractions after six digits.
+            return float(Fraction(seconds) + Fraction(f"0.{fraction or 0}"))
     except ValueError:
         pass  # the shape is right but there is no such day or hour: the same advice holds
     raise BadRequest(f"{text!r:.80} is no time: write it as 2024-05-06T07:08:09.123Z or with a zone like +02:00")

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
 from sisock.core import wire
-from sisock.core.errors import UnknownNode
+from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.model import DataBlock
 from sisock.gateway.answer import Answer, Series, SeriesWanted
 from sisock.gateway.directory import Directory, Snapshot
@@ -78,14 +78,22 @@ class Gateway:
         return gatherResults(asked, consumeErrors=True).addCallback(_assemble, series, start, end)
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[Drawn]:
-        asking = Deferred.fromCoroutine(self._ask_node(question, until))
-        return asking.addErrback(self._failed, question)
+        """Ask one node; whatever goes wrong with it becomes words on its own series."""
+        try:
+            peer = self.directory.peer(question.node)
+        except UnknownNode as error:
+            return succeed(self._all_missing(question, str(error)))
+        asking = Deferred.fromCoroutine(self._ask_peer(peer, question, until))
+        return asking.addErrback(lambda failure: self._all_missing(question, peer.explain(failure.value)))
 
-    async def _ask_node(self, question: NodeQuestion, until: float) -> Drawn:
-        peer = self.directory.peer(question.node)
+    async def _ask_peer(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
         if peer.info is None:
             await peer.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
-        if peer.info is None or "reduce" not in peer.info.capabilities:
+        if peer.info is None:
+            raise NodeUnavailable(
+                peer.problem or f"node '{peer.name}' has not said yet what it can; it is asked again"
+            )
+        if "reduce" not in peer.info.capabilities:
             return await self._ask_original(peer, question, until)
         arguments, keywords = wire.request_arguments(question.request)
         if "packed" not in peer.info.capabilities:
@@ -105,13 +113,7 @@ class Gateway:
             for wanted, series in drawn.items()
         }
 
-    def _failed(self, failure: Any, question: NodeQuestion) -> Drawn:
-        """Turn whatever went wrong with one node into words on its own series."""
-        error = failure.value
-        if isinstance(error, UnknownNode):
-            reason = str(error)
-        else:
-            reason = self.directory.peer(question.node).explain(error)
+    def _all_missing(self, question: NodeQuestion, reason: str) -> Drawn:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
         return {one: self._missing(one, reason) for one in wanted}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sisock.core.model import Times, Values
@@ -42,5 +44,5 @@ def break_gaps(times: Times, values: Values, bucket_s: float, max_points: int) -
     if not gaps.size:
         return times, values
     values = values.astype(np.float64 if values.dtype.kind in "fiu" else object)
-    missing = np.nan if values.dtype.kind == "f" else None
+    missing: Any = np.nan if values.dtype.kind == "f" else None
     return np.insert(times, gaps + 1, times[gaps] + bucket_s), np.insert(values, gaps + 1, missing)

@@ -245,9 +245,9 @@ def _signature(path: Path) -> Signature | None:
 
 
 def _grew(before: Sequence[Column], after: Sequence[Column]) -> bool:
-    """Whether each column before is the beginning of the same column after."""
+    """Whether each column before is the beginning of the same column after; what had no samples had no identity."""
     columns = {column.field.name: column for column in after}
-    return all(
+    return any(len(column.times) for column in before) and all(
         column.field.name in columns
         and _starts_with(columns[column.field.name].times, column.times)
         and _starts_with(columns[column.field.name].values, column.values)

@@ -104,12 +104,12 @@ class HostNode:
 
     def _with_new_series(self, state: _State, readings: Mapping[str, Reading]) -> _State:
         """Add timelines for the fields that were not there before."""
-        groups: dict[str, list[str]] = {}
+        groups: dict[tuple[str, bool], list[str]] = {}
         for name, reading in readings.items():
             if name not in state.fields and reading.value is not None:
                 groups.setdefault(_group(name, reading.value), []).append(name)
         fields, series = dict(state.fields), dict(state.series)
-        for group, names in groups.items():
+        for (group, _), names in groups.items():
             timeline = _unused(group, series)
             types = {name: _type(readings[name].value) for name in names}
             series[timeline] = self._new_series(types)
@@ -140,9 +140,10 @@ def _type(value: Value | None) -> FieldType:
     return "string" if isinstance(value, str) else "number"
 
 
-def _group(name: str, value: Value) -> str:
-    """Return the timeline that a field belongs on: only numbers can be missing from a row, so others stand alone."""
-    return name.rpartition(".")[0] or name if _type(value) == "number" else name
+def _group(name: str, value: Value) -> tuple[str, bool]:
+    """Return the name for a field's timeline and whether numbers share it: only they can be missing from a row."""
+    is_number = _type(value) == "number"
+    return (is_number and name.rpartition(".")[0]) or name, is_number
 
 
 def _unused(name: str, taken: Mapping[str, object]) -> str:

@@ -73,7 +73,9 @@ def principal(authid: str | None, settings: Settings, credentials: Credentials) 
     if authid == LEGACY and role is None:
         raise ApplicationError(REFUSED, "the shared user 'server' may log in only if the router has SISOCK_LEGACY=1")
     if role is None:
-        raise ApplicationError(REFUSED, f"'{authid}' cannot be the name of a data node, which is made of A-Z a-z 0-9 _ -")
+        raise ApplicationError(
+            REFUSED, f"'{authid}' cannot be the name of a data node, which is made of A-Z a-z 0-9 _ -"
+        )
     if secret is None:
         raise ApplicationError(REFUSED, f"the router has no credentials for '{authid}' in its {FILE_NAME}")
     return {"realm": settings.realm, "role": role, "secret": secret}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import socket
@@ -23,7 +23,7 @@ from sisock.settings import Settings
 
 CERTIFICATE_NAME = "server_cert.pem"  # the original's name, which servers written for it look for
 KEY_NAME = "server_key.pem"
-VALIDITY = datetime.timedelta(days=3652)
+VALIDITY = dt.timedelta(days=3652)
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -52,7 +52,7 @@ def provide(settings: Settings) -> CertificateFiles:
     certificate, key = settings.state.resolve() / CERTIFICATE_NAME, settings.state.resolve() / KEY_NAME
     if not certificate.exists() or not key.exists():
         return _made(settings, certificate, key, "made")
-    if _load(certificate)[0].not_valid_after_utc <= datetime.datetime.now(datetime.UTC):
+    if _load(certificate)[0].not_valid_after_utc <= dt.datetime.now(dt.UTC):
         return _made(settings, certificate, key, "had expired and was made anew; give it to clients elsewhere")
     _check_key(certificate, key)
     return CertificateFiles(certificate, key)
@@ -113,11 +113,11 @@ def _made(settings: Settings, certificate: Path, key: Path, what: str) -> Certif
 def self_signed(
     private_key: ec.EllipticCurvePrivateKey,
     names: Iterable[str],
-    start: datetime.datetime | None = None,
+    start: dt.datetime | None = None,
 ) -> x509.Certificate:
     """Return a certificate for these names, valid from `start` (now) for ten years; it can sign no other."""
     # clocks of other machines may be late by a day
-    start = start or datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    start = start or dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sisock router")])
     builder = x509.CertificateBuilder(subject, subject, private_key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(start).not_valid_after(start + VALIDITY)

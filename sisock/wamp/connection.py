@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,10 @@ from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSeri
 from autobahn.wamp.types import ComponentConfig
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet import defer, endpoints
+from twisted.internet.error import ConnectionRefusedError  # noqa: A004 - Twisted's own
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sisock.settings import Settings
@@ -24,7 +28,10 @@ PING_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 2.0
+JITTER_S = 0.1
 RECONNECTS = "sisock_reconnects"
+
+log = Logger()
 
 SessionFactory = Callable[[ComponentConfig], ApplicationSession]
 
@@ -63,8 +70,8 @@ def connection(settings: Settings, authid: str, make_session: SessionFactory, re
         failByDrop=True,
     )
     factory.noisy = False
-    retry = backoffPolicy(initialDelay=FIRST_RETRY_S, maxDelay=LONGEST_RETRY_S, factor=1.5)
-    return ClientService(_RouterEndpoint(settings, reactor), factory, retryPolicy=retry, clock=reactor)
+    retry = backoffPolicy(FIRST_RETRY_S, LONGEST_RETRY_S, factor=1.5, jitter=lambda: random.uniform(0, JITTER_S))  # noqa: S311 - spreads load
+    return ClientService(_RouterEndpoint(settings, authid, reactor), factory, retryPolicy=retry, clock=reactor)
 
 
 def _login(settings: Settings, authid: str) -> dict[str, Any]:
@@ -76,12 +83,25 @@ def _login(settings: Settings, authid: str) -> dict[str, Any]:
 class _RouterEndpoint:
     """Connects over TLS, with the certificate as it is at the time of the attempt."""
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(self, settings: Settings, who: str, reactor: Any) -> None:
         self._settings = settings
+        self._who = who
         self._reactor = reactor
+        self._told = ""
 
     def connect(self, factory: Any) -> defer.Deferred[Any]:
-        return defer.maybeDeferred(self._connect, factory)
+        return defer.maybeDeferred(self._connect, factory).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        """Say once why the router cannot be reached; the service tries again."""
+        reason = "nothing listens there yet" if failure.check(ConnectionRefusedError) else failure.getErrorMessage()
+        if reason != self._told:
+            self._told = reason
+            address = f"{self._settings.host}:{self._settings.tls_port}"
+            log.info(
+                "{who}: waiting for the router at {address}: {reason}", who=self._who, address=address, reason=reason
+            )
+        return failure
 
     def _connect(self, factory: Any) -> defer.Deferred[Any]:
         plain = endpoints.HostnameEndpoint(

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from autobahn.twisted.wamp import ApplicationSession
-from autobahn.wamp import auth
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import inlineCallbacks
 
+from sisock.wamp.session import Session
 
-class ConsumerSession(ApplicationSession):  # type: ignore[misc]  # Autobahn has no types
+
+class ConsumerSession(Session):
     """Logs in, subscribes, and says when it is there and when it is gone.
 
     Parameters
@@ -33,15 +34,6 @@ class ConsumerSession(ApplicationSession):  # type: ignore[misc]  # Autobahn has
         self._topics = topics
         self._joined = joined
         self._left = left
-        self._reason = "the connection to the router is lost"
-
-    def onConnect(self) -> None:  # noqa: N802 - Autobahn's name
-        """Log in."""
-        self.join(self.config.realm, ["wampcra"], self.config.extra["authid"])
-
-    def onChallenge(self, challenge: Any) -> Any:  # noqa: N802 - Autobahn's name
-        """Answer the router's challenge."""
-        return auth.compute_wcs(self.config.extra["secret"], challenge.extra["challenge"])
 
     @inlineCallbacks
     def onJoin(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
@@ -50,13 +42,7 @@ class ConsumerSession(ApplicationSession):  # type: ignore[misc]  # Autobahn has
             yield self.subscribe(handler, topic)
         self._joined(self)
 
-    def onLeave(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
-        """Remember why."""
-        if details.message:
-            self._reason = f"the router says: {details.message}"
-        return super().onLeave(details)
-
     def onClose(self, wasClean: bool) -> None:  # noqa: N802, N803, FBT001 - Autobahn's signature
         """Say that the session is gone."""
         super().onClose(wasClean)
-        self._left(self._reason)
+        self._left(self.closing_reason)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from autobahn.twisted.wamp import ApplicationSession
-from autobahn.wamp import auth, message
+from autobahn.wamp import message
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from autobahn.wamp.types import CallDetails, ComponentConfig, RegisterOptions
 from twisted.internet import reactor, task
 from twisted.internet.defer import inlineCallbacks
 
-from sisock.core.errors import BadRequest, SisockError
-from sisock.core.registry import Added, Event, NameTaken, NodeEntry, Registry
+from sisock.core.errors import BadRequest, NameTaken, SisockError
+from sisock.core.registry import Added, Event, NodeEntry, Registry
 from sisock.core.wire import uri
+from sisock.wamp.session import Session
 
 RETRY_S = 0.5
 RECONCILE_INTERVAL_S = 10.0  # a lost "session left" event must not leave a dead node in the list
 
 
-class Hub(ApplicationSession):  # type: ignore[misc]  # Autobahn has no types
+class Hub(Session):
     """One session of the hub with the router. Its list starts empty: nodes add themselves again within seconds.
 
     Who a caller is comes from the router's disclosure, never from an argument.
@@ -31,14 +31,6 @@ class Hub(ApplicationSession):  # type: ignore[misc]  # Autobahn has no types
         self._registry = Registry()
         self._warned = False
         self._reconciling = task.LoopingCall(self._reconcile)
-
-    def onConnect(self) -> None:  # noqa: N802 - Autobahn's name
-        """Log in."""
-        self.join(self.config.realm, ["wampcra"], self.config.extra["authid"])
-
-    def onChallenge(self, challenge: Any) -> Any:  # noqa: N802 - Autobahn's name
-        """Answer the router's challenge."""
-        return auth.compute_wcs(self.config.extra["secret"], challenge.extra["challenge"])
 
     def onMessage(self, msg: Any) -> None:  # noqa: N802 - Autobahn's name
         """Refuse calls that were forwarded: with ``forward_for`` any caller could pose as another."""
@@ -75,7 +67,7 @@ class Hub(ApplicationSession):  # type: ignore[misc]  # Autobahn has no types
                 yield self.register(function, uri(suffix), options)
                 return
             except ApplicationError as error:
-                self.log.warn("hub: {suffix}: {text}; trying again", suffix=suffix, text=error.error_message())
+                self.log.warning("hub: {suffix}: {text}; trying again", suffix=suffix, text=error.error_message())
                 yield task.deferLater(reactor, RETRY_S)
 
     def _add(self, name: Any, description: Any, session_id: Any, *, details: CallDetails) -> bool:
@@ -84,7 +76,7 @@ class Hub(ApplicationSession):  # type: ignore[misc]  # Autobahn has no types
             self._check_identity(name, details)
             events = self._registry.add(name, description, self._caller(session_id, details))
         except SisockError as error:
-            self.log.warn("hub: refused to add {name!r}: {error}", name=name, error=error)
+            self.log.warning("hub: refused to add {name!r}: {error}", name=name, error=error)
             if isinstance(error, NameTaken):
                 return False
             raise ApplicationError(error.uri, str(error)) from None

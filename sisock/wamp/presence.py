@@ -12,7 +12,7 @@ from twisted.internet.defer import inlineCallbacks
 
 from sisock.core.wire import uri
 
-RETRY_S = 1.0
+RETRY_S = 0.5
 GREETING_INTERVAL_S = 2.0  # the hub forgets when it restarts; so often is it told again
 
 
@@ -25,7 +25,8 @@ class Presence:
         self._description = description
         self._session_id = session_id
         self._told: str | None = None
-        self._greeting = task.LoopingCall(self._greet)
+        self._accepted = False
+        self._next: Any = None
 
     @inlineCallbacks
     def register(self, procedures: Mapping[str, Callable[..., Any]]) -> Any:
@@ -44,20 +45,19 @@ class Presence:
         """Add the node to the hub, and keep doing so; return after the first attempt."""
         yield self._greet()
         if self._session.is_attached():
-            self._greeting.start(GREETING_INTERVAL_S, now=False)
+            delay_s = GREETING_INTERVAL_S if self._accepted else RETRY_S
+            self._next = reactor.callLater(delay_s, self.announce)
 
     def stop(self) -> None:
         """Stop greeting the hub."""
-        if self._greeting.running:
-            self._greeting.stop()
+        if self._next is not None and self._next.active():
+            self._next.cancel()
 
     @inlineCallbacks
     def _greet(self) -> Any:
-        if not self._session.is_attached():
-            self.stop()
-            return
+        self._accepted = False
         try:
-            accepted = yield self._session.call(
+            self._accepted = yield self._session.call(
                 uri("data_node.add"), self._name, self._description, self._session_id
             ).addTimeout(GREETING_INTERVAL_S * 2, reactor)
         except ApplicationError as error:
@@ -66,10 +66,10 @@ class Presence:
         except (TransportLost, TimeoutError) as error:
             self._tell(f"the hub does not answer: {error or 'no reply in time'}")
         else:
-            self._tell("in the hub's list" if accepted else f"the hub refuses: the name '{self._name}' is taken")
+            self._tell("in the hub's list" if self._accepted else f"the hub refuses: the name '{self._name}' is taken")
 
     def _tell(self, state: str) -> None:
-        """Log a state once, when it changes."""
-        if state != self._told:
+        """Log a state once, when it changes; what a call says of a session that has just ended is no state."""
+        if state != self._told and self._session.is_attached():
             self._told = state
             self._session.log.info("data node '{name}': {state}", name=self._name, state=state)

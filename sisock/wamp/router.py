@@ -61,8 +61,8 @@ def run(settings: Settings) -> int:
     """
     settings = settings.replace(state=settings.state.resolve())
     with _stop_signals(), contextlib.suppress(_StopRequestedError), _sole_router(settings.state):
-        prepare(settings)
         _check_ports(settings)
+        prepare(settings)
         with _crossbar(settings) as process:
             if not _is_ready(process, settings):
                 return _failure(f"Crossbar did not start ({_ending(process)}); LOGLEVEL=debug shows why")
@@ -151,7 +151,7 @@ def _sole_router(state: Path) -> Iterator[None]:
         raise _unwritable(state, error) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # of a router that was killed; its number may be another process's by now, which would keep Crossbar from starting
+        # left by a router that was killed; the number in it may be another process's by now
         (state / "node.pid").unlink(missing_ok=True)
         yield
     except BlockingIOError:

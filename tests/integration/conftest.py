@@ -31,7 +31,7 @@ except SisockError as error:
 DEADLINE_S = 60.0
 
 
-def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+def wait(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
     """Poll until the condition holds; fail with what was waited for."""
     end = time.monotonic() + deadline_s
     while not condition():
@@ -39,26 +39,19 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEA
         time.sleep(0.02)
 
 
-def free_port() -> int:
+def unused_port() -> int:
     """Return a TCP port of the loopback that no program has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def is_open(port: int) -> bool:
-    """Tell whether a program takes connections on a port of the loopback."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 class RunningRouter:
     """A router process with its settings; what it prints is in `output`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, output_path: Path) -> None:
         self.settings = settings
-        self.output_path = settings.state.parent / "router.out"
+        self.output_path = output_path
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -75,20 +68,26 @@ class RunningRouter:
                 env=inherited | {"PYTHONPATH": os.pathsep.join(sys.path)} | variables(self.settings),
                 stdout=output,
                 stderr=output,
-                cwd=self.settings.state.parent,
+                cwd=self.output_path.parent,
             )
         return self.process
 
     def start(self) -> RunningRouter:
         """Start the process and wait until it says that it is ready."""
         process = self.launch()
-        wait_until(lambda: "listening on" in self.output or process.poll() is not None, "the router is ready")
+        wait(lambda: "listening on" in self.output or process.poll() is not None, "the router is ready")
         assert process.poll() is None, self.output
         return self
 
     def crossbar(self) -> list[psutil.Process]:
         """Return Crossbar's processes: the controller, then its workers."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def is_listening(self) -> bool:
+        """Tell whether somebody takes connections on the secure port."""
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.settings.tls_port)) == 0
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Stop the router as Ctrl-C does; return its exit status."""
@@ -99,7 +98,7 @@ class RunningRouter:
         """Kill the router's own process only, and wait until its ports are closed."""
         self.process.kill()
         self.process.wait()
-        wait_until(lambda: not is_open(self.settings.tls_port), "Crossbar has ended after its parent")
+        wait(lambda: not self.is_listening(), "Crossbar has ended after its parent")
 
     def restart(self) -> RunningRouter:
         """Stop the router if it runs, and start it again on the same ports with the same state."""
@@ -116,8 +115,8 @@ def running_routers(folder: Path) -> Iterator[Callable[..., RunningRouter]]:
     def start(**changes: object) -> RunningRouter:
         state = folder / f"router{len(routers)}" / "state"
         state.parent.mkdir()
-        settings = Settings(state=state, tls_port=free_port(), ocs_port=free_port()).replace(**changes)
-        routers.append(RunningRouter(settings))
+        settings = Settings(state=state, tls_port=unused_port(), ocs_port=unused_port()).replace(**changes)
+        routers.append(RunningRouter(settings, state.with_name("router.out")))
         return routers[-1].start()
 
     try:
@@ -140,3 +139,21 @@ def start_router(tmp_path: Path) -> Iterator[Callable[..., RunningRouter]]:
     """Return a function that starts a router with the given settings; all are stopped after the test."""
     with running_routers(tmp_path) as start:
         yield start
+
+
+@pytest.fixture(scope="session")
+def routers_in() -> Callable[[Path], contextlib.AbstractContextManager[Callable[..., RunningRouter]]]:
+    """Return the context manager that `start_router` uses, for fixtures of a wider scope."""
+    return running_routers
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Return a function that polls until a condition holds: `wait_until(condition, "what is waited for")`."""
+    return wait
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Return a function that finds a port of the loopback that no program has."""
+    return unused_port

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import sisock.wamp  # noqa: F401 - before Autobahn
 
@@ -28,31 +29,30 @@ from sisock.wamp.certificate import client_options
 class Session(ApplicationSession):
     """Joins with WAMP-CRA when it has a secret, else anonymously; answers calls with who called."""
 
-    def onConnect(self):
+    def onConnect(self):  # noqa: N802 - Autobahn's name
         extra = self.config.extra
         self.events = []
         methods, name = (["wampcra"], extra["name"]) if "secret" in extra else (["anonymous"], None)
         self.join(self.config.realm, methods, name)
 
-    def onChallenge(self, challenge):
+    def onChallenge(self, challenge):  # noqa: N802 - Autobahn's name
         return auth.compute_wcs(self.config.extra["secret"], challenge.extra["challenge"])
 
-    def onJoin(self, details):
+    def onJoin(self, details):  # noqa: N802 - Autobahn's name
         self.config.extra["joined"].callback(self)
 
-    def onLeave(self, details):
+    def onLeave(self, details):  # noqa: N802 - Autobahn's name
         if not self.config.extra["joined"].called:
             self.config.extra["joined"].errback(ApplicationError(details.reason, details.message))
         super().onLeave(details)
 
-    def onUserError(self, failure, message):
+    def onUserError(self, failure, message):  # noqa: N802 - Autobahn's name
         """Errors are results here."""
 
 
 def old_style(path):
     """Trust a certificate as servers written for the original do."""
-    with open(path, encoding="ascii") as file:
-        certificate = crypto.load_certificate(crypto.FILETYPE_PEM, file.read())
+    certificate = crypto.load_certificate(crypto.FILETYPE_PEM, Path(path).read_bytes())
     return CertificateOptions(trustRoot=OpenSSLCertificateAuthorities([certificate]))
 
 

@@ -1,0 +1,142 @@
+"""What Grafana's datasource plugins send, read into dataclasses; pure.
+
+Tolerant where clients are known to differ, and with a readable BadRequest for the rest. Replies are made by
+:mod:`grafana_json.replies`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from sisock.core import times
+from sisock.core.errors import BadRequest
+
+TargetKind = Literal["timeserie", "table", "frame"]
+MOST_TARGETS = 200
+
+
+@dataclass(frozen=True)
+class Target:
+    """One query of a panel.
+
+    Parameters
+    ----------
+    text
+        What to draw, in the grammar of :mod:`grafana_json.targets`; empty when nothing was chosen.
+    ref_id
+        Identifies the query in the panel.
+    kind
+        ``timeserie`` or ``table`` as the legacy plugin says; ``frame`` for the JSON plugin, which takes typed frames.
+    payload
+        The user's own settings.
+    """
+
+    text: str
+    ref_id: str
+    kind: TargetKind
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A request for data inside [start, end), UNIX seconds; ``max_points`` is None when the panel did not say."""
+
+    start: float
+    end: float
+    max_points: int | None
+    targets: tuple[Target, ...]
+
+
+def parse_json(body: bytes) -> Any:
+    """Return what a request's body says; an empty body is an empty object."""
+    if not body.strip():
+        return {}
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not JSON: {error}") from None
+
+
+def parse_search(request: Any) -> str:
+    """Return the text that was typed, to filter the list of targets; empty for all."""
+    return _text(request.get("target")) if isinstance(request, Mapping) else ""
+
+
+def parse_query(request: Any) -> Query:
+    """Read the body of ``POST /query``.
+
+    Raises
+    ------
+    BadRequest
+        Naming the part that cannot be understood.
+    """
+    if not isinstance(request, Mapping):
+        raise BadRequest("the body must be an object with 'range' and 'targets'")
+    start, end = _parse_range(request.get("range"))
+    targets = request.get("targets")
+    if not isinstance(targets, list):
+        raise BadRequest("'targets' must be a list")
+    if len(targets) > MOST_TARGETS:
+        raise BadRequest(f"{len(targets)} targets are too many: ask for {MOST_TARGETS} at most in one request")
+    parsed = tuple(_parse_target(target) for target in targets if _is_wanted(target))
+    return Query(start, end, parse_max_points(request.get("maxDataPoints")), parsed)
+
+
+def parse_max_points(value: Any) -> int | None:
+    """Return the width of the panel in points; None when there is none or it is nonsense."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        points = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return int(points) if math.isfinite(points) else None
+
+
+def _is_wanted(target: Any) -> bool:
+    return not (isinstance(target, Mapping) and target.get("hide") is True)
+
+
+def _parse_target(target: Any) -> Target:
+    if not isinstance(target, Mapping):
+        raise BadRequest("each of 'targets' must be an object with 'target' and 'refId'")
+    kind: TargetKind = "frame"
+    if "type" in target:
+        kind = "table" if target["type"] == "table" else "timeserie"
+    payload = target.get("payload")
+    ref_id = _text(target.get("refId"))
+    return Target(_text(target.get("target")), ref_id, kind, payload if isinstance(payload, Mapping) else {})
+
+
+def _text(value: Any) -> str:
+    """Return a text as it stands and a number as it is written; anything else names nothing."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _parse_range(given: Any) -> tuple[float, float]:
+    if not isinstance(given, Mapping):
+        raise BadRequest("'range' must be an object with 'from' and 'to'")
+    start, end = _parse_instant(given, "from"), _parse_instant(given, "to")
+    if end < start:
+        raise BadRequest("'range.to' is before 'range.from': exchange them")
+    # sisock time cannot name 1970-01-01 or anything before.
+    return max(start, times.EARLIEST), max(end, times.EARLIEST)
+
+
+def _parse_instant(given: Mapping[str, Any], key: str) -> float:
+    value = given.get(key)
+    if isinstance(value, str):
+        try:
+            return times.parse_iso8601(value)
+        except BadRequest as error:
+            raise BadRequest(f"'range.{key}': {error}") from None
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value) / 1e3
+    raise BadRequest(f"'range.{key}' must be a time such as 2026-11-21T23:39:47.030Z")

@@ -1,0 +1,145 @@
+"""What Grafana's datasource plugins draw, made from series; pure.
+
+Large arrays go to JSON as they are, without a Python object for each point: NaN and infinities become null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from grafana_json.protocol import Target
+from grafana_json.units import grafana_unit
+from sisock.core.model import Times
+from sisock.gateway.answer import Series
+
+Entry = dict[str, Any]
+TEXT_COLUMN = {"number": "number", "bool": "boolean", "string": "string"}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that a panel tells its viewer, as a triangle in its corner."""
+
+    severity: str
+    text: str
+
+
+def encode(reply: Any) -> bytes:
+    """Return a reply as JSON."""
+    try:
+        return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # a text that is no Unicode: nodes choose their names and values freely
+        return orjson.dumps(_readable(reply), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def error_reply(status: int, message: str) -> bytes:
+    """Return the body of an error such that Grafana shows the message."""
+    return encode({"message": message, "error": {"code": str(status), "message": message}})
+
+
+def series_entry(target: Target, series: Series, warnings: Sequence[str] = ()) -> Entry:
+    """Return what a target's query gets for one series, in the shape that its client draws."""
+    notices = [Notice("warning", text) for text in (*warnings, *series.notices)]
+    if series.problem:
+        notices.append(Notice("error", series.problem))
+    return _SHAPES[_shape_of(target, series)](target, series, notices)
+
+
+def notice_entry(target: Target, severity: str, text: str) -> Entry:
+    """Return what the query of a target without series gets: a triangle with the text."""
+    meta = _meta([Notice(severity, text)])
+    if target.kind == "frame":
+        return {"refId": target.ref_id, "fields": [], "meta": meta}
+    if target.kind == "table":
+        return {"type": "table", "columns": [], "rows": [], "refId": target.ref_id, "meta": meta}
+    return {"target": target.text, "datapoints": [], "refId": target.ref_id, "meta": meta}
+
+
+def milliseconds(times: Times) -> Times:
+    """Return Grafana's times; rounded to microseconds, below which float64 can't tell times of today apart."""
+    return np.round(times * 1e3, 3)
+
+
+def _shape_of(target: Target, series: Series) -> str:
+    if target.kind == "table":
+        return "table"
+    return "frame" if target.kind == "frame" and series.type != "number" else "series"
+
+
+def _series(target: Target, series: Series, notices: list[Notice]) -> Entry:
+    if series.type == "string" and series.times.size:
+        text = f"'{series.wanted.target}' is text, which this query cannot draw: set its format to Table"
+        return notice_entry(target, "warning", text)
+    name = series.wanted.target
+    points = np.column_stack((series.values.astype(np.float64), milliseconds(series.times)))
+    return _labelled({"target": name, "title": name, "datapoints": points, "refId": target.ref_id}, series, notices)
+
+
+def _table(target: Target, series: Series, notices: list[Notice]) -> Entry:
+    column = _labelled({"text": series.wanted.target, "type": TEXT_COLUMN[series.type]}, series, [])
+    entry = {
+        "type": "table",
+        "columns": [{"text": "Time", "type": "time"}, column],
+        "rows": _rows(series),
+        "refId": target.ref_id,
+    }
+    return entry | ({"meta": _meta(notices)} if notices else {})
+
+
+def _rows(series: Series) -> Any:
+    times = milliseconds(series.times)
+    if series.type == "number":
+        return np.column_stack((times, series.values.astype(np.float64)))
+    return list(zip(times.tolist(), series.values.tolist(), strict=True))
+
+
+def _frame(target: Target, series: Series, notices: list[Notice]) -> Entry:
+    name = series.wanted.target
+    unit = grafana_unit(series.units)
+    values: Entry = {
+        "name": name,
+        "type": TEXT_COLUMN[series.type],
+        "values": series.values.tolist(),
+        "config": {"displayName": name} | ({"unit": unit} if unit else {}),
+    }
+    entry = {
+        "fields": [{"name": "time", "type": "time", "values": milliseconds(series.times)}, values],
+        "refId": target.ref_id,
+        "name": name,
+    }
+    return entry | ({"meta": _meta(notices)} if notices else {})
+
+
+_SHAPES: Mapping[str, Callable[[Target, Series, list[Notice]], Entry]] = {
+    "series": _series,
+    "table": _table,
+    "frame": _frame,
+}
+
+
+def _labelled(entry: Entry, series: Series, notices: list[Notice]) -> Entry:
+    """Add the unit and the notices, where there are any."""
+    unit = grafana_unit(series.units)
+    return entry | ({"unit": unit} if unit else {}) | ({"meta": _meta(notices)} if notices else {})
+
+
+def _meta(notices: Iterable[Notice]) -> Entry:
+    """Return one notice a severity, for Grafana shows only the last of each."""
+    texts: dict[str, dict[str, None]] = {}
+    for notice in notices:
+        texts.setdefault(notice.severity, {})[notice.text] = None
+    return {"notices": [{"severity": severity, "text": "; ".join(said)} for severity, said in texts.items()]}
+
+
+def _readable(value: Any) -> Any:
+    """Return a reply with what is no Unicode in its texts replaced."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_readable(key): _readable(entry) for key, entry in value.items()}
+    return [_readable(entry) for entry in value] if isinstance(value, list | tuple) else value

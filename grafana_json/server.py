@@ -1,0 +1,122 @@
+"""The adapter's process: the web application and the WAMP session on one reactor."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+from twisted.internet import threads
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+from twisted.web import resource, server, wsgi
+
+from grafana_json.app import JSON, LARGEST_BODY_BYTES, create_app
+from grafana_json.replies import error_reply
+from sisock.core.errors import ConfigurationError
+from sisock.gateway.session import connect_gateway
+from sisock.log import start_logging
+from sisock.settings import Settings
+
+FEWEST_THREADS = 2
+MOST_THREADS = 32  # each waits for data nodes most of its time
+log = Logger()
+
+
+def main(settings: Settings) -> None:
+    """Run the adapter until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    ConfigurationError
+        When its port cannot be listened on.
+    """
+    from twisted.internet import reactor
+
+    start_logging(settings.loglevel)
+    pool = ThreadPool(FEWEST_THREADS, MOST_THREADS, name="grafana_json")
+    root = Root()
+    port = listen(settings, Site(root), reactor)
+    app = create_app(settings, connect_gateway(settings, reactor), partial(threads.blockingCallFromThread, reactor))
+    root.application = wsgi.WSGIResource(reactor, pool, app)
+    reactor.callWhenRunning(pool.start)
+    # The reactor goes on until the requests under way are answered, or their threads would wait for it for ever.
+    reactor.addSystemEventTrigger("before", "shutdown", port.stopListening)
+    reactor.addSystemEventTrigger("before", "shutdown", threads.deferToThread, pool.stop)
+    host = f"[{settings.listen}]" if ":" in settings.listen else settings.listen
+    click.echo(f"sisock grafana: listening on http://{host}:{port.getHost().port}")
+    reactor.run()
+
+
+def listen(settings: Settings, site: Any, reactor: Any) -> Any:
+    """Listen on the adapter's port; ConfigurationError when it is taken."""
+    try:
+        return reactor.listenTCP(settings.port, site, interface=settings.listen)
+    except CannotListenError as error:
+        raise ConfigurationError(
+            f"port {settings.port} on {settings.listen} cannot be used ({error.socketError}): stop what uses it, or "
+            "set PORT to another port"
+        ) from None
+
+
+class Root(resource.Resource):
+    """Hands everything to the web application, except for resources that are put beside it."""
+
+    def __init__(self, application: Any = None) -> None:
+        super().__init__()
+        self.application = application
+
+    def getChild(self, path: bytes, request: Any) -> Any:  # noqa: N802 - Twisted's name
+        """Give the application the whole path."""
+        request.prepath.pop()
+        request.postpath.insert(0, path)
+        return self.application
+
+
+class Request(server.Request):
+    """A request whose body is refused as soon as it is known to be too large, before it fills the disk."""
+
+    _received_bytes = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        """Refuse what is announced too large."""
+        super().gotLength(length)
+        self._check(length or 0)
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Refuse what becomes too large without having been announced."""
+        self._received_bytes += len(data)
+        self._check(self._received_bytes)
+        if not self._refused:
+            super().handleContentChunk(data)
+
+    def process(self) -> None:
+        """Answer, unless that was done by refusing."""
+        if not self._refused:
+            super().process()
+
+    def _check(self, size_bytes: int) -> None:
+        if size_bytes <= LARGEST_BODY_BYTES or self._refused:
+            return
+        self._refused = True
+        body = error_reply(413, f"the body is larger than {LARGEST_BODY_BYTES} bytes: ask for less at once")
+        head = f"HTTP/1.1 413 Content Too Large\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
+        transport = self.channel.transport
+        transport.write(f"{head}Connection: close\r\n\r\n".encode() + body)
+        transport.loseConnection()
+
+
+class Site(server.Site):
+    """Serves the root; writes requests to the log for debugging only."""
+
+    noisy = False
+    displayTracebacks = False  # noqa: N815 - Twisted's name
+
+    def __init__(self, root: resource.Resource) -> None:
+        super().__init__(root, requestFactory=Request)
+
+    def log(self, request: Any) -> None:
+        """Note one request."""
+        log.debug("{method} {uri} {code}", method=request.method, uri=request.uri, code=request.code)

@@ -1,0 +1,126 @@
+r"""The grammar of targets: which series a text in a panel means; pure.
+
+A target is ``node::field``. Variables reach us formatted in Grafana's ways, so a text is read, in this order, as
+
+1. a name, exactly as it stands;
+2. a name with escapes, as a variable's single value is sent: ``weather::temp\.in``;
+3. a pattern, as several values are sent: ``weather::(temp|wind)``, by RE2, in linear time whatever is typed;
+4. a glob, or the formats ``:glob`` and ``:csv``: ``weather::{temp,wind}``, ``weather::*``, ``weather::temp,wind``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import re2
+
+from sisock.gateway.answer import SEPARATOR
+
+MOST_SERIES = 100
+MOST_COMPARED = 500  # names that a misspelt one is compared with
+LONGEST_COMPARED = 200
+_ESCAPED = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
+_GLOB_PART = re.compile(r"[*?{},]|[^*?{},]+")
+_QUIET = re2.Options()
+_QUIET.log_errors = False
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The names that a target means, at most ``MOST_SERIES``, and what a viewer should know of it."""
+
+    names: tuple[str, ...]
+    warning: str | None = None
+
+
+def match(target: str, names: Mapping[str, Any]) -> Matched | str:
+    """Return the names that a target means, or in words why it means none.
+
+    Parameters
+    ----------
+    target
+        As it came in a request.
+    names
+        All targets that there are, in the order in which several are drawn.
+    """
+    text = target.strip()
+    if not text:
+        return f"choose what to draw: a target is node{SEPARATOR}field"
+    for name in (text, unescape(text)):
+        if name in names:
+            return Matched((name,))
+    for pattern in (text, *_glob_patterns(text)):
+        found = _full_matches(pattern, names)
+        if found:
+            return _capped(found)
+    return _not_found(unescape(text), names)
+
+
+def unescape(text: str) -> str:
+    """Take back the escapes that Grafana puts before the special characters of regular expressions."""
+    return _ESCAPED.sub(r"\1", text)
+
+
+def _full_matches(pattern: str, names: Iterable[str]) -> list[str]:
+    """Return the names that match as a whole; none when this is no pattern or too large a one for RE2."""
+    try:
+        compiled = re2.compile(pattern, _QUIET)
+    except re2.error:
+        return []
+    return [name for name in names if compiled.fullmatch(name)]
+
+
+def _glob_patterns(text: str) -> Iterator[str]:
+    """Yield a text as patterns: as a glob, then as a list of globs that share the node of the first."""
+    plain = unescape(text)
+    if any(sign in plain for sign in "*?{"):
+        yield _glob_pattern(plain)
+    parts = [part.strip() for part in plain.split(",")]
+    if len(parts) > 1 and "{" not in plain:
+        node, separator, _ = parts[0].partition(SEPARATOR)
+        complete = [part if SEPARATOR in part else f"{node}{separator}{part}" for part in parts]
+        yield "|".join(f"(?:{_glob_pattern(part)})" for part in complete)
+
+
+def _glob_pattern(glob: str) -> str:
+    """Return a glob as a pattern; a brace that isn't closed stays a character, and the pattern matches nothing."""
+    signs = {"*": ".*", "?": ".", "{": "(?:", "}": ")"}
+    depth = 0
+    pattern = []
+    for part in _GLOB_PART.findall(glob):
+        depth += (part == "{") - (part == "}")
+        alternative = part == "," and depth > 0
+        pattern.append("|" if alternative else signs.get(part) or re2.escape(part))
+    return "".join(pattern)
+
+
+def _capped(found: list[str]) -> Matched:
+    if len(found) <= MOST_SERIES:
+        return Matched(tuple(found))
+    warning = f"{len(found)} series match, the first {MOST_SERIES} are drawn: narrow the target"
+    return Matched(tuple(found[:MOST_SERIES]), warning)
+
+
+def _not_found(text: str, names: Mapping[str, Any]) -> str:
+    node, separator, _ = text.partition(SEPARATOR)
+    shown = text if len(text) <= LONGEST_COMPARED else f"{text[:LONGEST_COMPARED]}…"
+    if not separator:
+        same_field = next((name for name in names if name.endswith(f"{SEPARATOR}{text}")), None)
+        return f"'{shown}' is no series: a target is node{SEPARATOR}field{_suggestion(same_field)}"
+    siblings = [name for name in names if name.startswith(f"{node}{SEPARATOR}")]
+    return f"'{shown}' is not served by any node that is online{_suggestion(_closest(text, siblings or names))}"
+
+
+def _closest(text: str, names: Iterable[str]) -> str | None:
+    """Return the most similar name; comparing is slow, so only so many names and no monsters are compared."""
+    compared = list(islice(names, MOST_COMPARED)) if len(text) <= LONGEST_COMPARED else []
+    return next(iter(difflib.get_close_matches(text, compared, n=1)), None)
+
+
+def _suggestion(name: str | None) -> str:
+    return f"; did you mean '{name}'?" if name else ""

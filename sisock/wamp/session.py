@@ -1,0 +1,40 @@
+"""What all sessions of sisock have in common: how they log in, and how they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import txaio
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.wamp import auth
+from autobahn.wamp.types import CloseDetails
+
+from sisock.core.errors import SisockError
+
+
+class Session(ApplicationSession):
+    """Logs in with WAMP-CRA as ``config.extra`` says, and remembers why it ended."""
+
+    log = txaio.make_logger()  # Autobahn's own would put our lines under its name
+    closing_reason = "transport lost"
+
+    def onConnect(self) -> None:  # noqa: N802 - Autobahn's name
+        """Log in when the connection stands."""
+        self.join(self.config.realm, ["wampcra"], self.config.extra["authid"])
+
+    def onChallenge(self, challenge: Any) -> Any:  # noqa: N802 - Autobahn's name
+        """Answer the router's challenge."""
+        return sign(challenge, self.config.extra["secret"])
+
+    def onLeave(self, details: CloseDetails) -> Any:  # noqa: N802 - Autobahn's name
+        """Remember why the session ended; who owns it says so in its own words."""
+        if details.reason != CloseDetails.REASON_DEFAULT:
+            self.closing_reason = f"{details.reason}: {details.message}" if details.message else details.reason
+        return super().onLeave(CloseDetails(CloseDetails.REASON_DEFAULT, details.message))
+
+
+def sign(challenge: Any, secret: str) -> Any:
+    """Return the answer to a WAMP-CRA challenge; SisockError for any other method."""
+    if challenge.method != "wampcra":
+        raise SisockError(f"the router asks for the login method '{challenge.method}'; only wampcra is known")
+    return auth.compute_wcs(secret, challenge.extra["challenge"])

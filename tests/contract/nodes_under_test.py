@@ -1,0 +1,72 @@
+"""The data nodes that the contract suite is run on; a new node joins by a function and a line in ``NODES``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sisock.nodes.contract import DataNode
+from sisock.nodes.host import HostNode
+from sisock.nodes.host_readings import Reading
+from sisock.nodes.weather import WeatherNode
+
+EPOCH = 1_500_000_000.0
+
+
+@dataclass(frozen=True)
+class NodeUnderTest:
+    """A node that has some samples, and a function that makes it have more, later ones."""
+
+    node: DataNode
+    advance: Callable[[], None]
+
+
+def make_host(folder: Path) -> NodeUnderTest:
+    """A host with a number that is NaN at times, one that comes late, a string and a bool, polled by hand."""
+    ticks = iter(range(1_000_000))
+
+    def sample(now: float) -> dict[str, Reading]:
+        tick = int(now - EPOCH)
+        readings = {
+            "cpu.percent": Reading(math.nan if tick % 3 == 1 else tick / 2, "%", "Busy"),
+            "cpu.load_level": Reading("idle" if tick % 2 else "busy"),
+            "memory.low": Reading(tick % 2 == 0),
+        }
+        if tick:
+            readings["network.lo.sent"] = Reading(tick, "B/s")
+        return readings
+
+    node = HostNode(sample=sample)
+
+    def advance() -> None:
+        node.poll(EPOCH + next(ticks))
+
+    for _ in range(5):
+        advance()
+    return NodeUnderTest(node, advance)
+
+
+def make_weather(folder: Path) -> NodeUnderTest:
+    """An archive of two growing files with NaN, a gap, a repeated time, and a third file without samples."""
+    steps = iter(range(1_000_000))
+    (folder / "empty.dat").write_text("# Nothing yet.\n# hourly\n# C\n# 2017-07-14\n")
+    for name in ("temperature", "wind"):
+        header = f"# The {name}.\n# hourly\n# C\n# 2017-07-14\n"
+        rows = f"{EPOCH} 1.5\n{EPOCH + 60} NaN\n{EPOCH + 60} 2\n# 2017-07-15\n{EPOCH + 60} 2\n{EPOCH + 600} -3\n"
+        (folder / f"{name}.dat").write_text(header + rows)
+
+    def advance() -> None:
+        step = next(steps)
+        for name in ("temperature", "wind"):
+            with (folder / f"{name}.dat").open("a") as file:
+                file.write(f"{EPOCH + 1200 + 60 * step} {step}\n")
+
+    return NodeUnderTest(WeatherNode(folder), advance)
+
+
+NODES: dict[str, Callable[[Path], NodeUnderTest]] = {
+    "host": make_host,
+    "weather": make_weather,
+}

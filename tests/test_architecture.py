@@ -1,0 +1,136 @@
+"""The layout of the packages, as a test: who may import whom, and what the core must not touch."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EVERYWHERE = {"sisock", "sisock.core", "sisock.settings", "sisock.log"}
+# Each part, and the parts that it may import besides those that everybody may.
+ARROWS: dict[str, set[str]] = {
+    "sisock.core": set(),
+    "sisock.settings": set(),
+    "sisock.log": set(),
+    "sisock.nodes": set(),
+    "sisock.wamp": {"sisock.nodes", "sisock.base"},
+    "sisock.base": {"sisock.wamp"},
+    "sisock.client": {"sisock.wamp"},
+    "sisock.gateway": {"sisock.wamp"},
+    "sisock.testing": {"sisock.gateway", "sisock.wamp", "sisock.nodes"},
+    "grafana_json": {"sisock.gateway"},
+    "sisock.site": set(),
+    "sisock.supervisor": {"sisock.site"},
+    "sisock.startup": {"sisock.site", "sisock.wamp"},
+    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base"},
+    "sisock.cli": {
+        "sisock.client",
+        "sisock.wamp",
+        "sisock.serve",
+        "sisock.site",
+        "sisock.startup",
+        "sisock.supervisor",
+    },
+    "sisock.__main__": {"sisock.cli"},
+}
+CORE_IMPORTS = {
+    *("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions"),
+    *("functools", "itertools", "math", "numbers", "numpy", "operator", "orjson", "re", "threading", "typing"),
+}
+PURE_ADAPTER_MODULES = {"protocol.py", "targets.py", "replies.py", "units.py"}
+EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}
+
+
+def modules() -> list[Path]:
+    return sorted(path for top in ("sisock", "grafana_json") for path in (ROOT / top).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def part_of(name: str) -> str:
+    """Return the part of the layout that a module belongs to."""
+    if name.startswith("grafana_json"):
+        return "grafana_json"
+    return ".".join(name.split(".")[:2])
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the full names of all modules that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_every_import_follows_an_arrow_of_the_layout(path):
+    """A module imports only from parts that its own part may import."""
+    own = part_of(dotted(path))
+    if own == "sisock":
+        return  # the package itself, which loads sisock.base when asked
+    allowed = ARROWS[own] | EVERYWHERE | {own}
+    ours = [name for name in imports(path) if name.split(".")[0] in ("sisock", "grafana_json")]
+    wrong = [name for name in ours if part_of(name) not in allowed and part_of(name) in ARROWS]
+    assert not wrong, f"{dotted(path)} imports {wrong}"
+
+
+def test_nothing_imports_the_adapter_or_the_command_line():
+    """The adapter and the command line are at the edge: no other part knows them."""
+    others = [
+        path for path in modules() if part_of(dotted(path)) not in ("grafana_json", "sisock.cli", "sisock.__main__")
+    ]
+    wrong = [path for path in others for name in imports(path) if part_of(name) in ("grafana_json", "sisock.cli")]
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sisock" / "core").glob("*.py")), ids=lambda path: path.name)
+def test_the_core_touches_no_socket_file_clock_or_environment(path):
+    """Core modules import only what cannot reach outside, and call no open()."""
+    foreign = {name.split(".")[0] for name in imports(path)} - CORE_IMPORTS - {"sisock"}
+    assert not foreign
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not calls & {"open", "print", "input", "exec", "eval"}
+
+
+@pytest.mark.parametrize("name", sorted(PURE_ADAPTER_MODULES))
+def test_the_adapters_translation_is_pure(name):
+    """What turns requests into queries and blocks into replies knows neither Flask nor Twisted nor a clock."""
+    assert not {imported.split(".")[0] for imported in imports(ROOT / "grafana_json" / name)} & EDGES
+
+
+def test_only_the_wire_module_knows_the_keys_of_replies():
+    """The keys of WAMP replies stand in one module: dictionaries exist only on the wire."""
+    for path in modules():
+        if path.name in ("wire.py", "base.py"):  # base.py: in the docstrings of the public API
+            continue
+        constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not constants & {"finalized_until", "available_from"}, path
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_public_names_have_docstrings(path):
+    """Every module, public class and public function says what it is for."""
+    tree = ast.parse(path.read_text())
+    source = path.read_text().strip()
+    assert not source or ast.get_docstring(tree), path
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{path}: {node.name}"
+            methods = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+            for one in methods:
+                assert one.name.startswith("_") or ast.get_docstring(one), f"{path}: {node.name}.{one.name}"
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in functions:
+        assert node.name.startswith("_") or ast.get_docstring(node), f"{path}: {node.name}"

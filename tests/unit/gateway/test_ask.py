@@ -1,0 +1,246 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sisock.core import wire
+from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.ask import Gateway
+from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
+
+NOW = 1_700_000_000.0
+TIMES = NOW - np.arange(3600.0)[::-1]
+
+
+def make_node(name, **misbehaviour):
+    series = {"x": (TIMES, np.sin(TIMES)), "on": (TIMES, TIMES % 600 < 300), "word": (TIMES[::60], ["a"] * 60)}
+    return FakeNode(name, series, units={"x": "K"}, **misbehaviour)
+
+
+@pytest.fixture
+def clock():
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def hub():
+    return FakeHub([make_node("a"), make_node("b"), make_node("c")])
+
+
+@pytest.fixture
+def gateway(hub, clock):
+    return connected(hub, clock)
+
+
+def connected(hub, clock):
+    gateway = Gateway(None, clock, 2.0)
+    hub.on_added.append(gateway.directory.node_added)
+    hub.on_subtracted.append(gateway.directory.node_subtracted)
+    result_of(gateway.connected(FakeRouter(hub, clock)))
+    return gateway
+
+
+def ask(gateway, *targets, start=NOW - 3600, end=NOW, points=1000):
+    return gateway.query([SeriesWanted(*target.split("::")) for target in targets], start, end, points)
+
+
+def test_one_result_for_each_series_wanted(gateway):
+    """Results come in the order of the question, one each, also for what was asked twice."""
+    answer = result_of(ask(gateway, "b::x", "a::on", "b::x"))
+    assert [series.wanted.target for series in answer.series] == ["b::x", "a::on", "b::x"]
+    assert all(series.problem is None and series.times.size for series in answer.series)
+
+
+def test_what_the_catalogue_says_comes_along(gateway):
+    """Type, units and interval of a field are in its result."""
+    number, state, text = result_of(ask(gateway, "a::x", "a::on", "a::word")).series
+    assert (number.type, number.units, number.interval_s) == ("number", "K", 1.0)
+    assert (state.type, text.type) == ("bool", "string")
+
+
+def test_all_samples_when_there_is_room(gateway):
+    """A short span comes with every sample inside it, end excluded, and says no bucket."""
+    series = result_of(ask(gateway, "a::x", start=NOW - 60, end=NOW)).series[0]
+    np.testing.assert_array_equal(series.times, np.arange(NOW - 60, NOW))
+    np.testing.assert_array_equal(series.values, np.sin(series.times))
+    assert series.bucket_s is None
+
+
+def test_a_decimated_series_says_its_bucket(gateway):
+    """Where samples were left out, the width of the buckets is told."""
+    assert result_of(ask(gateway, "a::x", points=100)).series[0].bucket_s > 2
+
+
+def test_few_points_are_the_newest(gateway):
+    """For fewer than eight points the last values are kept, the newest sample among them."""
+    series = result_of(ask(gateway, "a::x", end=NOW + 1, points=3)).series[0]
+    assert len(series.times) == 3
+    assert series.times[-1] == TIMES[-1]
+
+
+def test_a_gap_is_marked(clock):
+    """Missing data break the line, but not that of a field without a regular spacing."""
+    times = np.concatenate([TIMES[:1000], TIMES[2500:]])
+    samples = (times, np.ones(times.size))
+    nodes = [FakeNode("p", {"x": samples}), FakeNode("q", {"x": samples}, interval_s=None)]
+    periodic, aperiodic = result_of(ask(connected(FakeHub(nodes), clock), "p::x", "q::x")).series
+    assert np.isnan(periodic.values).sum() == 1
+    assert not np.isnan(aperiodic.values).any()
+
+
+def test_one_hung_node_of_three(gateway, hub, clock):
+    """The answer comes at the deadline with the series of two nodes and the reason for the third."""
+    hub.nodes["b"].behaviour.hang = True
+    asking = ask(gateway, "a::x", "b::x", "c::x")
+    clock.advance(1.99)
+    with pytest.raises(ValueError, match="not fired"):
+        result_of(asking)
+    clock.advance(0.01)
+    first, hung, third = result_of(asking).series
+    assert first.times.size
+    assert third.times.size
+    assert hung.problem == "node 'b' did not answer within 2 s"
+
+
+def test_a_hung_node_is_skipped(gateway, hub, clock):
+    """After two misses a node is not waited for any more; the reason and since when are told at once."""
+    hub.nodes["b"].behaviour.hang = True
+    for _ in range(2):
+        ask(gateway, "b::x")
+        clock.advance(2)
+    good, skipped = result_of(ask(gateway, "a::x", "b::x")).series
+    assert good.times.size
+    assert "did not answer within 2 s, the first time at 2023-11-14T22:13:22.000Z" in skipped.problem
+
+
+def test_a_node_that_recovers_is_drawn_again(gateway, hub, clock):
+    """Ten seconds after its last miss a node gets another chance, and success ends the skipping."""
+    hub.nodes["b"].behaviour.hang = True
+    for _ in range(2):
+        ask(gateway, "b::x")
+        clock.advance(2)
+    hub.nodes["b"].behaviour.hang = False
+    clock.advance(10)
+    assert result_of(ask(gateway, "b::x")).series[0].problem is None
+    assert result_of(ask(gateway, "b::x")).series[0].problem is None
+
+
+def test_an_error_is_no_miss(gateway, hub):
+    """A node that answers with errors is asked each time, and says why itself."""
+    hub.nodes["b"].behaviour.error = "out of film"
+    for _ in range(5):
+        assert "out of film" in result_of(ask(gateway, "b::x")).series[0].problem
+    hub.nodes["b"].behaviour.error = ""
+    assert result_of(ask(gateway, "b::x")).series[0].problem is None
+
+
+@pytest.mark.parametrize("reply", [None, False, 7, "x", [], {}, {"data": [], "timeline": {}}, {"data": {"x": 5}}])
+def test_nonsense_of_one_node_is_its_own_problem(gateway, hub, reply):
+    """A reply that can't be read gives a reason in the place of its own series only."""
+    hub.nodes["b"]._get_data = lambda *_, **__: reply
+    good, bad = result_of(ask(gateway, "a::x", "b::x")).series
+    assert good.problem is None
+    assert good.times.size
+    assert bad.problem
+
+
+def test_a_bug_met_in_one_reply_touches_nothing_else(gateway, hub, monkeypatch):
+    """Even an exception that nobody expected stays with the node whose reply raised it."""
+    decode = wire.decode_data
+
+    def fails_for_b(reply, fields, catalogue):
+        if "poison" in reply:
+            raise ZeroDivisionError("oh")
+        return decode(reply, fields, catalogue)
+
+    monkeypatch.setattr(wire, "decode_data", fails_for_b)
+    hub.nodes["b"]._get_data = lambda *_, **__: {"poison": 1}
+    good, bad = result_of(ask(gateway, "a::x", "b::x")).series
+    assert good.times.size
+    assert "ZeroDivisionError" in bad.problem
+
+
+def test_values_that_do_not_fit_their_times_are_left_out(gateway, hub):
+    """A field with fewer values than times is not drawn, and the reason names both numbers."""
+    hub.nodes["b"]._get_data = lambda *_, **__: {"data": {"x": [1.0]}, "timeline": {"x": {"t": [1.0, 2.0]}}}
+    assert "1 values" in result_of(ask(gateway, "b::x")).series[0].problem
+
+
+def test_a_node_that_sends_too_much_is_reduced_here(gateway, hub):
+    """Never more points than asked for, even when a node doesn't reduce, and nothing from outside the span."""
+    reply = {"data": {"x": np.sin(TIMES).tolist()}, "timeline": {"x": {"t": TIMES.tolist()}}}
+    hub.nodes["b"]._get_data = lambda *_, **__: reply
+    series = result_of(ask(gateway, "b::x", start=NOW - 1800, points=100)).series[0]
+    assert 50 < len(series.times) <= 100
+    assert series.times[0] >= NOW - 1800
+
+
+def test_a_node_that_left_is_not_online(gateway, hub):
+    """A node that was subtracted is not asked; the reason says so, and names the likely one."""
+    hub.subtract("b")
+    assert result_of(ask(gateway, "b::x")).series[0].problem.startswith("data node 'b' is not online")
+
+
+def test_a_node_that_leaves_while_asked(gateway, hub, clock):
+    """A node that leaves before it answers gives a reason at the deadline, and breaks nothing."""
+    hub.nodes["b"].behaviour.hang = True
+    asking = ask(gateway, "a::x", "b::x")
+    hub.subtract("b")
+    clock.advance(2)
+    good, gone = result_of(asking).series
+    assert good.times.size
+    assert "'b'" in gone.problem
+
+
+def test_an_unknown_field(gateway):
+    """A field that its node doesn't serve gets the reason and the likely name."""
+    assert "did you mean 'word'" in result_of(ask(gateway, "a::wort")).series[0].problem
+
+
+def test_without_a_router_all_is_answered_at_once(hub, clock):
+    """While no session is connected, every series is answered at once with that reason and since when."""
+    gateway = Gateway(None, clock)
+    series = result_of(ask(gateway, "a::x", "b::x")).series
+    assert [one.problem for one in series] == ["the router is not connected since 2023-11-14T22:13:20.000Z"] * 2
+    gateway = connected(hub, clock)
+    clock.advance(60)
+    gateway.disconnected()
+    assert "since 2023-11-14T22:14:20.000Z" in result_of(ask(gateway, "a::x")).series[0].problem
+    gateway.connected(FakeRouter(hub, clock))
+    assert result_of(ask(gateway, "a::x")).series[0].problem is None
+
+
+@pytest.mark.parametrize("end", [NOW - 3600, NOW - 3601])
+def test_an_empty_span_asks_nobody(gateway, hub, end):
+    """A span without length has no samples and costs no call."""
+    asked = len(hub.nodes["a"].calls)
+    assert result_of(ask(gateway, "a::x", end=end)).series[0].times.size == 0
+    assert len(hub.nodes["a"].calls) == asked
+
+
+def test_a_node_that_cannot_say_what_it_can(gateway, hub):
+    """A node that appears but fails to say what it can is told of, and not taken for one with the original library."""
+    hub.add(make_node("d", error="still warming up"))
+    series = result_of(ask(gateway, "d::x")).series[0]
+    assert "still warming up" in series.problem
+    assert not series.notices
+
+
+def test_arrays_travel_packed(gateway, hub):
+    """Nodes that can are asked for packed arrays."""
+    result_of(ask(gateway, "a::x"))
+    assert hub.nodes["a"].calls[-1][2]["packed"] is True
+
+
+@settings(max_examples=60, deadline=None)
+@given(points=st.integers(-3, 400), length=st.floats(1e-3, 5000), back=st.floats(0, 5000), old=st.booleans())
+def test_never_more_points_than_asked(points, length, back, old):
+    """Whatever the span and the library of the node, no series has more points than were asked for."""
+    clock = ManualClock(NOW)
+    gateway = connected(FakeHub([make_node("a", original_library=old)]), clock)
+    end = NOW - back
+    answer = result_of(ask(gateway, "a::x", "a::on", "a::word", start=end - length, end=end, points=points))
+    for series in answer.series:
+        assert series.problem is None
+        assert len(series.times) == len(series.values) <= max(points, 1)
+        assert np.all((series.times >= end - length) & (series.times < end))

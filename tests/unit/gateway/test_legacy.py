@@ -1,0 +1,170 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from sisock.core.downsample import reduce_block
+from sisock.core.model import DataBlock, TimelineBlock
+from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.ask import Gateway
+from sisock.gateway.legacy import FIRST_SPAN_S, VALUES_IN_A_REPLY, SpanWalk
+from sisock.gateway.plan import choose_resolution
+from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
+
+NOW = 1_700_000_000.0
+
+
+def make_gateway(clock, rate_hz=1.0, length_s=20_000.0, **misbehaviour):
+    times = NOW - np.arange(1, int(length_s * rate_hz))[::-1] / rate_hz
+    node = FakeNode("old", {"x": (times, np.sin(times))}, original_library=True, **misbehaviour)
+    gateway = Gateway(None, clock, 2.0)
+    result_of(gateway.connected(FakeRouter(FakeHub([node]), clock)))
+    node.calls.clear()
+    return gateway, node, times
+
+
+def ask(gateway, start, end=NOW, points=1000):
+    return gateway.query([SeriesWanted("old", "x")], start, end, points)
+
+
+def spans(node):
+    return [arguments[1:3] for name, arguments, _ in node.calls if name == "get_data"]
+
+
+def test_a_walk_covers_the_span():
+    """The walk goes from the newest to the oldest without hole or overlap, whatever the replies hold."""
+    walk = SpanWalk(0.0, 100_000.0)
+    covered = []
+    while walk.span:
+        covered.append(walk.span)
+        walk.answered(values=int(3 * (walk.span[1] - walk.span[0])))
+    assert covered[0] == (100_000.0 - FIRST_SPAN_S, 100_000.0)
+    assert covered[-1][0] == 0.0
+    assert all(later[0] == earlier[1] for later, earlier in pairwise(covered))
+
+
+def test_a_walk_learns_the_density():
+    """Spans grow, eightfold at most, until a reply holds about 8,000 values, and shrink where data are denser."""
+    walk = SpanWalk(0.0, 1e9)
+    for _ in range(10):
+        low, high = walk.span
+        values = int(20 * (high - low))
+        assert values <= VALUES_IN_A_REPLY
+        walk.answered(values)
+    assert values == pytest.approx(VALUES_IN_A_REPLY, rel=0.01)
+    walk.answered(values * 10)
+    assert walk.span[1] - walk.span[0] == pytest.approx((high - low) / 10, rel=0.01)
+
+
+def test_a_refused_span_is_halved():
+    """A span that the node refuses is asked again half as long, until that makes no sense."""
+    walk = SpanWalk(0.0, 100.0)
+    assert walk.refused()
+    assert walk.span == (95.0, 100.0)
+    while walk.refused():
+        pass
+    assert walk.span[1] - walk.span[0] < 1e-3
+
+
+def test_reduced_like_any_other():
+    """What a node with the original library sends in pieces is reduced as a newer node would have done it."""
+    clock = ManualClock(NOW)
+    gateway, _, times = make_gateway(clock)
+    series = result_of(ask(gateway, NOW - 20_000)).series[0]
+    resolution = choose_resolution(NOW - 20_000, NOW, 1000)
+    block = DataBlock({"x": TimelineBlock(times, {"x": np.sin(times)})})
+    expected = reduce_block(block, "minmax", resolution.stride_s).timelines["x"]
+    np.testing.assert_array_equal(series.times, expected.times)
+    np.testing.assert_array_equal(series.values, expected.values["x"])
+    assert series.problem is None
+    assert "uses the original library" in series.notices[0]
+
+
+def test_asked_as_the_original_api_has_it():
+    """No keyword that the original library doesn't know is sent."""
+    gateway, node, _ = make_gateway(ManualClock(NOW))
+    result_of(ask(gateway, NOW - 100))
+    assert all(keywords.keys() <= {"min_stride"} for _, _, keywords in node.calls)
+
+
+def test_no_reply_is_large():
+    """No reply holds much more than 8,000 values, however long the span."""
+    gateway, node, times = make_gateway(ManualClock(NOW), rate_hz=20.0)
+    result_of(ask(gateway, NOW - 20_000))
+    sizes = [np.count_nonzero((times >= low) & (times < high)) for low, high in spans(node)]
+    assert max(sizes) <= VALUES_IN_A_REPLY * 1.01
+    assert len(sizes) > 20
+
+
+def test_a_refusal_halves_the_span():
+    """A reply of False makes the span smaller, and the data still come whole."""
+    gateway, node, times = make_gateway(ManualClock(NOW), length_s=1000.0)
+    answer = node._get_data
+    node._get_data = lambda now, field, start, end, **other: (
+        end - start <= 3 and answer(now, field, start, end, **other)
+    )
+    series = result_of(ask(gateway, NOW - 60)).series[0]
+    assert series.times.tolist() == times[times >= NOW - 60].tolist()
+    assert series.problem is None
+
+
+def test_a_node_that_refuses_everything():
+    """A node that refuses even the shortest span is given up with a reason."""
+    gateway, node, _ = make_gateway(ManualClock(NOW), length_s=100.0)
+    node._get_data = lambda *_, **__: False
+    assert "refuses even the shortest span" in result_of(ask(gateway, NOW - 60)).series[0].problem
+
+
+def test_when_time_runs_out_the_missing_part_is_named():
+    """A slow node is read until the deadline is near; the newest part is drawn and the rest is named."""
+    clock = ManualClock(NOW)
+    gateway, node, _ = make_gateway(clock)
+    node.behaviour.delay_s = 0.5
+    asking = ask(gateway, NOW - 20_000)
+    clock.pump([0.5] * 4)
+    series = result_of(asking).series[0]
+    assert series.times.size
+    assert series.times[-1] > NOW - 10
+    assert "is missing, because" in series.problem
+    assert len(spans(node)) == 4
+
+
+def test_what_times_out_keeps_what_came():
+    """A node that hangs halfway leaves what it had sent before, and a reason."""
+    clock = ManualClock(NOW)
+    gateway, node, _ = make_gateway(clock)
+    node.behaviour.delay_s = 0.5
+    asking = ask(gateway, NOW - 20_000)
+    node.behaviour.hang = True
+    clock.pump([0.5] * 4)
+    series = result_of(asking).series[0]
+    assert series.times.size
+    assert "did not answer" in series.problem
+
+
+def test_a_hung_node_is_a_plain_failure():
+    """A node that sends nothing at all is told as any other that missed its deadline."""
+    clock = ManualClock(NOW)
+    gateway, node, _ = make_gateway(clock)
+    node.behaviour.hang = True
+    asking = ask(gateway, NOW - 20_000)
+    clock.advance(2.0)
+    assert result_of(asking).series[0].problem == "node 'old' did not answer within 2 s"
+
+
+def test_what_would_take_too_long_is_thinned_and_told():
+    """Where all samples are too many to read in time, older ones come thinned, and a notice says from when."""
+    gateway, node, times = make_gateway(ManualClock(NOW), rate_hz=30.0)
+    series = result_of(ask(gateway, NOW - 20_000)).series[0]
+    assert series.times[0] < times[0] + 60
+    assert "only one sample in" in series.notices[0]
+    assert len(spans(node)) < 40
+
+
+def test_an_inclusive_end_counts_once():
+    """A sample at the border of two spans is drawn once, also when the node includes the end of each."""
+    gateway, node, _ = make_gateway(ManualClock(NOW), length_s=100.0)
+    answer = node._get_data
+    node._get_data = lambda now, field, start, end, **other: answer(now, field, start, end + 1e-3, **other)
+    times = result_of(ask(gateway, NOW - 60)).series[0].times
+    assert times.size == np.unique(times).size == 60

@@ -1,0 +1,95 @@
+import time
+
+import pytest
+
+from grafana_json.targets import MOST_SERIES, Matched, match, unescape
+
+NAMES = dict.fromkeys(
+    ["host::cpu", "host::mem.free", "weather::temp", "weather::temp.in", "weather::tempXin", "weather::wind speed/max"]
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("weather::temp", ["weather::temp"]),
+        (" weather::temp ", ["weather::temp"]),
+        ("weather::temp.in", ["weather::temp.in"]),
+        (r"weather::temp\.in", ["weather::temp.in"]),
+        (r"weather::wind speed\/max", ["weather::wind speed/max"]),
+        ("weather::(temp|wind.*)", ["weather::temp", "weather::wind speed/max"]),
+        (r"(host::cpu|weather::temp\.in)", ["host::cpu", "weather::temp.in"]),
+        (r"weather::(temp\.in)", ["weather::temp.in"]),
+        (".*", list(NAMES)),
+        ("host::.*", ["host::cpu", "host::mem.free"]),
+        ("*", list(NAMES)),
+        ("host::*", ["host::cpu", "host::mem.free"]),
+        ("weather::temp?in", ["weather::temp.in", "weather::tempXin"]),
+        ("weather::{temp,temp.in}", ["weather::temp", "weather::temp.in"]),
+        ("{host::cpu,weather::temp}", ["host::cpu", "weather::temp"]),
+        ("host::cpu,weather::temp", ["host::cpu", "weather::temp"]),
+        ("weather::temp,temp.in", ["weather::temp", "weather::temp.in"]),
+        ("*::temp", ["weather::temp"]),
+    ],
+)
+def test_what_a_target_means(target, names):
+    """A name means itself; escapes, patterns, globs and lists mean the names that they match as a whole."""
+    assert match(target, NAMES) == Matched(tuple(names))
+
+
+def test_an_exact_name_wins():
+    """A name that looks like a pattern means itself where there is such a name."""
+    names = dict.fromkeys(["a::x.y", "a::x-y", "a::(p|q)", "a::p"])
+    assert match("a::x.y", names) == Matched(("a::x.y",))
+    assert match("a::(p|q)", names) == Matched(("a::(p|q)",))
+
+
+@pytest.mark.parametrize("target", ["", "   "])
+def test_nothing_chosen(target):
+    """An empty target says what a target looks like."""
+    assert "node::field" in match(target, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("weather::tmp", "did you mean 'weather::temp'?"),
+        ("wether::temp", "did you mean 'weather::temp'?"),
+        ("cpu", "did you mean 'host::cpu'?"),
+        ("nothing like it", "a target is node::field"),
+        ("(((", "a target is node::field"),
+        ("a::*(", "not served by any node"),
+        ("a::{b", "not served by any node"),
+        ("a::b}", "not served by any node"),
+        ("a::{b,{c,d}", "not served by any node"),
+        ("\\", "a target is node::field"),
+        ("a::\x00", "not served by any node"),
+        (",", "a target is node::field"),
+        ("a::b" * 100_000, "not served by any node"),
+    ],
+)
+def test_what_means_nothing(target, said):
+    """A target that means nothing is answered in words, with the likely name where one is similar."""
+    problem = match(target, NAMES)
+    assert said in problem
+    assert len(problem) < 600
+
+
+def test_at_most_a_hundred_series():
+    """Of many matching series the first hundred are drawn, and a warning says how many there are."""
+    matched = match("a::.*", dict.fromkeys(f"a::f{number}" for number in range(250)))
+    assert len(matched.names) == MOST_SERIES
+    assert "250 series match" in matched.warning
+
+
+@pytest.mark.parametrize("pattern", ["(a*)*b", "(a|a)*b", "(.*)(.*)(.*)(.*)(.*)c", "((a{1,9}){1,9}){1,9}z"])
+def test_no_pattern_takes_long(pattern):
+    """Patterns that take other engines for ever are linear here."""
+    begun = time.perf_counter()
+    assert isinstance(match(pattern, dict.fromkeys(["a" * 5000 + "!"])), str)
+    assert time.perf_counter() - begun < 2
+
+
+def test_unescape_takes_back_what_grafana_escapes():
+    """Only backslashes that Grafana puts before special characters are taken away."""
+    assert unescape(r"a\.b\/c\\d\n") == r"a.b/c\d\n"

@@ -1,0 +1,94 @@
+"""Site files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sisock.cli import DEMO
+from sisock.core.errors import ConfigurationError
+from sisock.settings import Settings
+from sisock.site import load_site, parse_site
+
+FOLDER = Path("/site")
+
+
+def programs(document):
+    return {one.name: one for one in parse_site(document, FOLDER, Settings()).programs}
+
+
+def test_site_without_entries_is_router_hub_and_adapter():
+    """An empty file runs what every site needs, in the order in which it should start."""
+    assert list(programs({})) == ["router", "hub", "grafana"]
+
+
+def test_parts_can_be_left_out():
+    """Each of router, hub and adapter may run elsewhere."""
+    site = parse_site(
+        {"router": False, "hub": False, "grafana": False, "nodes": {"h": {"kind": "host"}}}, FOLDER, Settings()
+    )
+    assert [one.name for one in site.programs] == ["h"]
+    assert not site.has_adapter
+
+
+def test_node_runs_in_the_folder_of_its_site_with_its_options():
+    """Paths in a site file are relative to it, and options reach the node with their types."""
+    node = programs({"nodes": {"roof": {"kind": "weather", "folder": "archive", "depth": 3}}})["roof"]
+    assert node.folder == FOLDER
+    command = (sys.executable, "-m", "sisock", "node", "weather", "--name", "roof")
+    assert node.arguments == (*command, "--option", "folder=archive", "--option", "depth=3")
+
+
+def test_node_may_be_a_file():
+    """A data node server of one's own is named by its file."""
+    assert "sine.py:Sine" in programs({"nodes": {"sine": {"file": "sine.py:Sine"}}})["sine"].arguments
+
+
+def test_environment_wins_over_the_file():
+    """A setting in the environment is stronger than the same one in the file."""
+    site = parse_site({"settings": {"port": 1, "tls_port": 2}}, FOLDER, Settings(port=9))
+    assert (site.settings.port, site.settings.tls_port) == (9, 2)
+
+
+def test_every_program_gets_the_settings_and_one_state_directory():
+    """All processes of a site agree on where the router's state is, whatever folder they run in."""
+    for program in programs({"settings": {"port": 77}, "nodes": {"h": {"kind": "host"}}}).values():
+        assert program.environment["PORT"] == "77"
+        assert Path(program.environment["SISOCK_STATE"]).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ([], "entries"),
+        ({"node": {}}, "unknown entry 'node'"),
+        ({"nodes": []}, "'nodes'"),
+        ({"nodes": {"a b": {"kind": "host"}}}, "'a b' cannot be"),
+        ({"nodes": {5: {"kind": "host"}}}, "'5' cannot be"),
+        ({"nodes": {"a": None}}, "'a'"),
+        ({"nodes": {"a": {}}}, "needs a 'kind' or a 'file'"),
+        ({"settings": {"prot": 1}}, "unknown entry 'prot'"),
+        ({"settings": {"port": "x"}}, "port"),
+    ],
+)
+def test_mistakes_are_named(document, text):
+    """A wrong entry is an error that names it."""
+    with pytest.raises(ConfigurationError, match=text):
+        parse_site(document, FOLDER, Settings())
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path):
+    """A missing file, and one that is no YAML, are errors with the file's name."""
+    with pytest.raises(ConfigurationError, match=r"nosuch\.yml"):
+        load_site(tmp_path / "nosuch.yml", Settings())
+    (tmp_path / "bad.yml").write_text("a: [")
+    with pytest.raises(ConfigurationError, match=r"bad\.yml is not YAML"):
+        load_site(tmp_path / "bad.yml", Settings())
+
+
+def test_demo_is_a_site():
+    """What the demo starts is two data nodes with real data, router, hub and adapter."""
+    site = load_site(DEMO, Settings())
+    assert [one.name for one in site.programs] == ["router", "hub", "host", "weather", "grafana"]

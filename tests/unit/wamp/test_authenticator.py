@@ -1,0 +1,150 @@
+"""Who may log in to the router, and what a data node may do."""
+
+from __future__ import annotations
+
+import pytest
+from autobahn.wamp.exception import ApplicationError
+
+from sisock.core import wire
+from sisock.settings import Settings
+from sisock.wamp.authenticator import may, principal, role_of
+from sisock.wamp.credentials import Credentials
+
+FORGED = {"forward_for": [{"session": 1, "authid": "weather", "authrole": "node"}]}
+
+
+@pytest.mark.parametrize(
+    ("authid", "legacy", "role"),
+    [
+        ("sisock.hub", False, "hub"),
+        ("sisock.consumer", False, "consumer"),
+        ("weather", False, "node"),
+        ("LAT_1-dome", False, "node"),
+        ("x" * 64, False, "node"),
+        ("server", True, "legacy"),
+        ("server", False, None),
+        ("x" * 65, True, None),
+        ("", True, None),
+        ("a.b", True, None),
+        ("a b", True, None),
+        ("weather\n", True, None),
+        ("wéather", True, None),
+        ("sisock.hub.", True, None),
+    ],
+)
+def test_role(authid, legacy, role):
+    """A name has the role of its program, 'server' the legacy role if that is on, a name of a node that of a node."""
+    assert role_of(authid, legacy=legacy) == role
+
+
+@pytest.mark.parametrize(
+    ("action", "suffix", "options"),
+    [
+        ("register", "consumer.weather.get_fields", {}),
+        ("register", "consumer.weather.get_data", {"match": "exact"}),
+        ("register", "consumer.weather.get_data", {"force_reregister": True}),
+        ("register", "consumer.weather.info", {}),
+        ("call", "data_node.add", {}),
+        ("call", "data_node.subtract", {}),
+        ("publish", "consumer.weather.samples", {}),
+    ],
+)
+def test_allowed(action, suffix, options):
+    """A data node registers its three procedures, adds and subtracts itself, and publishes its samples."""
+    assert may("weather", wire.uri(suffix), action, options)
+
+
+@pytest.mark.parametrize("options", [{}, {"match": "prefix"}, {"match": "wildcard"}])
+def test_observatory(options):
+    """A data node subscribes to whatever agents publish."""
+    assert may("weather", "observatory.", "subscribe", options)
+    assert may("weather", "observatory.fridge.feeds.temperatures", "subscribe", options)
+
+
+@pytest.mark.parametrize(
+    ("action", "uri", "options"),
+    [
+        ("register", wire.uri("consumer.other.get_data"), {}),
+        ("register", wire.uri("consumer.other.get_data"), {"force_reregister": True}),
+        ("register", wire.uri("consumer.weather.get_data"), {"match": "prefix"}),
+        ("register", wire.uri("consumer.weather.get_data"), {"match": "wildcard"}),
+        ("register", wire.uri("consumer.weather."), {"match": "prefix"}),
+        ("register", wire.uri("consumer.weather.get_data.more"), {}),
+        ("register", wire.uri("consumer.get_data_node"), {}),
+        ("register", wire.uri("data_node.add"), {}),
+        ("register", wire.uri("router.authorize"), {}),
+        ("register", "observatory.fridge.start", {}),
+        ("call", wire.uri("consumer.weather.get_data"), {}),
+        ("call", wire.uri("consumer.other.get_data"), {}),
+        ("call", wire.uri("consumer.get_data_node"), {}),
+        ("call", wire.uri("router.authorize"), {}),
+        ("call", wire.uri("data_node.add"), FORGED),
+        ("call", "wamp.session.list", {}),
+        ("call", "observatory.fridge.start", {}),
+        ("publish", wire.uri("consumer.other.samples"), {}),
+        ("publish", wire.uri("consumer.data_node_added"), {}),
+        ("publish", "observatory.fridge.feeds.temperatures", {}),
+        ("publish", wire.uri("consumer.weather.samples"), FORGED),
+        ("subscribe", wire.uri("consumer."), {"match": "prefix"}),
+        ("subscribe", "", {"match": "prefix"}),
+        ("subscribe", "observatory", {"match": "prefix"}),
+        ("subscribe", "..", {"match": "wildcard"}),
+        ("cancel", wire.uri("data_node.add"), {}),
+    ],
+)
+def test_refused(action, uri, options):
+    """A data node may do nothing else: nothing under another name, no pattern, no call in another's name."""
+    assert not may("weather", uri, action, options)
+
+
+@pytest.fixture
+def credentials(tmp_path):
+    """Credentials with the data node 'weather'."""
+    credentials = Credentials(tmp_path / "credentials.json")
+    credentials.secret("weather", create=True)
+    return credentials
+
+
+def test_principal(credentials):
+    """A name with credentials logs in to the realm under its role with its secret."""
+    secret = credentials.secret("weather")
+    expected = {"realm": "test_realm", "role": "node", "secret": secret}
+    assert principal("weather", Settings(), credentials) == expected
+
+
+def test_credentials_made_meanwhile(credentials):
+    """Credentials that were made after the router started count at once."""
+    with pytest.raises(ApplicationError):
+        principal("late", Settings(), credentials)
+    secret = Credentials(credentials.path).secret("late", create=True)
+    assert principal("late", Settings(), credentials)["secret"] == secret
+
+
+@pytest.mark.parametrize(
+    ("authid", "reason"),
+    [
+        ("unknown", "no credentials for 'unknown'"),
+        ("server", "SISOCK_LEGACY"),
+        ("a.b", "cannot be the name"),
+        (None, "cannot be the name"),
+    ],
+)
+def test_refused_login(credentials, authid, reason):
+    """A refused name is told why."""
+    with pytest.raises(ApplicationError, match=reason):
+        principal(authid, Settings(), credentials)
+
+
+def test_secret_of_environment(credentials):
+    """The environment's secret is that of the environment's user; without one it is that of 'server'."""
+    named = Settings(wamp_user="weather", wamp_secret="known")
+    assert principal("weather", named, credentials)["secret"] == "known"
+    shared = Settings(wamp_secret="known", legacy=True)
+    assert principal("server", shared, credentials) == {"realm": "test_realm", "role": "legacy", "secret": "known"}
+    assert principal("weather", shared, credentials)["secret"] != "known"
+
+
+def test_secret_of_environment_gives_no_role(credentials):
+    """The environment's secret does not let 'server' in unless the legacy switch is on."""
+    with pytest.raises(ApplicationError, match="SISOCK_LEGACY"):
+        principal("server", Settings(wamp_secret="known"), credentials)
