@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from io import BytesIO
 from typing import Any
 
 import click
@@ -77,13 +78,14 @@ class Root(resource.Resource):
 class Request(server.Request):
     """A request whose body is refused as soon as it is known to be too large, before it fills the disk."""
 
+    content: Any
     _received_bytes = 0
     _refused = False
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         """Refuse what is announced too large."""
-        super().gotLength(length)
         self._check(length or 0)
+        super().gotLength(0 if self._refused else length)
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """Refuse what becomes too large without having been announced."""
@@ -91,6 +93,9 @@ class Request(server.Request):
         self._check(self._received_bytes)
         if not self._refused:
             super().handleContentChunk(data)
+        elif not isinstance(self.content, BytesIO):
+            self.content.close()  # the file on disk, if it had come to that
+            self.content = BytesIO()
 
     def process(self) -> None:
         """Answer, unless that was done by refusing."""

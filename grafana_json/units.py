@@ -20,6 +20,7 @@ SYMBOLS: dict[str, str] = {
     "hPa": "pressurehpa",
     "kPa": "pressurekpa",
     "mbar": "pressurembar",
+    "mBar": "pressurembar",
     "bar": "pressurebar",
     "psi": "pressurepsi",
     "m/s": "velocityms",

@@ -15,6 +15,7 @@ import numpy as np
 from autobahn.wamp.exception import ApplicationError
 from twisted.internet import reactor, threads
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from sisock.core import wire
 from sisock.core.errors import BadRequest, NodeUnavailable, SisockError, UnknownField, UnknownNode
@@ -191,7 +192,7 @@ class Consumer:
             return threads.blockingCallFromThread(reactor, call)
         except ApplicationError as error:
             raise self._translated(error, who) from None
-        except TimeoutError:
+        except DeadlinePassed:
             raise NodeUnavailable(f"{who} did not answer within {CALL_TIMEOUT_S:.0f} s") from None
 
     def _translated(self, error: ApplicationError, who: str) -> SisockError:

@@ -62,13 +62,18 @@ def in_words(error: BaseException, deadline_s: float) -> str:
     """Return what happened to a call, as the rest of a sentence that starts with the node."""
     if isinstance(error, DeadlinePassed):
         return f"did not answer within {times.format_duration(deadline_s)}"
-    if isinstance(error, TransportLost):
+    if isinstance(error, TransportLost) or _is_closing(error):
         return "could not be asked: the connection to the router was lost; it is made again by itself"
     if isinstance(error, ApplicationError):
         return _application_error(error)
     if isinstance(error, SisockError):
         return f"was not asked or not understood: {error}"
     return f"sent something that broke the reading of it ({type(error).__name__}: {error})"
+
+
+def _is_closing(error: BaseException) -> bool:
+    """Tell whether a call ended because its session did, which Autobahn makes look like an answer."""
+    return isinstance(error, ApplicationError) and error.error.startswith("wamp.close.")
 
 
 def _application_error(error: ApplicationError) -> str:

@@ -90,32 +90,25 @@ def _permission(uri: str, match: str, actions: set[str]) -> dict[str, Any]:
 
 
 def _transports(settings: Settings, certificate: CertificateFiles) -> Iterator[dict[str, Any]]:
-    """Yield the transports; the secure one is last, so that all is ready once it listens."""
+    """Yield the transports; the secure one is last, so that all is ready once it is."""
     if settings.ocs_port:
-        yield {
-            "type": "web",
-            "id": "ocs",
-            "endpoint": _endpoint(settings.listen, settings.ocs_port),
-            "paths": {
-                "ws": _websocket() | {"auth": {"anonymous": {"type": "static", "role": "anonymous"}}},
-                "call": {"type": "caller", "realm": settings.realm, "role": "anonymous"},
-            },
-        }
+        anonymous = {"anonymous": {"type": "static", "role": "anonymous"}}
+        caller = {"type": "caller", "realm": settings.realm, "role": "anonymous"}
+        endpoint = {"type": "tcp", "interface": settings.listen, "port": settings.ocs_port}
+        yield _web("ocs", endpoint, {"ws": _websocket(anonymous), "call": caller})
     tls = {
         "certificate": str(certificate.certificate),
         "key": str(certificate.key),
         "chain_certificates": [str(path) for path in certificate.chain],
     }
-    yield _websocket() | {
-        "id": "tls",
-        "endpoint": _endpoint(settings.listen, settings.tls_port) | {"tls": tls},
-        "auth": {"wampcra": {"type": "function", "create": AUTHENTICATOR}},
-    }
+    endpoint = {"type": "tcp", "interface": settings.listen, "port": settings.tls_port, "tls": tls}
+    yield _web("tls", endpoint, {"ws": _websocket({"wampcra": {"type": "function", "create": AUTHENTICATOR}})})
 
 
-def _websocket() -> dict[str, Any]:
-    return {"type": "websocket", "serializers": SERIALIZERS, "options": WEBSOCKET_OPTIONS}
+def _web(name: str, endpoint: dict[str, Any], paths: dict[str, Any]) -> dict[str, Any]:
+    """Return a transport of the type `web`: a bare `websocket` refuses TLS clients that offer ALPN, as browsers do."""
+    return {"type": "web", "id": name, "endpoint": endpoint, "paths": paths}
 
 
-def _endpoint(address: str, port: int) -> dict[str, Any]:
-    return {"type": "tcp", "interface": address, "port": port}
+def _websocket(auth: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "websocket", "serializers": SERIALIZERS, "options": WEBSOCKET_OPTIONS, "auth": auth}

@@ -8,6 +8,7 @@ from typing import Any
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from twisted.internet import reactor, task
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.internet.defer import inlineCallbacks
 
 from sisock.core.wire import uri
@@ -63,8 +64,8 @@ class Presence:
         except ApplicationError as error:
             waiting = error.error == ApplicationError.NO_SUCH_PROCEDURE
             self._tell("waiting for the hub" if waiting else f"the hub refuses: {error.error_message()}")
-        except (TransportLost, TimeoutError) as error:
-            self._tell(f"the hub does not answer: {error or 'no reply in time'}")
+        except (TransportLost, DeadlinePassed) as error:
+            self._tell(f"the hub does not answer: {str(error) or type(error).__name__}")
         else:
             self._tell("in the hub's list" if self._accepted else f"the hub refuses: the name '{self._name}' is taken")
 

@@ -8,11 +8,13 @@ import dataclasses
 import errno
 import fcntl
 import hashlib
+import http.client
 import importlib.metadata
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -35,6 +37,7 @@ START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 5.0
 POLL_INTERVAL_S = 0.02
 PR_SET_PDEATHSIG = 1  # prctl(2)
+ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - none is listened on here
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Crossbar greets with pages at "info"; one line of ours says as much.
 CROSSBAR_LOGLEVELS = {"debug": "debug", "info": "error", "warn": "error", "error": "error"}
@@ -220,16 +223,29 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def _is_ready(process: subprocess.Popen[bytes], settings: Settings) -> bool:
-    """Wait until the secure port, which Crossbar opens last, takes connections."""
+    """Wait until the secure port, which Crossbar opens last, takes websockets."""
     deadline = time.monotonic() + START_DEADLINE_S
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.listen, settings.listen)  # noqa: S104
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((address, settings.tls_port), timeout=1):
+        if _takes_websockets(settings):
             return process.poll() is None
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(POLL_INTERVAL_S)
             return False
     return False
+
+
+def _takes_websockets(settings: Settings) -> bool:
+    address = ANY_ADDRESS.get(settings.listen, settings.listen)
+    # It only asks whether the path is there yet: Crossbar adds it a moment after it has opened the port.
+    context = ssl._create_unverified_context()  # noqa: S323, SLF001 - nothing is sent or believed
+    connection = http.client.HTTPSConnection(address, settings.tls_port, timeout=1, context=context)
+    try:
+        connection.request("GET", "/ws")
+        return connection.getresponse().status != http.HTTPStatus.NOT_FOUND
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 @contextlib.contextmanager
@@ -241,7 +257,11 @@ def _stop_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise _StopRequestedError
 
-    previous = {number: signal.signal(number, request_stop) for number in STOP_SIGNALS}
+    previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    if previous[signal.SIGHUP] is signal.SIG_IGN:  # nohup
+        del previous[signal.SIGHUP]
+    for number in previous:
+        signal.signal(number, request_stop)
     try:
         yield
     finally:

@@ -53,6 +53,7 @@ class RunningRouter:
         self.settings = settings
         self.output_path = output_path
         self.process: subprocess.Popen[bytes] | None = None
+        self.started: list[psutil.Process] = []
 
     @property
     def output(self) -> str:
@@ -77,6 +78,7 @@ class RunningRouter:
         process = self.launch()
         wait(lambda: "listening on" in self.output or process.poll() is not None, "the router is ready")
         assert process.poll() is None, self.output
+        self.started = self.crossbar()
         return self
 
     def crossbar(self) -> list[psutil.Process]:
@@ -99,6 +101,14 @@ class RunningRouter:
         self.process.kill()
         self.process.wait()
         wait(lambda: not self.is_listening(), "Crossbar has ended after its parent")
+
+    def end(self) -> None:
+        """Stop what still runs, whatever a failed test has left."""
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+        for process in self.started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def restart(self) -> RunningRouter:
         """Stop the router if it runs, and start it again on the same ports with the same state."""
@@ -123,8 +133,7 @@ def running_routers(folder: Path) -> Iterator[Callable[..., RunningRouter]]:
         yield start
     finally:
         for running in routers:
-            if running.process is not None and running.process.poll() is None:
-                running.stop()
+            running.end()
 
 
 @pytest.fixture(scope="session")

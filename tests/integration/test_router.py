@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -344,6 +347,16 @@ def test_http_caller(router):
     """The OCS port takes calls over HTTP, with the same rights as its websocket."""
     assert called_over_http(router.settings, "observatory.absent")["error"] == "wamp.error.no_such_procedure"
     assert called_over_http(router.settings, wire.uri("consumer.get_data_node"))["error"] == DENIED
+
+
+def test_browsers(router):
+    """The secure websocket is there for clients that offer ALPN too, as browsers do."""
+    context = ssl.create_default_context(cafile=router.settings.state / "server_cert.pem")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    connection = http.client.HTTPSConnection("127.0.0.1", router.settings.tls_port, timeout=10, context=context)
+    with contextlib.closing(connection):
+        connection.request("GET", "/ws")
+        assert connection.getresponse().status == 426  # asks for the upgrade to a websocket
 
 
 def test_legacy(start_router):

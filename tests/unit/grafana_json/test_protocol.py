@@ -11,13 +11,13 @@ def parse(**changes):
 
 
 def test_the_range_is_read_to_the_millisecond():
-    """from and to are UNIX seconds with their milliseconds."""
+    """Start and end are UNIX seconds with their milliseconds."""
     query = parse()
     assert (query.start, query.end) == (1795304387.03, 1795325987.03)
 
 
 def test_a_window_before_1970_is_clamped():
-    """sisock time can't name 1970 or before: such a window starts just after."""
+    """No sisock time names 1970 or before: such a window starts just after."""
     query = parse(range={"from": "1900-01-01T00:00:00Z", "to": "1970-01-01T00:00:00.000Z"})
     assert (query.start, query.end) == (1e-3, 1e-3)
 

@@ -10,6 +10,7 @@ from grafana_json.units import grafana_unit
         ("K", "kelvin"),
         ("hPa", "pressurehpa"),
         ("mbar", "pressurembar"),
+        ("mBar", "pressurembar"),
         ("km/h", "velocitykmh"),
         ("%", "percent"),
         ("V", "volt"),

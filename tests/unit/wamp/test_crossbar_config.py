@@ -75,15 +75,16 @@ def test_ocs_port():
 
 
 def test_secure_port():
-    """The secure port knows no anonymous login, and has the certificate."""
+    """The secure port serves a websocket that knows no anonymous login, and has the certificate."""
     secure = transports()["tls"]
-    assert list(secure["auth"]) == ["wampcra"]
+    assert list(secure["paths"]) == ["ws"]
+    assert list(secure["paths"]["ws"]["auth"]) == ["wampcra"]
     assert secure["endpoint"]["tls"]["certificate"] == "/state/server_cert.pem"
 
 
 def test_websocket_options():
     """Every websocket takes messages of 64 MiB, and notices a dead peer within 15 s."""
-    for entry in (transports()["tls"], transports()["ocs"]["paths"]["ws"]):
+    for entry in (transports()[name]["paths"]["ws"] for name in ("tls", "ocs")):
         assert entry["options"]["max_message_size"] == entry["options"]["max_frame_size"] == 2**26
         assert entry["options"]["auto_ping_interval"] + entry["options"]["auto_ping_timeout"] == 15_000
         assert entry["serializers"] == ["msgpack", "cbor", "json"]

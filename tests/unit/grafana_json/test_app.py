@@ -1,0 +1,249 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grafana_json.app import LARGEST_BODY_BYTES, create_app
+from sisock.gateway.ask import Gateway
+from sisock.settings import Settings
+from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
+
+RANGE = {"from": "2026-11-21T23:39:47.030Z", "to": "2026-11-22T05:39:47.030Z"}
+
+
+def body(*targets, **changes):
+    named = [{"target": target, "refId": chr(65 + number)} for number, target in enumerate(targets)]
+    return {"range": RANGE, "maxDataPoints": 600, "targets": named, **changes}
+
+
+def notices(entry):
+    return " ".join(notice["text"] for notice in entry.get("meta", {}).get("notices", []))
+
+
+def test_grafana_tests_the_address(site):
+    """'Save & test' gets 200 and a line of text."""
+    reply = site.client.get("/", headers={"Accept": "application/json, text/plain, */*"})
+    assert reply.status_code == 200
+    assert reply.text == "sisock: 2 data nodes, 4 fields\n"
+
+
+def test_a_browser_gets_a_status_page(site):
+    """A browser sees nodes, their fields with units, and what is wrong."""
+    site.hub.add(FakeNode("broken", {"x": ([], [])}, error="lens cap on"))
+    page = site.client.get("/", headers={"Accept": "text/html,*/*;q=0.8"}).text
+    for shown in ("weather", "weather::temperature", "degC", "lens cap on", "a node for tests"):
+        assert shown in page
+
+
+def test_names_on_the_page_are_only_text(site):
+    """Whatever names a node chooses, nothing of them becomes part of the page."""
+    evil = "<script>alert(1)</script>'\"&{{7*7}}"
+    site.hub.add(FakeNode("evil", {evil: ([1.0], [1.0])}, units={evil: evil}, description=evil))
+    reply = site.client.get("/", headers={"Accept": "text/html"})
+    assert "<script" not in reply.text
+    assert "{{7*7}}" in reply.text
+    assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+
+
+def test_the_page_without_a_router(site):
+    """While the router is away, the page says so and since when, and the address still answers 200."""
+    site.gateway.disconnected()
+    reply = site.client.get("/", headers={"Accept": "text/html"})
+    assert reply.status_code == 200
+    assert "the router is not connected since 2026-11-22T05:39:47.030Z" in reply.text
+
+
+def test_search_needs_no_body(site):
+    """A search without a body, and one by GET for people, lists all targets."""
+    assert site.client.post("/search").json == site.client.get("/search").json
+    assert "weather::sky" in site.client.get("/search").json
+
+
+@pytest.mark.parametrize("path", ["/query", "/query/", "/search", "/search/", "/"])
+def test_no_redirects(site, path):
+    """The same view answers with and without a slash at the end: a redirect breaks Grafana's clients."""
+    reply = site.client.get(path) if path == "/" else site.client.post(path, json=body("weather::temperature"))
+    assert reply.status_code == 200
+
+
+BROKEN = [
+    ("/query", b"", 400),
+    ("/query", b"{", 400),
+    ("/query", b"null", 400),
+    ("/query", b"[]", 400),
+    ("/query", b"NaN", 400),
+    ("/query", b"[" * 200_000, 400),
+    ("/query", b'{"a":' * 5_000, 400),
+    ("/query", b"\xff\xfe\x00", 400),
+    ("/query", b'{"targets": "\\ud800"}', 400),
+    ("/query", b"9" * 5_000, 400),
+    ("/query", b"x" * (LARGEST_BODY_BYTES + 1), 413),
+    ("/query", body(range=None), 400),
+    ("/query", body(range={"from": "yesterday", "to": "today"}), 400),
+    ("/query", body(range={"from": RANGE["to"], "to": RANGE["from"]}), 400),
+    ("/query", body(range={"from": "+275760-09-13T00:00:00.000Z", "to": RANGE["to"]}), 400),
+    ("/query", body(range={"from": 1e308, "to": 1.1e308}), 400),
+    ("/query", body(targets=None), 400),
+    ("/query", body(targets=[None]), 400),
+    ("/query", body(targets=[[]]), 400),
+    ("/query", body(*["weather::sky"] * 10_000), 400),
+    ("/search", b"{", 400),
+    ("/search", b"x" * (LARGEST_BODY_BYTES + 1), 413),
+    ("/nowhere", b"{}", 404),
+    ("/query/more", b"{}", 404),
+    ("/", b"{}", 405),
+]
+
+
+@pytest.mark.parametrize(("path", "sent", "status"), BROKEN)
+def test_broken_requests_are_refused_readably(site, path, sent, status):
+    """What can't be understood gets a 4xx whose message Grafana shows; never a 500 and never a redirect."""
+    reply = site.client.post(path, data=sent if isinstance(sent, bytes) else json.dumps(sent))
+    assert reply.status_code == status
+    assert reply.json["message"] == reply.json["error"]["message"]
+    assert reply.json["message"]
+    assert len(reply.json["message"]) < 400
+
+
+ODD = [
+    body(),
+    body(""),
+    body(None),
+    body(5),
+    body({"a": 1}),
+    body("("),
+    body("x" * 100_000),
+    body("weather::\x00"),
+    body("weather::temperature", maxDataPoints=float("1e300")),
+    body("weather::temperature", maxDataPoints=-7),
+    body("weather::temperature", maxDataPoints=0),
+    body("weather::temperature", maxDataPoints=1),
+    body("weather::temperature", maxDataPoints="many"),
+    body("weather::temperature", maxDataPoints=10**30),
+    body("weather::temperature", maxDataPoints=[1]),
+    body("weather::temperature", intervalMs="x", scopedVars=[], filters={"a": []}),
+    body("weather::temperature", range={"from": RANGE["to"], "to": RANGE["to"]}),
+    body("weather::temperature", range={"from": "1800-01-01T00:00:00Z", "to": "1900-01-01T00:00:00Z"}),
+    body("weather::temperature", range={"from": "1800-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"}),
+    body("weather::temperature", range={"from": 0, "to": 1795325987030}),
+    body(targets=[{}]),
+    body(targets=[{"target": "weather::sky", "refId": ["A"], "type": 7, "payload": "x", "hide": "yes"}]),
+    body(*["*"] * 200),
+]
+
+
+@pytest.mark.parametrize("sent", ODD)
+def test_odd_requests_are_answered(site, sent):
+    """What is odd but can be understood is answered with a list, and a reason where nothing is drawn."""
+    reply = site.client.post("/query", data=json.dumps(sent))
+    assert reply.status_code == 200
+    assert isinstance(reply.json, list)
+    assert b"NaN" not in reply.data
+    for entry in reply.json:
+        assert entry.get("datapoints") is not None or entry.get("fields") or notices(entry)
+
+
+def test_any_content_type(site):
+    """The body counts, not what the client says it is."""
+    reply = site.client.post("/query", data=json.dumps(body("weather::temperature")), content_type="text/plain")
+    assert reply.json[0]["datapoints"]
+
+
+def test_a_new_field_is_found(site):
+    """A target that isn't known yet makes the nodes be asked again, so a new field is drawn at once."""
+    site.clock.advance(10)
+    site.hub.nodes["host"] = FakeNode("host", {"load": ([1795325000.0], [1.0])})
+    reply = site.client.post("/query", json=body("host::load"))
+    assert reply.json[0]["datapoints"] == [[1.0, 1795325000000.0]]
+
+
+def test_one_hung_node_of_three(site):
+    """The answer comes at the deadline with two series and one notice."""
+    site.hub.add(FakeNode("host", {"load": ([1795325000.0], [1.0])}))
+    site.hub.nodes["cryo"].behaviour.hang = True
+    targets = ["weather::temperature", "cryo::temp.stage 4K", "host::load"]
+    reply = site.client.post("/query", json=body(*targets)).json
+    assert site.waited_s == 2.0
+    assert [bool(entry["datapoints"]) for entry in reply] == [True, False, True]
+    assert "node 'cryo' did not answer within 2 s" in notices(reply[1])
+    assert not notices(reply[0]) + notices(reply[2])
+
+
+def test_a_node_that_keeps_hanging_costs_no_time(site):
+    """After two misses panels don't wait for a node any more."""
+    site.hub.nodes["cryo"].behaviour.hang = True
+    for _ in range(2):
+        site.client.post("/query", json=body("cryo::temp.stage 4K"))
+    site.waited_s = 0.0
+    reply = site.client.post("/query", json=body("cryo::temp.stage 4K")).json
+    assert site.waited_s == 0.0
+    assert "the first time at" in notices(reply[0])
+
+
+def test_a_node_that_never_told_its_fields(site):
+    """A target of a node whose fields could not be asked says what is wrong with the node."""
+    site.hub.add(FakeNode("host", {"load": ([1.0], [1.0])}, error="no such disk"))
+    assert "no such disk" in notices(site.client.post("/query", json=body("host::load")).json[0])
+
+
+def test_without_a_router(site):
+    """While the router is away each target says so, and no request fails."""
+    site.gateway.disconnected()
+    reply = site.client.post("/query", json=body("weather::temperature", "host::load"))
+    assert reply.status_code == 200
+    assert all("the router is not connected since" in notices(entry) for entry in reply.json)
+
+
+def test_a_warning_for_many_series(site):
+    """A target that matches too many series draws the first hundred with a warning."""
+    site.hub.add(FakeNode("many", {f"f{number:03}": ([1795325000.0], [1.0]) for number in range(150)}))
+    reply = site.client.post("/query", json=body("many::*")).json
+    assert len(reply) == 100
+    assert "150 series match" in notices(reply[0])
+
+
+def test_too_many_series(site):
+    """A request whose targets match more than a thousand series is refused with that number."""
+    for letter in "abcdefghijk":
+        site.hub.add(FakeNode(letter, {f"f{number}": ([1.0], [1.0]) for number in range(100)}))
+    reply = site.client.post("/query", json=body(*[f"{letter}::*" for letter in "abcdefghijk"]))
+    assert reply.status_code == 400
+    assert "1100 series" in reply.json["message"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length_s=st.floats(0, 40_000),
+    back_s=st.floats(-100, 30_000),
+    points=st.one_of(st.none(), st.integers(-2, 60_000), st.floats(allow_nan=False, allow_infinity=False)),
+    kind=st.sampled_from([None, "timeserie", "table"]),
+)
+def test_never_more_points_than_the_panel_is_wide(crowded, length_s, back_s, points, kind):
+    """Whatever the span and the width, no reply has more points than maxDataPoints, or 1000 without it."""
+    now_ms = 1795325987030.0
+    end_ms = now_ms - back_s * 1e3
+    targets = [{"target": "busy::*", "refId": "A"} | ({"type": kind} if kind else {})]
+    sent = {"range": {"from": end_ms - length_s * 1e3, "to": end_ms}, "targets": targets}
+    reply = crowded.post("/query", json=sent | ({} if points is None else {"maxDataPoints": points}))
+    assert reply.status_code == 200
+    most = 1000 if points is None else min(max(int(points), 1), 50_000)
+    assert len(reply.json) == 3
+    for entry in reply.json:
+        drawn = entry.get("datapoints", entry.get("rows"))
+        drawn = entry["fields"][0]["values"] if drawn is None else drawn
+        assert len(drawn) <= most
+
+
+@pytest.fixture(scope="module")
+def crowded():
+    """Return the client of an adapter with one dense node, with gaps in its data."""
+    now = 1795325987.03
+    times = np.sort(now - np.concatenate([np.arange(0, 9000, 0.25), np.arange(12_000, 30_000, 0.5)]))
+    states = (times // 7) % 2 == 0
+    series = {"x": (times, np.sin(times)), "on": (times, states), "word": (times, states.astype(str).astype(object))}
+    clock = ManualClock(now)
+    gateway = Gateway(None, clock)
+    result_of(gateway.connected(FakeRouter(FakeHub([FakeNode("busy", series)]), clock)))
+    return create_app(Settings(), gateway, lambda function, *given: result_of(function(*given))).test_client()

@@ -1,0 +1,81 @@
+"""How the router looks after its child process, on other programs than Crossbar."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from sisock.core.errors import ConfigurationError
+from sisock.settings import Settings, variables
+from sisock.wamp import router
+
+# a program, and a child of it in the same process group, that don't end when they are asked to
+STUBBORN = "trap '' INT TERM; sh -c 'echo ready; exec sleep 60' & exec sleep 60"
+
+
+def test_stubborn_child(monkeypatch):
+    """A child that does not stop when asked is killed with its whole process group."""
+    monkeypatch.setattr(router, "STOP_DEADLINE_S", 0.05)
+    child = subprocess.Popen(["sh", "-c", STUBBORN], stdout=subprocess.PIPE, start_new_session=True)
+    with contextlib.closing(child.stdout):
+        assert child.stdout.readline() == b"ready\n"
+        router._stop(child)
+        assert child.poll() is not None
+        assert child.stdout.read() == b""  # at its end: nobody in the group holds it open any more
+
+
+def test_parent_gone():
+    """A child whose parent ended before the kernel was told to watch it ends at once."""
+    somebody_else = os.getpid() + 1
+    command = [sys.executable, "-c", "print('alive')"]
+    result = subprocess.run(command, preexec_fn=router._dying_with(somebody_else), capture_output=True, check=False)
+    assert (result.returncode, result.stdout) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied"), "set CROSSBAR_TLS_PORT to a port above 1023"),
+        (OSError(98, "Address already in use"), "port 443 is taken.*set CROSSBAR_TLS_PORT"),
+        (OSError(99, "Cannot assign requested address"), "no address '127.0.0.1': set SISOCK_LISTEN"),
+        (socket.gaierror(-2, "Name or service not known"), "cannot listen on 127.0.0.1, port 443: Name or service"),
+    ],
+)
+def test_port_refused(monkeypatch, error, reason):
+    """Why a port cannot be opened is told with the variable to change."""
+
+    def bind(self, address):
+        raise error
+
+    monkeypatch.setattr(socket, "socket", type("Refusing", (socket.socket,), {"bind": bind}))
+    with pytest.raises(ConfigurationError, match=reason):
+        router._check_ports(Settings(tls_port=443, ocs_port=0))
+
+
+def test_environment_of_crossbar(monkeypatch):
+    """Crossbar's processes get these settings, not those of the environment, and the rest of the environment."""
+    monkeypatch.setenv("SISOCK_LEGACY", "1")
+    monkeypatch.setenv("ANYTHING_ELSE", "kept")
+    settings = Settings(wamp_secret="known")
+    environment = router._environment(settings)
+    assert Settings.from_environment(environment) == settings
+    assert environment["ANYTHING_ELSE"] == "kept"
+    assert "SISOCK_LEGACY" not in environment
+    assert variables(settings).items() <= environment.items()
+
+
+def test_no_bjdata():
+    """Python programs with that environment cannot import bjdata, and find sisock."""
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        "import sisock.settings\ntry: import bjdata\nexcept ImportError: print('no')",
+    ]
+    result = subprocess.run(command, env=router._environment(Settings()), capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("no\n", "")
