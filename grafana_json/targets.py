@@ -25,6 +25,7 @@ MOST_SERIES = 100
 MOST_COMPARED = 500  # names that a misspelt one is compared with
 LONGEST_COMPARED = 200
 _ESCAPED = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
+_PATTERN_SIGN = re.compile(r"[\\^$*+?.()|\[\]{}]")
 _GLOB_PART = re.compile(r"[*?{},]|[^*?{},]+")
 _QUIET = re2.Options()
 _QUIET.log_errors = False
@@ -68,6 +69,8 @@ def unescape(text: str) -> str:
 
 def _full_matches(pattern: str, names: Iterable[str]) -> list[str]:
     """Return the names that match as a whole; none when this is no pattern or too large a one for RE2."""
+    if not _PATTERN_SIGN.search(pattern):
+        return []  # a plain name, which was compared already
     try:
         compiled = re2.compile(pattern, _QUIET)
     except re2.error:

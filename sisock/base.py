@@ -28,7 +28,7 @@ import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
 # isort: split
 from autobahn.wamp.exception import ApplicationError
 from twisted.internet import threads
-from twisted.internet.defer import Deferred, ensureDeferred, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks, maybeDeferred
 
 from sisock import __version__
 from sisock.core import serving, times, wire
@@ -214,6 +214,8 @@ class DataNodeServer(Session):
             reply = yield function(*arguments, **keywords)
         except SisockError as error:
             raise ApplicationError(error.uri, str(error)) from None
+        except CancelledError:  # the caller has given up, so nobody reads this
+            raise ApplicationError(ApplicationError.CANCELED, "the caller has canceled the call") from None
         except Exception as error:  # noqa: BLE001 - whatever a subclass raises must not harm the session
             self.log.failure("data node '{name}': {what} failed", name=self.name, what=what)
             message = f"data node '{self.name}' failed in {what}: {type(error).__name__}: {error}"

@@ -67,7 +67,7 @@ class Hub(Session):
                 yield self.register(function, uri(suffix), options)
                 return
             except ApplicationError as error:
-                self.log.warning("hub: {suffix}: {text}; trying again", suffix=suffix, text=error.error_message())
+                self.log.warn("hub: {suffix}: {text}; trying again", suffix=suffix, text=error.error_message())
                 yield task.deferLater(reactor, RETRY_S)
 
     def _add(self, name: Any, description: Any, session_id: Any, *, details: CallDetails) -> bool:
@@ -76,7 +76,7 @@ class Hub(Session):
             self._check_identity(name, details)
             events = self._registry.add(name, description, self._caller(session_id, details))
         except SisockError as error:
-            self.log.warning("hub: refused to add {name!r}: {error}", name=name, error=error)
+            self.log.warn("hub: refused to add {name!r}: {error}", name=name, error=error)
             if isinstance(error, NameTaken):
                 return False
             raise ApplicationError(error.uri, str(error)) from None
@@ -85,7 +85,10 @@ class Hub(Session):
 
     def _subtract(self, name: Any, session_id: Any = None, *, details: CallDetails) -> None:
         """Remove a data node that the caller's session holds."""
-        self._publish(self._registry.subtract(name, self._caller(session_id, details)))
+        try:
+            self._publish(self._registry.subtract(name, self._caller(session_id, details)))
+        except SisockError as error:
+            raise ApplicationError(error.uri, str(error)) from None
 
     def _list(self) -> list[dict[str, Any]]:
         """Return the data nodes that are online."""
@@ -105,7 +108,9 @@ class Hub(Session):
                 "hub: THE ROUTER DOES NOT DISCLOSE CALLERS, so that any node can pose as another: switch on "
                 "disclosure of callers for data_node.* in its configuration"
             )
-        return int(session_id)
+        if not isinstance(session_id, int):
+            raise BadRequest(f"session_id is {session_id!r:.80}, but must be the number of the caller's session")
+        return session_id
 
     def _session_left(self, session: Any, *_: Any) -> None:
         self._publish(self._registry.session_lost(int(session)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.error import ReactorNotRunning
 
 from sisock.wamp.connection import RECONNECTS
 
@@ -23,6 +25,7 @@ class Lifeline:
         self._joined = 0
         self._stopping = False
         self._watching = False
+        self._ending = False
 
     def session_opened(self) -> None:
         """Say that a session has a connection."""
@@ -55,15 +58,13 @@ class Lifeline:
             self._end(message)
 
     def _end(self, message: str) -> None:
+        if self._ending:
+            return
+        self._ending = True
         sys.stderr.write(message + "\n")
         reactor.addSystemEventTrigger("after", "shutdown", _exit_with_failure)
-        if reactor.running:
-            reactor.callWhenRunning(_stop_reactor)
-
-
-def _stop_reactor() -> None:
-    if reactor.running and not getattr(reactor, "_stopped", False):
-        reactor.stop()
+        with contextlib.suppress(ReactorNotRunning):  # the server is stopping it
+            reactor.stop()
 
 
 def _exit_with_failure() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import txaio
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp import auth
+from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import CloseDetails
 
 from sisock.core.errors import SisockError
@@ -31,6 +32,11 @@ class Session(ApplicationSession):
         if details.reason != CloseDetails.REASON_DEFAULT:
             self.closing_reason = f"{details.reason}: {details.message}" if details.message else details.reason
         return super().onLeave(CloseDetails(CloseDetails.REASON_DEFAULT, details.message))
+
+    def onUserError(self, fail: Any, msg: str) -> None:  # noqa: N802 - Autobahn's name
+        """Log what a procedure of ours raised, unless it is an answer in words: that one is for the caller."""
+        if not fail.check(ApplicationError):
+            super().onUserError(fail, msg)
 
 
 def sign(challenge: Any, secret: str) -> Any:

@@ -9,10 +9,11 @@ import time
 
 import numpy as np
 import pytest
-from contract.nodes_under_test import EPOCH, NODES
 
 from sisock.core.model import FIELD_TYPES, DataBlock, TimelineBlock
 from sisock.nodes.contract import DataNode
+
+from contract.nodes_under_test import EPOCH, NODES
 
 ALL_TIME = (1e-3, 4e9)
 DTYPES = {"number": {"float64", "int64"}, "bool": {"bool"}, "string": {"object"}}

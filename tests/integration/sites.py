@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 import yaml
 
-from integration.ports import free_port
 from sisock.settings import Settings
+
+from integration.ports import free_port
 
 START_DEADLINE_S = 60.0
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from integration.sites import clean_environment, poll
 from sisock.client import Consumer
 from sisock.core.errors import SisockError
 from sisock.settings import variables
+
+from integration.sites import clean_environment, poll
 
 SERVERS = Path(__file__).parent.parent / "data" / "original" / "servers.py"
 T0 = 1.5e9
@@ -141,7 +142,7 @@ def test_exception_and_nonsense_reach_the_caller_in_words(router, folder, consum
 
 @pytest.mark.parametrize("case", ["by_class", "by_instance", "blocking"])
 def test_server_whose_router_is_gone_ends_with_failure(folder, start_router, case):
-    """A server without a runner that reconnects ends non-zero, with a line that says why; it is never alive offline."""
+    """A server that nothing reconnects ends non-zero, with a line that says why; it is never alive offline."""
     own = start_router(legacy=True)
     shutil.copy(own.settings.state / "server_cert.pem", folder / ".crossbar")
     with program(own, folder, "-m", "sisock", "hub") as hub, program(own, folder, str(SERVERS), case) as process:

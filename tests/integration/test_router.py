@@ -57,10 +57,10 @@ def test_first_start(start_router):
     """At the first start all that is needed is made, in the state directory only; two lines say what happened."""
     running = start_router()
     settings = running.settings
+    secure, plain = (url.format(**vars(settings)) for url in (SECURE, PLAIN))
     assert running.output.splitlines() == [
         f"router: the router's certificate {settings.state / 'server_cert.pem'} made",
-        f"router: listening on wss://127.0.0.1:{settings.tls_port}/ws (TLS) "
-        f"and ws://127.0.0.1:{settings.ocs_port}/ws (OCS)",
+        f"router: listening on {secure} (TLS) and {plain} (OCS)",
     ]
     assert running.stop() == 0
     assert {path.name for path in settings.state.iterdir()} == STATE_FILES
@@ -352,7 +352,7 @@ def test_http_caller(router):
 def test_browsers(router):
     """The secure websocket is there for clients that offer ALPN too, as browsers do."""
     context = ssl.create_default_context(cafile=router.settings.state / "server_cert.pem")
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.set_alpn_protocols(["http/1.1"])
     connection = http.client.HTTPSConnection("127.0.0.1", router.settings.tls_port, timeout=10, context=context)
     with contextlib.closing(connection):
         connection.request("GET", "/ws")

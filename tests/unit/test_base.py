@@ -202,6 +202,15 @@ def test_exception_in_a_server_is_an_error_in_words(monkeypatch):
     assert logged == [{"name": "server", "what": "get_data"}]
 
 
+def test_call_that_its_caller_cancels_is_no_failure():
+    """A caller that has given up is answered quietly: nothing is logged as an error of the server."""
+    server = Server(fields=defer.Deferred())
+    asked = server._serve_fields(1, 0)
+    asked.cancel()
+    with pytest.raises(ApplicationError, match="canceled"):
+        result(asked)
+
+
 @pytest.mark.parametrize(
     ("arguments", "keywords"),
     [

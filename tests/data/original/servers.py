@@ -1,6 +1,6 @@
-"""Data node servers in the ways in which servers for the original API are written, each a program of its own.
+"""Data node servers in the ways in which those for the original API are written, each a program of its own.
 
-``python servers.py CASE`` runs one: as a class or an instance, blocking or not, over wss with a login or anonymously on
+``python servers.py CASE`` runs one: as a class or an instance, blocking or not, over wss with a login or anonymous on
 the OCS port, with and without the base's ``__init__``, and with what such servers get wrong.
 """
 
@@ -8,13 +8,14 @@ import os
 import sys
 
 import numpy as np
-import sisock
 from autobahn.twisted.wamp import ApplicationRunner, ApplicationSession
 from autobahn.wamp.types import ComponentConfig
 from OpenSSL import crypto
 from twisted.internet import reactor
 from twisted.internet._sslverify import OpenSSLCertificateAuthorities
 from twisted.internet.ssl import CertificateOptions
+
+import sisock
 
 T0 = 1.5e9
 

@@ -5,13 +5,14 @@ import math
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-import twins
 from hypothesis import example, given, settings
 
 from sisock.core import downsample
 from sisock.core.downsample import REDUCERS, Reducer, reduce_block, thin, thin_block
 from sisock.core.errors import BadRequest
 from sisock.core.model import DataBlock, TimelineBlock
+
+import twins
 
 many = settings(derandomize=True, deadline=None, max_examples=300)
 

@@ -7,7 +7,6 @@ from fractions import Fraction
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-import twins
 from hypothesis import example, given, settings
 
 from sisock.core.errors import BadRequest
@@ -25,6 +24,8 @@ from sisock.core.times import (
     stride_for_points,
     to_unix,
 )
+
+import twins
 
 NOW = 1.7e9
 

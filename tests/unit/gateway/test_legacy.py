@@ -161,10 +161,10 @@ def test_what_would_take_too_long_is_thinned_and_told():
     assert len(spans(node)) < 40
 
 
-def test_an_inclusive_end_counts_once():
-    """A sample at the border of two spans is drawn once, also when the node includes the end of each."""
-    gateway, node, _ = make_gateway(ManualClock(NOW), length_s=100.0)
+def test_what_lies_outside_a_span_is_cut():
+    """Samples that a node sends beyond the end of what was asked are neither drawn twice nor outside the window."""
+    gateway, node, times = make_gateway(ManualClock(NOW), length_s=100.0)
     answer = node._get_data
-    node._get_data = lambda now, field, start, end, **other: answer(now, field, start, end + 1e-3, **other)
-    times = result_of(ask(gateway, NOW - 60)).series[0].times
-    assert times.size == np.unique(times).size == 60
+    node._get_data = lambda now, field, start, end, **other: answer(now, field, start, end + 5.0, **other)
+    drawn = result_of(ask(gateway, NOW - 60, end=NOW - 20)).series[0].times
+    assert drawn.tolist() == times[(times >= NOW - 60) & (times < NOW - 20)].tolist()

@@ -1,0 +1,299 @@
+"""What README, docs and examples say is true."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import dataclasses
+import importlib
+import inspect
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+
+import click
+import pytest
+import yaml
+
+from grafana_json import app, protocol, targets
+from sisock import __version__
+from sisock.cli import cli
+from sisock.core import errors, serving, wire
+from sisock.core.downsample import REDUCERS
+from sisock.gateway import plan
+from sisock.nodes import KINDS
+from sisock.settings import Settings
+from sisock.site import load_site, parse_site
+from sisock.wamp.authenticator import REFUSED
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "tests" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+SHELL_WORDS = {"source", "export"}
+OWN_COMMANDS = sorted(cli.list_commands(click.Context(cli)))
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+
+def blocks(*languages: str) -> list[Block]:
+    """Return the fenced blocks of all pages in some languages."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(str(page.relative_to(ROOT)), line, match[1], match[2]))
+    return [block for block in found if block.language in languages]
+
+
+def where(value: object) -> str:
+    return f"{value.page}:{value.line}" if isinstance(value, Block) else str(value)
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def shell_lines() -> Iterator[str]:
+    for block in blocks("sh"):
+        yield from block.text.splitlines()
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table behind a heading, without its head."""
+    behind = read(page).partition(f"{heading}\n")[2]
+    table = re.search(r"(?:^\|.*\n)+", behind, re.MULTILINE)
+    assert table, f"{page} has no table behind '{heading}'"
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines()[2:]]
+
+
+def check_sisock(arguments: list[str]) -> None:
+    """Parse a command line as the command would, without running it."""
+    command = cli.get_command(click.Context(cli), arguments[0])
+    assert command, f"there is no command 'sisock {arguments[0]}'"
+    command.make_context(arguments[0], arguments[1:])
+
+
+def check_make(arguments: list[str]) -> None:
+    known = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    assert set(arguments) <= known
+
+
+def check_paths(arguments: list[str]) -> None:
+    for path in (word.partition("=")[2] or word for word in arguments):
+        assert "/" not in path or (ROOT / path).exists(), f"{path} does not exist"
+
+
+CHECKS = {"sisock": check_sisock, "make": check_make, ".venv/bin/python": check_paths}
+
+
+@pytest.mark.parametrize("line", sorted(set(shell_lines())))
+def test_a_command_line_in_the_docs_can_be_typed(line):
+    """Every command, option, target and file of a command line that the docs show exists."""
+    program, *arguments = shlex.split(line, comments=True)
+    if program not in SHELL_WORDS:
+        CHECKS[program](arguments)
+        check_paths([word for word in arguments if word.startswith(("examples/", "tests/"))])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_command_in_a_sentence_exists(page):
+    """Whatever is called `sisock something` in running text is a command."""
+    named = set(re.findall(r"`sisock ([a-z]+)", page.read_text(encoding="utf-8")))
+    assert named <= set(OWN_COMMANDS)
+
+
+def test_the_readme_lists_every_command():
+    """The README's table has one row for each command, with the help that a newcomer needs."""
+    listed = [
+        row[0].strip("`").split()[1] for row in rows("README.md", "Every command explains itself with `--help`:")
+    ]
+    assert sorted(listed) == OWN_COMMANDS
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=where)
+def test_python_in_the_docs_compiles(block):
+    """Code that is shown is Python."""
+    compile(block.text, where(block), "exec")
+
+
+@pytest.mark.parametrize("block", [one for one in blocks("python") if one.page == "docs/data-nodes.md"], ids=where)
+def test_python_about_testing_runs(block, monkeypatch):
+    """Code that shows how to test does what it asserts."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    exec(block.text, {})
+
+
+def test_the_readme_shows_the_example_as_it_is():
+    """The data node in the README is examples/sine.py, and has at most twenty lines of code."""
+    source = read("examples/sine.py")
+    assert source in [block.text for block in blocks("python") if block.page == "README.md"]
+    code = [line for line in source.splitlines() if line.strip() and not line.startswith('"""')]
+    assert len(code) <= 20
+
+
+def test_replies_in_the_contract_are_replies():
+    """The replies that docs/wamp.md shows can be read without a remark, and are what this version says of itself."""
+    catalogue, data, info = [
+        ast.literal_eval(one.text.strip()) for one in blocks("python") if one.page == "docs/wamp.md"
+    ]
+    known, problems = wire.decode_catalogue(catalogue)
+    assert (wire.encode_catalogue(known), problems) == (catalogue, [])
+    block, problems = wire.decode_data(data, ["temperature"], known)
+    assert problems == []
+    assert block.find("temperature").values["temperature"].tolist() == [4.5, 4.4]
+    own = wire.NodeInfo(__version__, wire.CAPABILITIES, serving.EXTENDED_ALLOWANCE_BYTES)
+    assert info == wire.encode_info(own)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=where)
+def test_site_files_in_the_docs_are_site_files(block):
+    """YAML that is shown is a site, and each kind of node in it has the options that it is given."""
+    document = yaml.safe_load(block.text)
+    assert parse_site(document, ROOT, Settings()).nodes
+    for entry in document["nodes"].values():
+        if "kind" in entry:
+            assert set(entry) - {"kind"} <= options_of(entry["kind"])
+
+
+def test_the_example_site_starts_the_examples():
+    """examples/site.yml is a site, and every file that it names is beside it."""
+    site = load_site(ROOT / "examples" / "site.yml", Settings())
+    files = [program.arguments[4] for program in site.programs if program.arguments[3] == "node"]
+    assert sorted(files) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def options_of(kind: str) -> set[str]:
+    module, name = KINDS[kind].split(":")
+    return set(inspect.signature(getattr(importlib.import_module(module), name)).parameters)
+
+
+def test_the_options_of_nodes_are_listed():
+    """The table of options has each one that a site file can set, and no other."""
+    current, listed = "", {}
+    for kind, option, *_ in rows("docs/operations.md", "## Site files"):
+        current = kind.strip("`") or current
+        listed.setdefault(current, set()).add(option.strip("`"))
+    common = listed.pop("all")
+    not_in_yaml = {"name", "sample"}  # a site gives the name; a function cannot be written in YAML
+    assert {kind: listed[kind] | common for kind in listed} == {kind: options_of(kind) - not_in_yaml for kind in KINDS}
+
+
+@pytest.mark.parametrize("block", blocks("ini", "json"), ids=where)
+def test_other_files_in_the_docs_can_be_read(block):
+    """A service file has the sections that it needs and starts a command that exists; JSON is JSON."""
+    if block.language == "json":
+        json.loads(block.text)
+        return
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str
+    unit.read_string(block.text)
+    program, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert Path(program).name == "sisock"
+    check_sisock(arguments)
+
+
+def anchors(path: Path) -> set[str]:
+    """Return what a link may name behind '#': the headings, as web pages of repositories name them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """Every relative link names a file that exists, and a heading that is in it."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith(("http://", "https://")):
+            path, _, anchor = link.partition("#")
+            found = (page.parent / path).resolve() if path else page
+            assert found.exists(), link
+            assert not anchor or anchor in anchors(found), link
+
+
+def test_every_page_is_reached_from_the_readme():
+    """The README leads to each page of the docs."""
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", read("README.md")))
+    assert linked == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_table_of_settings_is_the_table_in_the_code():
+    """Each setting is documented with its variable, its name, its default and its help, in the order of the code."""
+    expected = []
+    for entry in dataclasses.fields(Settings):
+        default = "off" if entry.default is False else f"`{entry.default}`" if str(entry.default) else "unset"
+        expected.append([f"`{entry.metadata['variable']}`", f"`{entry.name}`", default, entry.metadata["help"]])
+    assert rows("docs/settings.md", "# Settings") == expected
+
+
+def test_variables_in_the_docs_are_settings():
+    """Whatever looks like one of our variables is one."""
+    known = {entry.metadata["variable"] for entry in dataclasses.fields(Settings)}
+    for page in PAGES:
+        named = set(re.findall(r"\b(?:SISOCK|CROSSBAR|WAMP)_[A-Z_]+\b", page.read_text(encoding="utf-8")))
+        assert named <= known, page
+
+
+def test_error_uris_are_listed():
+    """The table of errors has the URI of each exception, and that of a refused login."""
+    classes = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, errors.SisockError)]
+    listed = [row[0].strip("`") for row in rows("docs/wamp.md", "## Errors")]
+    assert sorted(listed) == sorted({one.uri for one in classes} | {REFUSED})
+
+
+def test_reducers_are_listed():
+    """The table of reducers has each one, with the width of its buckets."""
+    listed = {(row[0].split("`")[1], int(row[1])) for row in rows("docs/wamp.md", "span is always there.")}
+    kinds = [(name, kind) for name, one in REDUCERS.items() for kind in (one.numbers, one.states)]
+    assert listed == {(name, kind.strides_per_bucket) for name, kind in kinds}
+
+
+def test_limits_are_those_of_the_code():
+    """The limits of the adapter in the docs are those that it keeps to."""
+    listed = [row[1].split(";")[0] for row in rows("docs/architecture.md", "## Limits of the adapter")]
+    assert listed == [
+        f"{plan.MOST_POINTS:,}",
+        str(targets.MOST_SERIES),
+        str(app.MOST_SERIES_IN_A_REQUEST),
+        str(protocol.MOST_TARGETS),
+        f"{app.LARGEST_BODY_BYTES // 2**20} MiB",
+    ]
+
+
+def messages() -> list[str]:
+    """Return what the table of symptoms quotes."""
+    return [
+        quote for row in rows("docs/operations.md", "what Crossbar says.") for quote in re.findall(r"`(.*?)`", row[0])
+    ]
+
+
+@pytest.mark.parametrize("message", messages())
+def test_messages_in_the_table_of_symptoms_are_said(message):
+    """What people are told to look for is what our programs say, but for names and numbers in it."""
+    sources = [path.read_text() for top in ("sisock", "grafana_json") for path in sorted((ROOT / top).rglob("*.py"))]
+    said = re.sub(r'"\n\s*f?"', "", "\n".join(sources))
+    parts = [part.strip() for part in re.split(r"'[^']*'|[\d.:]+\d|\d+|…|:|\bhost\b|\(|\)", message)]
+    longest = max(parts, key=len)
+    assert len(longest) > 5
+    assert longest in said
+
+
+def test_the_picture_is_an_svg_with_a_text():
+    """The picture is well-formed, and says in words what it shows, for those who cannot see it."""
+    picture = ET.fromstring(read("docs/picture.svg"))
+    names = {child.tag.rpartition("}")[2] for child in picture}
+    assert {"title", "desc"} <= names
