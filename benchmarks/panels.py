@@ -214,12 +214,12 @@ def free_ports(number: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    """Poll a condition until it holds; raise when the process ends or time is up before."""
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Poll a condition until it holds."""
     deadline = time.monotonic() + START_DEADLINE_S
     while not condition():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"waited in vain for {process.args}: see what it printed above")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {START_DEADLINE_S:.0f} s in vain until {what}: see what is printed above")
         time.sleep(0.1)
 
 

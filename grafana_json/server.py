@@ -18,6 +18,7 @@ from grafana_json.replies import error_reply
 from sisock.core.errors import ConfigurationError
 from sisock.gateway.session import connect_gateway
 from sisock.log import start_logging
+from sisock.ports import check_port
 from sisock.settings import Settings
 
 FEWEST_THREADS = 2
@@ -52,13 +53,11 @@ def main(settings: Settings) -> None:
 
 def listen(settings: Settings, site: Any, reactor: Any) -> Any:
     """Listen on the adapter's port; ConfigurationError when it is taken."""
+    check_port(settings.listen, settings.port, "PORT")
     try:
         return reactor.listenTCP(settings.port, site, interface=settings.listen)
-    except CannotListenError as error:
-        raise ConfigurationError(
-            f"port {settings.port} on {settings.listen} cannot be used ({error.socketError}): stop what uses it, or "
-            "set PORT to another port"
-        ) from None
+    except CannotListenError as error:  # taken since the check
+        raise ConfigurationError(f"port {settings.port} cannot be used: {error.socketError}") from None
 
 
 class Root(resource.Resource):

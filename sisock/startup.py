@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import socket
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from sisock.core.errors import ConfigurationError
+from sisock.ports import check_port, check_router_ports
 from sisock.site import Site
 
 PROGRESS_INTERVAL_S = 5.0
@@ -73,25 +71,7 @@ class Startup:
 def check_ports(site: Site) -> None:
     """Raise ConfigurationError when a port that the site needs is taken, before anything is started."""
     wanted = {program.name for program in site.programs}
-    settings = site.settings
     if "router" in wanted:
-        check_port(settings.listen, settings.tls_port, "CROSSBAR_TLS_PORT")
-        check_port(settings.listen, settings.ocs_port, "CROSSBAR_OCS_PORT")
-    if "grafana" in wanted:
-        check_port(settings.listen, settings.port, "PORT")
-
-
-def check_port(host: str, port: int, variable: str) -> None:
-    """Raise ConfigurationError when nobody can listen on a port; port 0 is none."""
-    if not port:
-        return
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"port {port} on {host} cannot be used ({error.strerror}): stop what uses it, or set {variable} to "
-                "another port"
-            ) from None
+        check_router_ports(site.settings)
+    if site.has_adapter:
+        check_port(site.settings.listen, site.settings.port, "PORT")

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EVERYWHERE = {"sisock", "sisock.core", "sisock.settings", "sisock.log"}
+EVERYWHERE = {"sisock", "sisock.core", "sisock.settings", "sisock.log", "sisock.ports"}
 # Each part, and the parts that it may import besides those that everybody may.
 ARROWS: dict[str, set[str]] = {
     "sisock.core": set(),
     "sisock.settings": set(),
     "sisock.log": set(),
+    "sisock.ports": set(),
     "sisock.nodes": set(),
     "sisock.wamp": {"sisock.nodes", "sisock.base"},
     "sisock.base": {"sisock.wamp"},

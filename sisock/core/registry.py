@@ -6,14 +6,12 @@ a peer says of itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
 from sisock.core.errors import BadRequest, NameTaken
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+from sisock.core.wire import NODE_NAME
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ Event = Added | Removed
 
 def check_name(name: Any) -> str:
     """Return the name of a data node; raise BadRequest unless it is one component of a WAMP URI."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NODE_NAME.fullmatch(name):
         raise BadRequest(f"{name!r:.80} cannot name a data node: use 1 to 64 letters, digits, underscores and hyphens")
     return name
 

@@ -12,8 +12,9 @@ from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.exception import ApplicationError
 
 from sisock.core import wire
+from sisock.core.wire import NODE_NAME
 from sisock.settings import Settings
-from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, LEGACY, NODE_NAME, Credentials
+from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, LEGACY, Credentials
 from sisock.wamp.crossbar_config import AUTHORIZER, OBSERVATORY
 
 NODE_PROCEDURES = ("get_fields", "get_data", "info")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 from sisock.wamp.certificate import client_options
 from sisock.wamp.credentials import FILE_NAME, Credentials
@@ -49,9 +51,10 @@ def connection(settings: Settings, authid: str, make_session: SessionFactory, re
     make_session
         Called with a configuration whose ``extra`` holds ``authid`` and ``secret``.
     """
+    endpoint = _RouterEndpoint(settings, authid, reactor)
 
     def create() -> ApplicationSession:
-        return make_session(ComponentConfig(settings.realm, extra=_login(settings, authid)))
+        return make_session(ComponentConfig(settings.realm, extra=endpoint.login))
 
     factory = WampWebSocketClientFactory(
         create,
@@ -71,23 +74,44 @@ def connection(settings: Settings, authid: str, make_session: SessionFactory, re
     )
     factory.noisy = False
     retry = backoffPolicy(FIRST_RETRY_S, LONGEST_RETRY_S, factor=1.5, jitter=lambda: random.uniform(0, JITTER_S))  # noqa: S311 - spreads load
-    return ClientService(_RouterEndpoint(settings, authid, reactor), factory, retryPolicy=retry, clock=reactor)
+    return ClientService(endpoint, factory, retryPolicy=retry, clock=reactor)
 
 
-def _login(settings: Settings, authid: str) -> dict[str, Any]:
-    secret = settings.wamp_secret or Credentials(settings.state / FILE_NAME).secret(authid, create=True)
-    return {"authid": settings.wamp_user or authid, "secret": secret, RECONNECTS: True}
+def find_login(settings: Settings, authid: str) -> tuple[str, str]:
+    """Return the name and the secret to log in with.
+
+    A name in the settings wins, with the secret beside it. Else a program uses its own name, with the secret that the
+    router of this machine keeps for it, or else with the one in the settings.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is no secret.
+    """
+    if settings.wamp_user and settings.wamp_secret:
+        return settings.wamp_user, settings.wamp_secret
+    name = settings.wamp_user or authid
+    secret = settings.wamp_secret
+    if settings.state.is_dir():
+        with contextlib.suppress(*[ConfigurationError] if secret else []):  # another user's directory
+            secret = Credentials(settings.state / FILE_NAME).secret(name, create=True) or secret
+    if not secret:
+        raise ConfigurationError(
+            f"there is no secret for '{name}': set WAMP_SECRET, or SISOCK_STATE to the router's state directory"
+        )
+    return name, secret
 
 
 @implementer(IStreamClientEndpoint)
 class _RouterEndpoint:
-    """Connects over TLS, with the certificate as it is at the time of the attempt."""
+    """Connects over TLS, with the certificate and the secret as they are at the time of the attempt."""
 
     def __init__(self, settings: Settings, who: str, reactor: Any) -> None:
         self._settings = settings
         self._who = who
         self._reactor = reactor
         self._told = ""
+        self.login: dict[str, Any] = {}
 
     def connect(self, factory: Any) -> defer.Deferred[Any]:
         return defer.maybeDeferred(self._connect, factory).addErrback(self._failed)
@@ -104,6 +128,8 @@ class _RouterEndpoint:
         return failure
 
     def _connect(self, factory: Any) -> defer.Deferred[Any]:
+        name, secret = find_login(self._settings, self._who)
+        self.login = {"authid": name, "secret": secret, RECONNECTS: True}
         plain = endpoints.HostnameEndpoint(
             self._reactor, self._settings.host, self._settings.tls_port, timeout=CONNECT_TIMEOUT_S
         )

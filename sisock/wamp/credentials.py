@@ -6,19 +6,18 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from sisock.core.errors import ConfigurationError
+from sisock.core.wire import NODE_NAME
 
 FILE_NAME = "credentials.json"
 HUB = "sisock.hub"
 CONSUMER = "sisock.consumer"
 LEGACY = "server"
-NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Credentials:

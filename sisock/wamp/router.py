@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
-import errno
 import fcntl
 import hashlib
 import http.client
@@ -13,7 +12,6 @@ import importlib.metadata
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -25,6 +23,7 @@ from typing import Any
 
 import sisock
 from sisock.core.errors import ConfigurationError
+from sisock.ports import check_router_ports
 from sisock.settings import Settings, variables
 from sisock.wamp import certificate, crossbar_config
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, LEGACY, Credentials, make_private_directory
@@ -41,11 +40,6 @@ ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Crossbar greets with pages at "info"; one line of ours says as much.
 CROSSBAR_LOGLEVELS = {"debug": "debug", "info": "error", "warn": "error", "error": "error"}
-LISTEN_ERRORS = {
-    errno.EADDRINUSE: "port {port} is taken: stop the program that has it, or set {variable} to another port",
-    errno.EACCES: "port {port} needs rights that this user lacks: set {variable} to a port above 1023",
-    errno.EADDRNOTAVAIL: "this machine has no address '{address}': set SISOCK_LISTEN to one of its own",
-}
 
 
 class _StopRequestedError(Exception):
@@ -64,7 +58,7 @@ def run(settings: Settings) -> int:
     """
     settings = settings.replace(state=settings.state.resolve())
     with _stop_signals(), contextlib.suppress(_StopRequestedError), _sole_router(settings.state):
-        _check_ports(settings)
+        check_router_ports(settings)
         prepare(settings)
         with _crossbar(settings) as process:
             if not _is_ready(process, settings):
@@ -116,32 +110,6 @@ def _configure(settings: Settings, configuration: dict[str, Any]) -> None:
         problem = (result.stdout + result.stderr).strip().splitlines()[-1:]
         raise ConfigurationError(f"Crossbar refuses the configuration of the router: {''.join(problem)}")
     checked.write_text(identity, encoding="ascii")
-
-
-def _check_ports(settings: Settings) -> None:
-    """Raise ConfigurationError when a port cannot be opened, as Crossbar would take seconds to say so at length."""
-    if not settings.tls_port:
-        raise ConfigurationError("CROSSBAR_TLS_PORT is 0, but the router needs a port for secure websockets")
-    if settings.tls_port == settings.ocs_port:
-        raise ConfigurationError(
-            f"CROSSBAR_TLS_PORT and CROSSBAR_OCS_PORT are both {settings.tls_port}: set one of them to another port"
-        )
-    for variable, port in (("CROSSBAR_TLS_PORT", settings.tls_port), ("CROSSBAR_OCS_PORT", settings.ocs_port)):
-        if port:
-            _check_port(settings.listen, port, variable)
-
-
-def _check_port(address: str, port: int, variable: str) -> None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-            probe.listen(1)
-        except OSError as error:
-            unknown = "the router cannot listen on {address}, port {port}: " + str(error.strerror)
-            text = LISTEN_ERRORS.get(error.errno or 0, unknown)
-            raise ConfigurationError(text.format(address=address, port=port, variable=variable)) from None
 
 
 @contextlib.contextmanager

@@ -29,24 +29,24 @@ from sisock.wamp.certificate import client_options
 class Session(ApplicationSession):
     """Joins with WAMP-CRA when it has a secret, else anonymously; answers calls with who called."""
 
-    def onConnect(self):  # noqa: N802 - Autobahn's name
+    def onConnect(self):
         extra = self.config.extra
         self.events = []
         methods, name = (["wampcra"], extra["name"]) if "secret" in extra else (["anonymous"], None)
         self.join(self.config.realm, methods, name)
 
-    def onChallenge(self, challenge):  # noqa: N802 - Autobahn's name
+    def onChallenge(self, challenge):
         return auth.compute_wcs(self.config.extra["secret"], challenge.extra["challenge"])
 
-    def onJoin(self, details):  # noqa: N802 - Autobahn's name
+    def onJoin(self, details):
         self.config.extra["joined"].callback(self)
 
-    def onLeave(self, details):  # noqa: N802 - Autobahn's name
+    def onLeave(self, details):
         if not self.config.extra["joined"].called:
             self.config.extra["joined"].errback(ApplicationError(details.reason, details.message))
         super().onLeave(details)
 
-    def onUserError(self, failure, message):  # noqa: N802 - Autobahn's name
+    def onUserError(self, failure, message):
         """Errors are results here."""
 
 

@@ -10,11 +10,13 @@ from grafana_json.server import Root, Site, listen
 from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 
+from integration.ports import free_port
+
 
 class Echo(resource.Resource):
     """Answers with the path it was given."""
 
-    isLeaf = True  # noqa: N815 - Twisted's name
+    isLeaf = True
 
     def render(self, request):
         return b"/".join([b"", *request.postpath])
@@ -71,6 +73,6 @@ def test_a_taken_port_is_one_line():
     def refuse(port, site, interface):
         raise error.CannotListenError(interface, port, reason)
 
-    with pytest.raises(ConfigurationError, match=r"port 5000 on 127\.0\.0\.1 cannot be used .* set PORT") as caught:
-        listen(Settings(), None, SimpleNamespace(listenTCP=refuse))
+    with pytest.raises(ConfigurationError, match=r"port \d+ cannot be used: .*in use") as caught:
+        listen(Settings(port=free_port()), None, SimpleNamespace(listenTCP=refuse))
     assert "\n" not in str(caught.value)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 
-import pytest
-
-from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings, variables
 from sisock.wamp import router
 
@@ -35,26 +31,6 @@ def test_parent_gone():
     command = [sys.executable, "-c", "print('alive')"]
     result = subprocess.run(command, preexec_fn=router._dying_with(somebody_else), capture_output=True, check=False)
     assert (result.returncode, result.stdout) == (1, b"")
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (PermissionError(13, "Permission denied"), "set CROSSBAR_TLS_PORT to a port above 1023"),
-        (OSError(98, "Address already in use"), "port 443 is taken.*set CROSSBAR_TLS_PORT"),
-        (OSError(99, "Cannot assign requested address"), "no address '127.0.0.1': set SISOCK_LISTEN"),
-        (socket.gaierror(-2, "Name or service not known"), "cannot listen on 127.0.0.1, port 443: Name or service"),
-    ],
-)
-def test_port_refused(monkeypatch, error, reason):
-    """Why a port cannot be opened is told with the variable to change."""
-
-    def bind(self, address):
-        raise error
-
-    monkeypatch.setattr(socket, "socket", type("Refusing", (socket.socket,), {"bind": bind}))
-    with pytest.raises(ConfigurationError, match=reason):
-        router._check_ports(Settings(tls_port=443, ocs_port=0))
 
 
 def test_environment_of_crossbar(monkeypatch):
