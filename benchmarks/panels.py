@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -175,11 +176,11 @@ def running_site(folder: Path) -> Iterator[dict[str, int]]:
     environment = programs[0].environment
     with ExitStack() as stack:
         for program in (*programs, Program("reference", reference, folder, environment)):
-            process = stack.enter_context(running(program))
+            stack.enter_context(running(program))
             if program.name == "router":
-                wait_until(lambda: is_listening(ports["tls"]), process)
+                wait_until(partial(is_listening, ports["tls"]), "the router listens")
         for side in SIDES:
-            wait_until(lambda: answers(ports[side]), process)  # noqa: B023 - called here only
+            wait_until(partial(answers, ports[side]), f"{side} draws the series")
         yield {side: ports[side] for side in SIDES}
 
 

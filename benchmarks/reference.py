@@ -16,7 +16,7 @@ import sisock.wamp  # noqa: F401 - before Autobahn, which it keeps quiet
 # isort: split
 from autobahn.twisted.wamp import ApplicationRunner, ApplicationSession
 from autobahn.wamp import auth
-from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
+from autobahn.wamp.serializer import JsonSerializer
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.web import resource, server
@@ -24,8 +24,6 @@ from twisted.web import resource, server
 from sisock.settings import Settings
 from sisock.wamp.certificate import client_options
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, Credentials
-
-SERIALIZERS = {"json": JsonSerializer, "msgpack": MsgPackSerializer, "cbor": CBORSerializer}
 
 
 class Session(ApplicationSession):
@@ -74,7 +72,7 @@ class Adapter(resource.Resource):
         request.finish()
 
 
-def main(port: int, serializer: str = "json") -> None:
+def main(port: int) -> None:
     """Run until a signal says stop."""
     settings = Settings.from_environment()
     secret = Credentials(settings.state / FILE_NAME).secret(CONSUMER, create=True)
@@ -84,10 +82,10 @@ def main(port: int, serializer: str = "json") -> None:
         settings.realm,
         extra={"port": port, "secret": secret},
         ssl=client_options(settings),
-        serializers=[SERIALIZERS[serializer]()],
+        serializers=[JsonSerializer()],
     )
     runner.run(Session, log_level="error")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])
+    main(int(sys.argv[1]))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sisock.client import Consumer
 
 CONFIGURATION_EXIT = 2
+ROUTER_TIMEOUT_S = 4.0  # whoever types a command will not wait long to hear that there is no router
 DEMO = Path(__file__).parent / "data" / "demo.yml"
 
 
@@ -139,7 +140,7 @@ def get(target: str, start: str, end: str, min_stride: float | None, reducer: st
 def _consumer() -> Consumer:
     from sisock.client import Consumer
 
-    return Consumer(Settings.from_environment())
+    return Consumer(Settings.from_environment(), timeout_s=ROUTER_TIMEOUT_S)
 
 
 def _instant(text: str) -> float:

@@ -26,7 +26,7 @@ T0 = 1.5e9
 @contextlib.contextmanager
 def program(router, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program beside a router, its output in the folder; end it afterwards."""
-    output = folder / f"{arguments[-1]}.out"
+    output = folder / f"{Path(arguments[-1]).name}.out"
     with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, *arguments],

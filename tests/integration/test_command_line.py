@@ -1,0 +1,188 @@
+"""The command ``sisock`` as its users type it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sisock import __version__
+from sisock.client import Consumer
+from sisock.settings import variables
+
+from integration.ports import free_port
+from integration.sites import clean_environment, poll
+from integration.test_original_servers import program
+
+ROOT = Path(__file__).parent.parent.parent
+COMMANDS = ("demo", "fields", "get", "grafana", "hub", "node", "nodes", "router", "up")
+ARCHIVE = ROOT / "tests" / "data" / "apex"
+
+
+def sisock(*arguments, folder=None, settings=None, **environment):
+    """Run the command and return its exit status, output and error output."""
+    result = subprocess.run(
+        [sys.executable, "-m", "sisock", *arguments],
+        cwd=folder,
+        env=clean_environment() | (variables(settings) if settings else {}) | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def settings(router, tmp_path_factory):
+    """A router with a hub and a weather archive."""
+    folder = tmp_path_factory.mktemp("weather")
+    arguments = ("-m", "sisock", "node", "weather", "--name", "roof", "--option", f"folder={ARCHIVE}")
+    with program(router, folder, "-m", "sisock", "hub"), program(router, folder, *arguments) as node:
+        poll(lambda: "in the hub's list" in node.output(), 30, "the node is listed")
+        yield router.settings
+
+
+@pytest.fixture(scope="module")
+def field(settings):
+    """The first field of the archive."""
+    with Consumer(settings) as consumer:
+        return min(consumer.fields("roof").fields)
+
+
+def test_help_lists_every_command_with_a_line():
+    """A newcomer sees all commands, each with what it does."""
+    status, output, _ = sisock("--help")
+    assert status == 0
+    assert all(f"\n  {command} " in output for command in COMMANDS)
+    for command in COMMANDS:
+        status, output, _ = sisock(command, "--help")
+        assert status == 0
+        assert len(output.splitlines()) >= 3
+
+
+def test_version_is_the_packages():
+    """The command, the package and its metadata agree on the version."""
+    assert sisock("--version")[1].split()[-1] == __version__
+    assert f"version = {__version__}\n" in (ROOT / "setup.cfg").read_text()
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
+
+
+def test_nodes_fields_and_samples_are_printed(settings, field):
+    """What is online, what it serves, and the samples themselves come as plain lines."""
+    assert sisock("nodes", settings=settings)[1].split()[0] == "roof"
+    status, output, _ = sisock("fields", "roof", settings=settings)
+    assert status == 0
+    assert output.splitlines()[0].split()[:2] == [field, "number"]
+    status, output, errors = sisock("get", f"roof::{field}", "--start", "1", settings=settings)
+    lines = output.splitlines()
+    assert (status, errors, lines[0]) == (0, "", f"time,roof::{field}")
+    assert len(lines) > 3
+    assert lines[1].partition(",")[0].endswith("Z")
+
+
+def test_samples_can_be_thinned(settings, field):
+    """A stride and a reducer give fewer samples."""
+    everything = sisock("get", f"roof::{field}", "--start", "1", settings=settings)[1]
+    options = ("--min-stride", "1e9", "--reduce", "last")
+    assert len(sisock("get", f"roof::{field}", "--start", "1", *options, settings=settings)[1]) < len(everything)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("fields", "rof"), "data node 'rof' is not online"),
+        (("get", "roof::nosuch"), "field 'nosuch' is not served by node 'roof'"),
+        (("get", "roof"), "'roof' must be NODE::FIELD"),
+        (("get", "roof::x", "--start", "yesterday"), "yesterday"),
+        (("up", "nosuch.yml"), "nosuch.yml cannot be read"),
+        (("node", "nosuch"), "'nosuch' is neither a Python file"),
+        (("node", "nosuch.py"), "there is no file nosuch.py"),
+        (("node", "weather"), "folder"),
+        (("node", "weather", "--option", "folder=/nosuch"), "/nosuch"),
+        (("node", "host", "--option", "depth"), "KEY=VALUE"),
+    ],
+)
+def test_mistakes_are_one_line(settings, tmp_path, arguments, text):
+    """What a user gets wrong is one line that says what, and a failure; never a trace."""
+    status, output, errors = sisock(*arguments, folder=tmp_path, settings=settings)
+    assert status in (1, 2)
+    assert output == ""
+    assert text in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_router_that_is_not_there_is_one_line(tmp_path):
+    """Without a router, asking says where it was looked for and how to start one."""
+    (tmp_path / ".crossbar").mkdir()
+    status, _, errors = sisock("nodes", folder=tmp_path, CROSSBAR_TLS_PORT=str(free_port()))
+    assert status == 1
+    assert "sisock router" in errors
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("variable", ["CROSSBAR_TLS_PORT", "CROSSBAR_OCS_PORT", "PORT"])
+def test_taken_port_of_a_site_is_one_line(tmp_path, variable):
+    """A port that is taken is named with its variable before anything is started."""
+    ports = {name: str(free_port()) for name in ("CROSSBAR_TLS_PORT", "CROSSBAR_OCS_PORT", "PORT")}
+    with socket.create_server(("127.0.0.1", int(ports[variable]))):
+        status, output, errors = sisock("demo", folder=tmp_path, **ports)
+    assert (status, output) == (2, "")
+    assert f"set {variable} to another port" in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_state_directory_that_cannot_be_made_is_one_line(tmp_path):
+    """A place where the router may not write is named."""
+    (tmp_path / "file").write_text("")
+    ports = {name: str(free_port()) for name in ("CROSSBAR_TLS_PORT", "CROSSBAR_OCS_PORT", "PORT")}
+    status, _, errors = sisock("router", folder=tmp_path, SISOCK_STATE="file/state", **ports)
+    assert status == 2
+    assert "file/state" in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_file_with_two_servers_must_say_which(tmp_path):
+    """A Python file with several servers is run only with a class's name."""
+    source = "import sisock\nclass A(sisock.base.DataNodeServer): pass\nclass B(A): pass\n"
+    (tmp_path / "two.py").write_text(source)
+    status, _, errors = sisock("node", "two.py", folder=tmp_path)
+    assert status == 2
+    assert "two.py:Class" in errors
+    status, _, errors = sisock("node", "two.py:C", folder=tmp_path)
+    assert "has no class 'C'" in errors
+
+
+def test_site_whose_program_can_never_run_ends_with_its_line(tmp_path):
+    """When a program says at its first start that it cannot run as things are, the site ends with that line."""
+    document = {
+        "router": False,
+        "hub": False,
+        "grafana": False,
+        "nodes": {"w": {"kind": "weather", "folder": "nosuch"}},
+    }
+    (tmp_path / "site.yml").write_text(yaml.safe_dump(document))
+    status, _, errors = sisock("up", "site.yml", folder=tmp_path)
+    assert status == 2
+    assert "nosuch" in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_importing_the_package_is_quick():
+    """``import sisock`` loads neither Twisted nor NumPy; only its parts do."""
+    code = "import sys, sisock; sys.exit(bool({'twisted', 'numpy', 'autobahn'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], env=clean_environment(), check=False).returncode == 0
+
+
+def test_no_program_greets_with_a_traceback():
+    """Autobahn is loaded without the library that prints a trace about NumPy's ABI."""
+    code = "import sisock; sisock.base; import sisock.client, sisock.wamp.hub, grafana_json.server"
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True
+    )
+    assert (result.stdout, result.stderr) == ("", "")
