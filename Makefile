@@ -18,7 +18,7 @@ install-test:
 	@$(PYTHON) tools/install.py test
 
 demo: install
-	@exec $(BIN)/sisock demo
+	@exec $(BIN)/python tools/foreground.py $(BIN)/sisock demo
 
 test: install-test lint types
 	@$(BIN)/python -m pytest
