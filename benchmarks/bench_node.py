@@ -18,6 +18,7 @@ class BenchNode:
 
     name = "bench"
     description = "a noisy wave at 10 Hz"
+    in_memory = True
 
     def __init__(self) -> None:
         generator = np.random.default_rng(1)

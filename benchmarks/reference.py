@@ -1,7 +1,8 @@
 """A plain Grafana adapter, as one writes it in an afternoon, to compare with: one thread, lists, ``json.dumps``.
 
-It is no straw man: it serves its clients side by side, keeps connections open, and lets the data node thin, so that
-no more samples travel than are drawn. It speaks the original API only, without any extension.
+It is no straw man: it keeps connections open, and lets the data node thin, so that no more samples travel than are
+drawn. It speaks the original API only, without any extension. It serves one request after another, or, with the
+argument ``concurrent``, asks for several side by side.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from autobahn.twisted.wamp import ApplicationRunner, ApplicationSession
 from autobahn.wamp import auth
 from autobahn.wamp.serializer import JsonSerializer
 from twisted.internet import reactor
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import DeferredSemaphore, ensureDeferred
 from twisted.web import resource, server
 
 from sisock.settings import Settings
@@ -50,10 +51,11 @@ class Adapter(resource.Resource):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
+        self._turns = DeferredSemaphore(1000 if session.config.extra["concurrent"] else 1)
 
     def render_POST(self, request: Any) -> int:  # noqa: N802 - Twisted's name
         """Answer when the node has answered."""
-        ensureDeferred(self._answer(request)).addErrback(request.processingFailed)
+        self._turns.run(lambda: ensureDeferred(self._answer(request))).addErrback(request.processingFailed)
         return server.NOT_DONE_YET
 
     async def _answer(self, request: Any) -> None:
@@ -72,7 +74,7 @@ class Adapter(resource.Resource):
         request.finish()
 
 
-def main(port: int) -> None:
+def main(port: int, concurrent: bool) -> None:  # noqa: FBT001 - an argument of the command line
     """Run until a signal says stop."""
     settings = Settings.from_environment()
     secret = Credentials(settings.state / FILE_NAME).secret(CONSUMER, create=True)
@@ -80,7 +82,7 @@ def main(port: int) -> None:
     runner = ApplicationRunner(
         url,
         settings.realm,
-        extra={"port": port, "secret": secret},
+        extra={"port": port, "secret": secret, "concurrent": concurrent},
         ssl=client_options(settings),
         serializers=[JsonSerializer()],
     )
@@ -88,4 +90,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), "concurrent" in sys.argv)

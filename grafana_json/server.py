@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
 from typing import Any
@@ -10,12 +11,14 @@ import click
 from twisted.internet import threads
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from twisted.web import resource, server, wsgi
 
+from grafana_json.adapter import Adapter
 from grafana_json.app import JSON, LARGEST_BODY_BYTES, create_app
 from grafana_json.replies import error_reply
-from sisock.core.errors import ConfigurationError
+from sisock.core.errors import ConfigurationError, SisockError
 from sisock.gateway.session import connect_gateway
 from sisock.log import start_logging
 from sisock.ports import check_port
@@ -23,6 +26,7 @@ from sisock.settings import Settings
 
 FEWEST_THREADS = 2
 MOST_THREADS = 32  # each waits for data nodes most of its time
+NOT_DONE_YET: int = server.NOT_DONE_YET
 log = Logger()
 
 
@@ -40,8 +44,11 @@ def main(settings: Settings) -> None:
     pool = ThreadPool(FEWEST_THREADS, MOST_THREADS, name="grafana_json")
     root = Root()
     port = listen(settings, Site(root), reactor)
-    app = create_app(settings, connect_gateway(settings, reactor), partial(threads.blockingCallFromThread, reactor))
+    in_thread = partial(threads.deferToThreadPool, reactor, pool)
+    adapter = Adapter(connect_gateway(settings, reactor), in_thread)
+    app = create_app(settings, adapter, partial(threads.blockingCallFromThread, reactor))
     root.application = wsgi.WSGIResource(reactor, pool, app)
+    root.query = QueryResource(adapter)
     reactor.callWhenRunning(pool.start)
     # The reactor goes on until the requests under way are answered, or their threads would wait for it for ever.
     reactor.addSystemEventTrigger("before", "shutdown", port.stopListening)
@@ -61,17 +68,54 @@ def listen(settings: Settings, site: Any, reactor: Any) -> Any:
 
 
 class Root(resource.Resource):
-    """Hands everything to the web application, except for resources that are put beside it."""
+    """Hands everything to the web application, except for queries, of which there are many a second."""
 
-    def __init__(self, application: Any = None) -> None:
+    def __init__(self, application: Any = None, query: Any = None) -> None:
         super().__init__()
         self.application = application
+        self.query = query
 
     def getChild(self, path: bytes, request: Any) -> Any:  # noqa: N802 - Twisted's name
         """Give the application the whole path."""
+        if path == b"query" and request.method == b"POST" and not any(request.postpath):
+            return self.query
         request.prepath.pop()
         request.postpath.insert(0, path)
         return self.application
+
+
+class QueryResource(resource.Resource):
+    """Answers queries in the reactor's thread, side by side."""
+
+    isLeaf = True  # noqa: N815 - Twisted's name
+
+    def __init__(self, adapter: Adapter) -> None:
+        super().__init__()
+        self._adapter = adapter
+
+    def render_POST(self, request: Any) -> int:  # noqa: N802 - Twisted's name
+        """Answer when the data nodes have answered; a client that has gone meanwhile gets nothing."""
+        gone: list[Any] = []
+        request.notifyFinish().addErrback(gone.append)
+        answering = self._adapter.query(request.content.read())
+        answering.addCallbacks(lambda body: (200, body), _failed)
+        answering.addCallback(lambda answer: None if gone else _send(request, *answer))
+        return NOT_DONE_YET
+
+
+def _failed(failure: Failure) -> tuple[int, bytes]:
+    if failure.check(SisockError):
+        return failure.value.http_status, error_reply(failure.value.http_status, str(failure.value))
+    log.failure("a query failed", failure)
+    return 500, error_reply(500, f"the adapter failed: {failure.getErrorMessage()}")
+
+
+def _send(request: Any, status: int, body: bytes) -> None:
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", JSON.encode())
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.write(body)
+    request.finish()
 
 
 class Request(server.Request):
@@ -80,6 +124,13 @@ class Request(server.Request):
     content: Any
     _received_bytes = 0
     _refused = False
+    _content_types: Sequence[bytes] = ()
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Keep the content type from Twisted, which would look for a form in the body: none of ours is one."""
+        self._content_types = self.requestHeaders.getRawHeaders(b"content-type", ())
+        self.requestHeaders.removeHeader(b"content-type")
+        super().requestReceived(command, path, version)
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         """Refuse what is announced too large."""
@@ -99,6 +150,7 @@ class Request(server.Request):
     def process(self) -> None:
         """Answer, unless that was done by refusing."""
         if not self._refused:
+            self.requestHeaders.setRawHeaders(b"content-type", list(self._content_types))
             super().process()
 
     def _check(self, size_bytes: int) -> None:

@@ -233,6 +233,12 @@ class DataNodeServer(Session):
     @inlineCallbacks
     def _data_reply(self, field: Any, start: Any, end: Any, min_stride: Any = None, **extensions: Any) -> Any:
         request = serving.parse_request(field, start, end, min_stride, time.time(), **extensions)
+        reply = yield self._reply_to(request)
+        return reply
+
+    @inlineCallbacks
+    def _reply_to(self, request: DataRequest) -> Any:
+        """Ask the subclass, and turn what it says into a reply off the reactor."""
         block = yield self._samples_of(request)
         if block is None:
             return False

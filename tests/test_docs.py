@@ -19,7 +19,7 @@ import click
 import pytest
 import yaml
 
-from grafana_json import app, protocol, targets
+from grafana_json import adapter, app, protocol, targets
 from sisock import __version__
 from sisock.cli import cli
 from sisock.core import errors, serving, wire
@@ -268,7 +268,7 @@ def test_limits_are_those_of_the_code():
     assert listed == [
         f"{plan.MOST_POINTS:,}",
         str(targets.MOST_SERIES),
-        str(app.MOST_SERIES_IN_A_REQUEST),
+        str(adapter.MOST_SERIES_IN_A_REQUEST),
         str(protocol.MOST_TARGETS),
         f"{app.LARGEST_BODY_BYTES // 2**20} MiB",
     ]

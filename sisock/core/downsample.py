@@ -25,7 +25,7 @@ Choice = Callable[[Values, Indices], Indices]
 
 # Samples handled at once: small enough that the passes over them find them in the processor's cache.
 _CHUNK_SAMPLES = 16384
-_THIN_SEARCH_SAMPLES_PER_STEP = 16
+_THIN_SEARCH_SAMPLES_PER_STEP = 64  # a search in Python costs as much as so many steps of a table
 
 
 @dataclass(frozen=True)

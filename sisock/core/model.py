@@ -143,6 +143,11 @@ class DataBlock:
 
     timelines: Mapping[str, TimelineBlock] = field(default_factory=dict)
 
+    @property
+    def samples(self) -> int:
+        """The number of values, over all fields."""
+        return sum(block.times.size * len(block.values) for block in self.timelines.values())
+
     def find(self, field_name: str) -> TimelineBlock | None:
         """Return the block of the timeline that has the field, or None."""
         return next((block for block in self.timelines.values() if field_name in block.values), None)

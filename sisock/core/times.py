@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -192,9 +193,15 @@ def stride_for_points(
     return _first_step(length / (buckets - 1), strides_per_bucket)
 
 
+@lru_cache
+def _ladder_widths(strides: int) -> tuple[Fraction, ...]:
+    """Return the widths of ``strides`` strides, as float64 has them, for each step of the ladder."""
+    return tuple(Fraction(step * strides) for step in LADDER)
+
+
 def _first_step(width: Fraction, strides: int) -> float:
     """Return the first step of the ladder of which ``strides`` strides, as float64, are at least ``width``."""
-    position = bisect_left(LADDER, width, key=lambda step: Fraction(step * strides))
+    position = bisect_left(_ladder_widths(strides), width)
     if position == len(LADDER):
         raise BadRequest(f"a stride of {float(width):g} s is longer than {LADDER[-1]:g} s: ask for a shorter span")
     return LADDER[position]

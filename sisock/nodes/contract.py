@@ -1,13 +1,13 @@
 """What a source of data must be able to do; one small Protocol a capability.
 
-Methods are called from worker threads, at most one call of :meth:`Polls.poll` at a time, but several reads
-side by side and beside a poll: what they share must be guarded or replaced whole.
+Methods are called from worker threads (but see :class:`InMemory`), at most one call of :meth:`Polls.poll` at a time,
+but several reads side by side and beside a poll: what they share must be guarded or replaced whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from sisock.core.model import DataBlock, FieldCatalogue
 
@@ -28,6 +28,13 @@ class DataNode(Protocol):
         Unknown fields are left out. A timeline of a known field is in the block even when it has no sample in the
         span, with its ``finalized_until``. Arrays may be views that nobody will write to.
         """
+
+
+@runtime_checkable
+class InMemory(Protocol):
+    """A node whose :meth:`DataNode.read` returns views of arrays at once, and is called without a thread."""
+
+    in_memory: Literal[True]
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 from sisock.wamp.certificate import client_options
 from sisock.wamp.credentials import FILE_NAME, Credentials
+from sisock.wamp.crossbar_config import local_socket
 
 MESSAGE_LIMIT_BYTES = 64 * 2**20
 PING_INTERVAL_S = 5.0
@@ -31,6 +32,7 @@ CONNECT_TIMEOUT_S = 5.0
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 2.0
 JITTER_S = 0.1
+THIS_MACHINE = {"127.0.0.1", "localhost", "::1"}
 RECONNECTS = "sisock_reconnects"
 
 log = Logger()
@@ -104,7 +106,7 @@ def find_login(settings: Settings, authid: str) -> tuple[str, str]:
 
 @implementer(IStreamClientEndpoint)
 class _RouterEndpoint:
-    """Connects over TLS, with the certificate and the secret as they are at the time of the attempt."""
+    """Connects with the certificate and the secret as they are at the time of the attempt."""
 
     def __init__(self, settings: Settings, who: str, reactor: Any) -> None:
         self._settings = settings
@@ -130,10 +132,16 @@ class _RouterEndpoint:
     def _connect(self, factory: Any) -> defer.Deferred[Any]:
         name, secret = find_login(self._settings, self._who)
         self.login = {"authid": name, "secret": secret, RECONNECTS: True}
-        plain = endpoints.HostnameEndpoint(
-            self._reactor, self._settings.host, self._settings.tls_port, timeout=CONNECT_TIMEOUT_S
-        )
-        return endpoints.wrapClientTLS(client_options(self._settings), plain).connect(factory)
+        return self._endpoint().connect(factory)
+
+    def _endpoint(self) -> Any:
+        """Return the socket of a router on this machine, which spares both sides the TLS, or the secure port."""
+        settings = self._settings
+        path = local_socket(settings) if settings.host in THIS_MACHINE else None
+        if path and path.is_socket():
+            return endpoints.UNIXClientEndpoint(self._reactor, str(path), timeout=CONNECT_TIMEOUT_S)
+        plain = endpoints.HostnameEndpoint(self._reactor, settings.host, settings.tls_port, timeout=CONNECT_TIMEOUT_S)
+        return endpoints.wrapClientTLS(client_options(settings), plain)
 
 
 def raise_transport_limits(transport: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from sisock.core import wire
@@ -24,6 +26,7 @@ WEBSOCKET_OPTIONS = {
     "enable_webstatus": False,
     "show_server_version": False,
 }
+LONGEST_SOCKET_PATH = 107  # the kernel's limit
 SERIALIZERS = ["msgpack", "cbor", "json"]
 
 # role: rows of (URI, match, actions); what no row allows is refused
@@ -66,6 +69,15 @@ def render(settings: Settings, certificate: CertificateFiles) -> dict[str, Any]:
     return {"version": 2, "controller": {}, "workers": [worker]}
 
 
+def local_socket(settings: Settings) -> Path | None:
+    """Return the path of the socket for programs of this machine, which need no TLS; None where it would be too long.
+
+    It stands in the state directory, which only its owner can enter; a login is needed as on every other transport.
+    """
+    path = settings.state.resolve() / "router.sock"
+    return path if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH else None
+
+
 def _roles(legacy: bool) -> Iterator[dict[str, Any]]:  # noqa: FBT001 - private, and the only argument
     yield _role("hub", HUB_PERMISSIONS)
     yield _role("consumer", CONSUMER_PERMISSIONS)
@@ -96,13 +108,17 @@ def _transports(settings: Settings, certificate: CertificateFiles) -> Iterator[d
         caller = {"type": "caller", "realm": settings.realm, "role": "anonymous"}
         endpoint = {"type": "tcp", "interface": settings.listen, "port": settings.ocs_port}
         yield _web("ocs", endpoint, {"ws": _websocket(anonymous), "call": caller})
+    login = {"wampcra": {"type": "function", "create": AUTHENTICATOR}}
+    socket_path = local_socket(settings)
+    if socket_path:
+        yield _web("local", {"type": "unix", "path": str(socket_path)}, {"ws": _websocket(login)})
     tls = {
         "certificate": str(certificate.certificate),
         "key": str(certificate.key),
         "chain_certificates": [str(path) for path in certificate.chain],
     }
     endpoint = {"type": "tcp", "interface": settings.listen, "port": settings.tls_port, "tls": tls}
-    yield _web("tls", endpoint, {"ws": _websocket({"wampcra": {"type": "function", "create": AUTHENTICATOR}})})
+    yield _web("tls", endpoint, {"ws": _websocket(login)})
 
 
 def _web(name: str, endpoint: dict[str, Any], paths: dict[str, Any]) -> dict[str, Any]:

@@ -122,8 +122,9 @@ def _sole_router(state: Path) -> Iterator[None]:
         raise _unwritable(state, error) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # left by a router that was killed; the number in it may be another process's by now
-        (state / "node.pid").unlink(missing_ok=True)
+        # left by a router that was killed; the process that the first names may be another one by now
+        for left in ("node.pid", "router.sock"):
+            (state / left).unlink(missing_ok=True)
         yield
     except BlockingIOError:
         raise ConfigurationError(

@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 
 import pytest
+from twisted.internet.defer import maybeDeferred
 
+from grafana_json.adapter import Adapter
 from grafana_json.app import create_app
 from sisock.gateway.ask import Gateway
 from sisock.settings import Settings
@@ -48,5 +50,5 @@ def site():
             site.waited_s += 0.25
         return result_of(asking)
 
-    site.client = create_app(Settings(), gateway, wait).test_client()
+    site.client = create_app(Settings(), Adapter(gateway, maybeDeferred), wait).test_client()
     return site

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import maybeDeferred
 
+from grafana_json.adapter import Adapter
 from grafana_json.app import LARGEST_BODY_BYTES, create_app
 from sisock.gateway.ask import Gateway
 from sisock.settings import Settings
@@ -246,4 +248,6 @@ def crowded():
     clock = ManualClock(now)
     gateway = Gateway(None, clock)
     result_of(gateway.connected(FakeRouter(FakeHub([FakeNode("busy", series)]), clock)))
-    return create_app(Settings(), gateway, lambda function, *given: result_of(function(*given))).test_client()
+    return create_app(
+        Settings(), Adapter(gateway, maybeDeferred), lambda function, *given: result_of(function(*given))
+    ).test_client()
