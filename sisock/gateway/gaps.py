@@ -33,7 +33,7 @@ def break_gaps(times: Times, values: Values, bucket_s: float, max_points: int) -
         Shape (n + breaks,) with n + breaks <= max(n, max_points).
     """
     spacings = np.diff(times)
-    if not spacings.size:
+    if not spacings.size or spacings.max() <= BUCKETS * bucket_s:
         return times, values
     threshold = max(SPACINGS * float(np.median(spacings)), BUCKETS * bucket_s)
     gaps = np.flatnonzero(spacings > threshold)

@@ -27,6 +27,7 @@ class NodeServer(DataNodeServer):
         self.name = node.name
         self.description = node.description
         self._node = node
+        self._in_memory = isinstance(node, InMemory) and node.in_memory
 
     @inlineCallbacks
     def after_onJoin(self, details: Any) -> Any:  # noqa: N802 - the original's name
@@ -44,7 +45,7 @@ class NodeServer(DataNodeServer):
         return threads.deferToThread(self._node.catalogue, start, end)
 
     def _reply_to(self, request: DataRequest) -> Any:
-        if not isinstance(self._node, InMemory):
+        if not self._in_memory:
             return threads.deferToThread(self._read_and_answer, request)
         block = self._node.read(request.fields, request.start, request.end)
         # To wake a thread, and to be woken by it, costs more than a small answer.

@@ -1,13 +1,15 @@
 from types import SimpleNamespace
 
 import pytest
-from twisted.internet import error
+from twisted.internet import defer, error
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.web import resource
 
+from grafana_json import server
 from grafana_json.app import LARGEST_BODY_BYTES
-from grafana_json.server import Root, Site, listen
-from sisock.core.errors import ConfigurationError
+from grafana_json.server import QueryResource, Root, Site, listen
+from sisock.core.errors import BadRequest, ConfigurationError
 from sisock.settings import Settings
 
 from integration.ports import free_port
@@ -27,15 +29,21 @@ def exchange():
     """Return a function that sends bytes to the site and returns what it answers."""
 
     def send(data):
-        site = Site(Root(Echo()))
-        site.timeOut = None  # or a timer of the reactor would be left behind
-        channel = site.buildProtocol(None)
         transport = StringTransport()
-        channel.makeConnection(transport)
-        channel.dataReceived(data)
-        return transport.value(), transport
+        return send_to(Root(Echo()), data, transport), transport
 
     return send
+
+
+def send_to(root, data, transport=None):
+    """Send bytes to a site and return what it answers."""
+    site = Site(root)
+    site.timeOut = None  # or a timer of the reactor would be left behind
+    channel = site.buildProtocol(None)
+    transport = transport or StringTransport()
+    channel.makeConnection(transport)
+    channel.dataReceived(data)
+    return transport.value()
 
 
 @pytest.mark.parametrize("path", [b"/", b"/query", b"/query/", b"/a/b/c"])
@@ -44,6 +52,56 @@ def test_the_application_gets_the_whole_path(exchange, path):
     answer, _ = exchange(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"\r\n\r\n" + path)
+
+
+@pytest.mark.parametrize("path", [b"/query", b"/query/"])
+def test_queries_are_answered_beside_the_application(path):
+    """POST /query, with and without a slash at its end, is answered in the reactor; its errors are readable JSON."""
+    asked = []
+
+    def query(body):
+        asked.append(body)
+        return defer.succeed(b"[]") if body == b"{}" else defer.fail(BadRequest("ask for something"))
+
+    root = Root(Echo(), QueryResource(SimpleNamespace(query=query)))
+    for body, status in ((b"{}", b"200"), (b"x", b"400")):
+        answer = send_to(
+            root, b"POST " + path + b" HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert b"application/json" in answer
+    assert asked == [b"{}", b"x"]
+    assert b"ask for something" in answer
+
+
+def test_a_failure_of_the_adapter_is_logged_and_readable(monkeypatch):
+    """What nobody foresaw is logged, and answered in JSON; the connection goes on."""
+    logged = []
+    monkeypatch.setattr(server.log, "failure", lambda *given: logged.append(given))
+    root = Root(Echo(), QueryResource(SimpleNamespace(query=lambda _: defer.fail(KeyError("oops")))))
+    answer = send_to(root, b"POST /query HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+    assert b"the adapter failed" in answer
+    assert logged
+
+
+def test_a_client_that_has_gone_gets_nothing():
+    """An answer that comes after its client has gone is dropped without an error."""
+    answering = defer.Deferred()
+    site = Site(Root(Echo(), QueryResource(SimpleNamespace(query=lambda _: answering))))
+    site.timeOut = None
+    channel = site.buildProtocol(None)
+    transport = StringTransport()
+    channel.makeConnection(transport)
+    channel.dataReceived(b"POST /query HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+    channel.connectionLost(Failure(error.ConnectionDone()))
+    answering.callback(b"[]")
+    assert transport.value() == b""
+
+
+def test_a_form_is_not_looked_for():
+    """A body that calls itself a form reaches the application as it is."""
+    head = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 3\r\n\r\n"
+    assert send_to(Root(Echo()), head + b"abc").endswith(b"/x")
 
 
 def test_a_body_announced_too_large_is_refused(exchange):

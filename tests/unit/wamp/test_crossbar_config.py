@@ -59,10 +59,21 @@ def test_chain():
 
 def test_addresses():
     """Both ports listen on the address of the settings, the loopback unless told otherwise; the secure one is last."""
-    assert list(transports()) == ["ocs", "tls"]
-    assert [entry["endpoint"]["interface"] for entry in transports().values()] == ["127.0.0.1"] * 2
-    assert [entry["endpoint"]["interface"] for entry in transports(listen="0.0.0.0").values()] == ["0.0.0.0"] * 2
-    assert [entry["endpoint"]["port"] for entry in transports(tls_port=1, ocs_port=2).values()] == [2, 1]
+    assert list(transports()) == ["ocs", "local", "tls"]
+    for address in ("127.0.0.1", "0.0.0.0"):
+        ports = transports(listen=address, tls_port=1, ocs_port=2)
+        assert {name: ports[name]["endpoint"]["interface"] for name in ("ocs", "tls")} == dict.fromkeys(
+            ("ocs", "tls"), address
+        )
+        assert (ports["ocs"]["endpoint"]["port"], ports["tls"]["endpoint"]["port"]) == (2, 1)
+
+
+def test_local_socket():
+    """Programs of this machine have a socket in the state directory, with a login; a path too long gets none."""
+    local = transports(state=Path("/state"))["local"]
+    assert local["endpoint"] == {"type": "unix", "path": "/state/router.sock"}
+    assert list(local["paths"]["ws"]["auth"]) == ["wampcra"]
+    assert "local" not in transports(state=Path("/" + "x" * 100))
 
 
 def test_ocs_port():
@@ -71,7 +82,7 @@ def test_ocs_port():
     assert set(paths) == {"ws", "call"}
     assert paths["ws"]["auth"] == {"anonymous": {"type": "static", "role": "anonymous"}}
     assert paths["call"] == {"type": "caller", "realm": "test_realm", "role": "anonymous"}
-    assert list(transports(ocs_port=0)) == ["tls"]
+    assert "ocs" not in transports(ocs_port=0)
 
 
 def test_secure_port():
