@@ -21,7 +21,7 @@ from sisock.core import wire
 from sisock.core.errors import BadRequest, NodeUnavailable, SisockError, UnknownField, UnknownNode
 from sisock.core.model import DataRequest, Field, FieldCatalogue, Times, Values
 from sisock.settings import Settings
-from sisock.wamp.connection import connection
+from sisock.wamp.connection import connection, find_login
 from sisock.wamp.consumer import ConsumerSession
 from sisock.wamp.credentials import CONSUMER
 
@@ -77,7 +77,8 @@ class Consumer:
         self._service: Any = None
 
     def __enter__(self) -> Self:
-        """Connect; NodeUnavailable when the router can't be reached in time."""
+        """Connect; ConfigurationError without a secret, NodeUnavailable when the router can't be reached in time."""
+        find_login(self._settings, CONSUMER)
         _start_reactor()
         self._service = connection(self._settings, CONSUMER, self._make_session, reactor)
         reactor.callFromThread(self._service.startService)

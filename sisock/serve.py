@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,8 +70,15 @@ def load_source(what: str, name: str | None, options: dict[str, Any]) -> Any:
         raise ConfigurationError(f"'{what}' is neither a Python file (FILE.py) nor one of {', '.join(sorted(KINDS))}")
     found = _find_class(_load_module(Path(path)), class_name, path)
     if _is_server(found):
+        if options:
+            raise ConfigurationError(
+                f"{what}: a data node server takes no options, but was given {', '.join(options)}"
+            )
         return found
-    node = found(**options)
+    try:
+        node = found(**options)
+    except TypeError as error:
+        raise ConfigurationError(f"{what}: {error}") from None
     if name:
         node.name = name
     return node
@@ -83,7 +91,12 @@ def _load_module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
     sys.path.insert(0, str(path.resolve().parent))
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        place = f"line {lines[-1]}: " if lines else ""
+        raise ConfigurationError(f"{path} cannot be run: {place}{type(error).__name__}: {error}") from error
     return module
 
 

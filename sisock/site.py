@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -29,6 +30,9 @@ from sisock.core.errors import ConfigurationError
 from sisock.core.wire import NODE_NAME
 from sisock.settings import Settings, parse, variables
 
+# WAMP_USER and WAMP_SECRET in the environment of a site tell the router whom to let in; its programs, which share its
+# state directory, log in under their own names.
+OWN_LOGIN = {"WAMP_USER": "", "WAMP_SECRET": ""}
 SECTIONS = {"settings", "router", "hub", "grafana", "nodes"}
 
 
@@ -80,12 +84,15 @@ def parse_site(document: Any, folder: Path, settings: Settings) -> Site:
     settings = settings.replace(state=settings.state.resolve())
     nodes = {} if document.get("nodes") is None else document["nodes"]
     _check_mapping(nodes, "'nodes'", None)
-    wanted = [name for name in ("router", "hub") if document.get(name, True)]
-    programs = [_program(name, [name], Path.cwd(), settings) for name in wanted]
+    programs = []
+    if document.get("router", True):
+        programs.append(_program("router", ["router"], Path.cwd(), settings))
+    if document.get("hub", True):
+        programs.append(_program("hub", ["hub"], Path.cwd(), settings, OWN_LOGIN))
     programs += [_node_program(name, entry, folder, settings) for name, entry in nodes.items()]
     has_adapter = bool(document.get("grafana", True))
     if has_adapter:
-        programs.append(_program("grafana", ["grafana"], Path.cwd(), settings))
+        programs.append(_program("grafana", ["grafana"], Path.cwd(), settings, OWN_LOGIN))
     return Site(settings, tuple(programs), tuple(nodes), has_adapter)
 
 
@@ -100,12 +107,14 @@ def _node_program(name: Any, entry: Any, folder: Path, settings: Settings) -> Pr
     arguments = ["node", what, "--name", name]
     for key, value in options.items():
         arguments += ["--option", f"{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"]
-    return _program(name, arguments, folder, settings)
+    return _program(name, arguments, folder, settings, OWN_LOGIN)
 
 
-def _program(name: str, arguments: list[str], folder: Path, settings: Settings) -> Program:
+def _program(
+    name: str, arguments: list[str], folder: Path, settings: Settings, login: dict[str, str] | None = None
+) -> Program:
     command = (sys.executable, "-m", "sisock", *arguments)
-    return Program(name, command, folder, variables(settings))
+    return Program(name, command, folder, variables(settings) | (login or {}))
 
 
 def _merge(given: Any, settings: Settings) -> Settings:
@@ -115,7 +124,7 @@ def _merge(given: Any, settings: Settings) -> Settings:
     changes = {
         name: parse(name, str(value), type(table[name].default))
         for name, value in given.items()
-        if getattr(settings, name) == table[name].default
+        if table[name].metadata["variable"] not in os.environ
     }
     return settings.replace(**changes)
 

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 from sisock.wamp.certificate import client_options
-from sisock.wamp.credentials import FILE_NAME, Credentials
+from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, Credentials
 from sisock.wamp.crossbar_config import local_socket
 
 MESSAGE_LIMIT_BYTES = 64 * 2**20
@@ -82,17 +82,18 @@ def connection(settings: Settings, authid: str, make_session: SessionFactory, re
 def find_login(settings: Settings, authid: str) -> tuple[str, str]:
     """Return the name and the secret to log in with.
 
-    A name in the settings wins, with the secret beside it. Else a program uses its own name, with the secret that the
-    router of this machine keeps for it, or else with the one in the settings.
+    A name in the settings wins for data nodes, with the secret beside it. Else a program uses its own name, with the
+    secret that the router of this machine keeps for it, or else with the one in the settings.
 
     Raises
     ------
     ConfigurationError
         When there is no secret.
     """
-    if settings.wamp_user and settings.wamp_secret:
+    of_node = authid not in (HUB, CONSUMER)  # those two have roles of their own, and so fixed names
+    if of_node and settings.wamp_user and settings.wamp_secret:
         return settings.wamp_user, settings.wamp_secret
-    name = settings.wamp_user or authid
+    name = (settings.wamp_user if of_node else "") or authid
     secret = settings.wamp_secret
     if settings.state.is_dir():
         with contextlib.suppress(*[ConfigurationError] if secret else []):  # another user's directory
@@ -119,19 +120,20 @@ class _RouterEndpoint:
         return defer.maybeDeferred(self._connect, factory).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:
-        """Say once why the router cannot be reached; the service tries again."""
-        reason = "nothing listens there yet" if failure.check(ConnectionRefusedError) else failure.getErrorMessage()
+        """Say why the router cannot be reached; the service tries again."""
+        self.tell("nothing listens there yet" if failure.check(ConnectionRefusedError) else failure.getErrorMessage())
+        return failure
+
+    def tell(self, reason: str) -> None:
+        """Log once why there is no session yet."""
         if reason != self._told:
             self._told = reason
-            address = f"{self._settings.host}:{self._settings.tls_port}"
-            log.info(
-                "{who}: waiting for the router at {address}: {reason}", who=self._who, address=address, reason=reason
-            )
-        return failure
+            where = f"{self._settings.host}:{self._settings.tls_port}"
+            log.info("{who}: waiting for the router at {where}: {reason}", who=self._who, where=where, reason=reason)
 
     def _connect(self, factory: Any) -> defer.Deferred[Any]:
         name, secret = find_login(self._settings, self._who)
-        self.login = {"authid": name, "secret": secret, RECONNECTS: True}
+        self.login = {"authid": name, "secret": secret, RECONNECTS: True, "refused": self.tell}
         return self._endpoint().connect(factory)
 
     def _endpoint(self) -> Any:

@@ -31,6 +31,9 @@ class Session(ApplicationSession):
         """Remember why the session ended; who owns it says so in its own words."""
         if details.reason != CloseDetails.REASON_DEFAULT:
             self.closing_reason = f"{details.reason}: {details.message}" if details.message else details.reason
+            tell = (self.config.extra or {}).get("refused")
+            if tell and details.reason != CloseDetails.REASON_TRANSPORT_LOST:
+                tell(f"it refuses the login ({self.closing_reason})")
         return super().onLeave(CloseDetails(CloseDetails.REASON_DEFAULT, details.message))
 
     def onUserError(self, fail: Any, msg: str) -> None:  # noqa: N802 - Autobahn's name

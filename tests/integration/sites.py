@@ -113,7 +113,7 @@ def drawn(series: dict[str, Any]) -> list[list[float]]:
 
 
 @contextlib.contextmanager
-def running_site(folder: Path, document: dict[str, Any]) -> Iterator[RunningSite]:
+def running_site(folder: Path, document: dict[str, Any], **environment: str) -> Iterator[RunningSite]:
     """Start a site and wait until everything is up; stop it at the end."""
     settings = {"tls_port": free_port(), "ocs_port": free_port(), "port": free_port()}
     document = document | {"settings": settings | document.get("settings", {})}
@@ -122,7 +122,7 @@ def running_site(folder: Path, document: dict[str, Any]) -> Iterator[RunningSite
         process = subprocess.Popen(
             [sys.executable, "-m", "sisock", "up", "site.yml"],
             cwd=folder,
-            env=clean_environment(),
+            env=clean_environment() | environment,
             stdout=output,
             stderr=output,
         )

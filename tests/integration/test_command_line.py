@@ -16,7 +16,7 @@ from sisock.client import Consumer
 from sisock.settings import variables
 
 from integration.ports import free_port
-from integration.sites import clean_environment, poll
+from integration.sites import clean_environment, poll, running_site
 from integration.test_original_servers import program
 
 ROOT = Path(__file__).parent.parent.parent
@@ -106,15 +106,43 @@ def test_samples_can_be_thinned(settings, field):
         (("node", "weather"), "folder"),
         (("node", "weather", "--option", "folder=/nosuch"), "/nosuch"),
         (("node", "host", "--option", "depth"), "KEY=VALUE"),
+        (("node", "bad.py"), "bad.py cannot be run: line 2: ModuleNotFoundError: No module named 'nosuch'"),
+        (("node", "odd.py", "--option", "depth=3"), "odd.py: Odd() takes no arguments"),
+        (("node", "server.py", "--option", "depth=3"), "takes no options, but was given depth"),
     ],
 )
 def test_mistakes_are_one_line(settings, tmp_path, arguments, text):
     """What a user gets wrong is one line that says what, and a failure; never a trace."""
+    (tmp_path / "bad.py").write_text("import os\nimport nosuch\n")
+    (tmp_path / "odd.py").write_text("class Odd:\n    catalogue = read = None\n")
+    (tmp_path / "server.py").write_text("import sisock\nclass S(sisock.base.DataNodeServer): name = 's'\n")
     status, output, errors = sisock(*arguments, folder=tmp_path, settings=settings)
     assert status in (1, 2)
     assert output == ""
     assert text in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_folder_without_a_site_is_one_line(tmp_path):
+    """Where no router has ever run, asking says at once what to set."""
+    status, _, errors = sisock("nodes", folder=tmp_path)
+    assert status == 2
+    assert "SISOCK_STATE" in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_refused_login_is_told(router, tmp_path):
+    """A node with a wrong secret says that it was refused, and goes on trying."""
+    settings = router.settings.replace(wamp_user="roof", wamp_secret="wrong")
+    with program(router, tmp_path, "-m", "sisock", "node", "host", settings=settings) as node:
+        poll(lambda: "it refuses the login" in node.output(), 20, "the refusal is told")
+        assert node.poll() is None
+
+
+def test_original_environment_does_not_break_a_site(tmp_path):
+    """With the original's variables for everyone, all programs of a site still find each other."""
+    with running_site(tmp_path, {"nodes": {"host": {"kind": "host"}}}, WAMP_USER="server", WAMP_SECRET="s"):
+        pass
 
 
 def test_router_that_is_not_there_is_one_line(tmp_path):

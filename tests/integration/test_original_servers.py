@@ -15,7 +15,7 @@ import pytest
 
 from sisock.client import Consumer
 from sisock.core.errors import SisockError
-from sisock.settings import variables
+from sisock.settings import Settings, variables
 
 from integration.sites import clean_environment, poll
 
@@ -24,14 +24,16 @@ T0 = 1.5e9
 
 
 @contextlib.contextmanager
-def program(router, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def program(
+    router, folder: Path, *arguments: str, settings: Settings | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program beside a router, its output in the folder; end it afterwards."""
     output = folder / f"{Path(arguments[-1]).name}.out"
     with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder,
-            env=clean_environment() | variables(router.settings),
+            env=clean_environment() | variables(settings or router.settings),
             stdout=file,
             stderr=file,
         )

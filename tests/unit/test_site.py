@@ -46,8 +46,9 @@ def test_node_may_be_a_file():
     assert "sine.py:Sine" in programs({"nodes": {"sine": {"file": "sine.py:Sine"}}})["sine"].arguments
 
 
-def test_environment_wins_over_the_file():
-    """A setting in the environment is stronger than the same one in the file."""
+def test_environment_wins_over_the_file(monkeypatch):
+    """A setting in the environment is stronger than the same one in the file, also when it is the default."""
+    monkeypatch.setenv("PORT", "9")
     site = parse_site({"settings": {"port": 1, "tls_port": 2}}, FOLDER, Settings(port=9))
     assert (site.settings.port, site.settings.tls_port) == (9, 2)
 
@@ -57,6 +58,13 @@ def test_every_program_gets_the_settings_and_one_state_directory():
     for program in programs({"settings": {"port": 77}, "nodes": {"h": {"kind": "host"}}}).values():
         assert program.environment["PORT"] == "77"
         assert Path(program.environment["SISOCK_STATE"]).is_absolute()
+
+
+def test_programs_of_a_site_log_in_under_their_own_names():
+    """A login in the environment is for the router to know, and for servers elsewhere to use."""
+    site = parse_site({"nodes": {"h": {"kind": "host"}}}, FOLDER, Settings(wamp_user="server", wamp_secret="s"))
+    logins = {one.name: (one.environment["WAMP_USER"], one.environment["WAMP_SECRET"]) for one in site.programs}
+    assert logins == {"router": ("server", "s"), "hub": ("", ""), "h": ("", ""), "grafana": ("", "")}
 
 
 @pytest.mark.parametrize(

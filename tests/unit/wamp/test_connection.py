@@ -34,6 +34,14 @@ def test_name_in_the_settings_wins(tmp_path):
     assert find_login(Settings(state=tmp_path, wamp_user="u", wamp_secret="s"), "roof") == ("u", "s")
 
 
+@pytest.mark.parametrize("authid", ["sisock.hub", "sisock.consumer"])
+def test_hub_and_consumers_keep_their_names(tmp_path, authid):
+    """What the original's environment names is a data node server's login; hub and consumers have their own."""
+    settings = Settings(state=tmp_path, wamp_user="server", wamp_secret="s")
+    assert find_login(settings, authid) == (authid, Credentials(tmp_path / "credentials.json").secret(authid))
+    assert find_login(settings.replace(state=tmp_path / "none"), authid) == (authid, "s")
+
+
 def test_damaged_credentials_don_t_matter_where_a_secret_is_given(tmp_path):
     """A state directory that cannot be used is passed over when the environment has a secret."""
     (tmp_path / "credentials.json").write_text("{")
