@@ -14,6 +14,7 @@ VENV = ROOT / ".venv"
 LOG = VENV / "install.log"
 OLDEST_PYTHON = (3, 11)
 SAY_EVERY_S = 5.0
+PROGRESS = ("Collecting", "Downloading", "  Downloading")
 
 # What pip's log holds when something is missing, and what to tell the user then.
 REMEDIES = {
@@ -69,7 +70,9 @@ def install(what: list[str]) -> None:
         for line in pip.stdout:
             log.write(line)
             packages += line.startswith("Collecting ")
-            if line.startswith(("Building", "Installing collected")) or time.monotonic() - told_at > SAY_EVERY_S:
+            step = line.startswith(("Building", "Installing collected"))
+            late = line.startswith(PROGRESS) and time.monotonic() - told_at > SAY_EVERY_S
+            if step or late:  # what pip warns of stays in its log
                 told_at = time.monotonic()
                 say(f"  {packages} packages: {line.strip()[:60]}")
     if pip.returncode:
