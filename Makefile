@@ -21,7 +21,7 @@ demo: install
 	@exec $(BIN)/python tools/foreground.py $(BIN)/sisock demo
 
 test: install-test lint types
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install-test
 	@$(BIN)/ruff check .
