@@ -226,9 +226,8 @@ class DataNodeServer(Session):
     def _fields_reply(self, start: Any, end: Any, limit: Any, after: Any) -> Any:
         span = times.resolve_span(start, end, time.time())
         catalogue = yield self._fields_in(*span)
-        if limit is not None or after is not None:
-            catalogue = wire.page_catalogue(catalogue, serving.parse_limit(limit), after)
-        return wire.encode_catalogue(catalogue)
+        reply = yield threads.deferToThread(serving.answer_fields, catalogue, limit, after)
+        return reply
 
     @inlineCallbacks
     def _data_reply(self, field: Any, start: Any, end: Any, min_stride: Any = None, **extensions: Any) -> Any:
@@ -252,21 +251,33 @@ class DataNodeServer(Session):
         reply = yield _called(self.get_fields, start, end)
         catalogue, problems = wire.decode_catalogue(reply)
         self._report(problems)
-        self._catalogue = catalogue
+        # Another caller's span must not make this server forget the fields of an earlier one.
+        self._catalogue = self._catalogue.updated(catalogue)
         return catalogue
+
+    @inlineCallbacks
+    def _catalogue_for(self, request: DataRequest) -> Any:
+        """Return what is known of the fields of a request; where get_fields fails, the data may do without."""
+        if any(name not in self._catalogue.fields for name in request.fields):
+            try:
+                yield self._fields_in(request.start, request.end)
+            except Exception as error:  # noqa: BLE001 - whatever a subclass raises is not the caller's question
+                self._report([f"get_fields failed: {type(error).__name__}: {error}"])
+        return self._catalogue
 
     @inlineCallbacks
     def _samples_of(self, request: DataRequest) -> Any:
         """Return the samples that the subclass has for a request, or None when it says that they are too many."""
-        if any(name not in self._catalogue.fields for name in request.fields):
-            yield self._fields_in(request.start, request.end)
+        catalogue = yield self._catalogue_for(request)
         stride = request.min_stride if self.downsamples and request.reduce is None else None
         reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)
         if reply is False:
             if request.extended:
                 raise BadReply(f"data node '{self.name}' says that the span holds more than it can give: ask for less")
             return None
-        block, problems = yield threads.deferToThread(wire.decode_data, reply, request.fields, self._catalogue)
+        # Copied before anything else runs: the server may go on filling the lists that it has handed over.
+        copied = wire.copy_reply(reply)
+        block, problems = yield threads.deferToThread(wire.decode_data, copied, request.fields, catalogue)
         self._report(problems)
         return block
 

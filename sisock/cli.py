@@ -174,11 +174,16 @@ def _run_site(path: Path) -> None:
 def main() -> None:
     """Run the command; an error that a user can mend is one line, never a traceback."""
     try:
-        cli()
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except SisockError as error:
         click.echo(f"sisock: {error}", err=True)
         sys.exit(CONFIGURATION_EXIT if isinstance(error, ConfigurationError) else 1)
-    except KeyboardInterrupt:  # before a program has taken over the signals
+    except (KeyboardInterrupt, click.Abort):  # before a program has taken over the signals
         sys.exit(0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.request
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from sisock.ports import check_port, check_router_ports
 from sisock.site import Site
 
 PROGRESS_INTERVAL_S = 5.0
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's loopback
 
 
 class Startup:
@@ -49,9 +51,9 @@ class Startup:
 
     def _missing(self) -> list[str]:
         try:
-            with urllib.request.urlopen(f"{self._address()}/search", timeout=1.0) as reply:  # noqa: S310 - our own
+            with DIRECTLY.open(f"{self._address()}/search", timeout=1.0) as reply:
                 served = {str(target).partition("::")[0] for target in json.load(reply)}
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             return ["the Grafana adapter"]
         return [name for name in self._site.nodes if name not in served]
 

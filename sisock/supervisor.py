@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -63,11 +64,18 @@ class Child:
         """Return the exit code of a process that has just ended, and plan its next start; None otherwise."""
         code = self.process.poll() if self.process else None
         if code is not None:
+            self.end_descendants()
             self.process = None
             self.delay_s = FIRST_DELAY_S if now - self.started_at > HEALTHY_AFTER_S else self.delay_s
             self.start_at = now + self.delay_s
             self.delay_s = min(self.delay_s * 2, LONGEST_DELAY_S)
         return code
+
+    def end_descendants(self) -> None:
+        """Kill what the process may have started itself, and left behind in its session."""
+        if self.process:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class Supervisor:
@@ -122,17 +130,16 @@ class Supervisor:
         return None
 
     def _stop_all(self) -> None:
-        running = [child.process for child in reversed(self._children) if child.process]
-        for process in running:
+        running = [(child, child.process) for child in reversed(self._children) if child.process]
+        for _, process in running:
             process.send_signal(signal.SIGCONT)  # a stopped process would not see the next one
             process.terminate()
         deadline = time.monotonic() + STOP_TIMEOUT_S
-        for process in running:
-            try:
+        for child, process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(deadline - time.monotonic(), 0.05))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            child.end_descendants()
+            process.wait()
 
 
 def _in_words(code: int) -> str:

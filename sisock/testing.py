@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]  # it has no types
+import msgpack
 import numpy as np
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock

@@ -39,7 +39,8 @@ ARROWS: dict[str, set[str]] = {
 }
 CORE_IMPORTS = {
     *("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions"),
-    *("functools", "itertools", "math", "numbers", "numpy", "operator", "orjson", "re", "threading", "typing"),
+    *("functools", "itertools", "math", "msgpack", "numbers", "numpy", "operator", "orjson", "re", "threading"),
+    "typing",
 }
 PURE_ADAPTER_MODULES = {"protocol.py", "targets.py", "replies.py", "units.py"}
 EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}

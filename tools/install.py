@@ -49,11 +49,17 @@ def make_venv() -> None:
         import venv  # noqa: F401
     except ImportError:
         fail("Python's venv is missing: apt install python3-venv")
-    if not (VENV / "bin" / "python").exists():
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            fail(f"the virtual environment {VENV} cannot be made: {getattr(error, 'stdout', None) or error}")
+    mark = VENV / "made"
+    if mark.exists():
+        return
+    try:
+        # --clear: one that was cut off half-way has no pip
+        subprocess.run(
+            [sys.executable, "-m", "venv", "--clear", str(VENV)], check=True, capture_output=True, text=True
+        )
+        mark.touch()
+    except (OSError, subprocess.CalledProcessError) as error:
+        fail(f"the virtual environment {VENV} cannot be made: {getattr(error, 'stdout', None) or error}")
 
 
 def install(what: list[str]) -> None:
@@ -96,4 +102,7 @@ def fail(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "")
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else "")
+    except KeyboardInterrupt:
+        fail("stopped; run it again to go on")

@@ -57,6 +57,11 @@ class FieldCatalogue:
         timelines = {name: Timeline(name, intervals_s.get(name), tuple(names)) for name, names in members.items()}
         return cls({one.name: one for one in fields}, timelines)
 
+    def updated(self, other: FieldCatalogue) -> FieldCatalogue:
+        """Return this catalogue with the fields of another added, which win."""
+        intervals_s = {one.name: one.interval_s for part in (self, other) for one in part.timelines.values()}
+        return FieldCatalogue.of([*{**self.fields, **other.fields}.values()], intervals_s)
+
 
 @dataclass(frozen=True)
 class DataRequest:

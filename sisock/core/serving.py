@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sisock.core import downsample, times, wire
 from sisock.core.errors import BadRequest, OverAllowance
-from sisock.core.model import DataBlock, DataRequest
+from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
 
 MIB = 2**20
 PLAIN_ALLOWANCE_BYTES = 1 * MIB - 4096  # other people's clients drop their connection at 1 MiB; leave room to wrap it
@@ -94,6 +94,26 @@ def answer(
     if after is not None:
         reply["after"] = after
     return _within_allowance(reply, request, allowance_bytes)
+
+
+def answer_fields(catalogue: FieldCatalogue, limit: Any = None, after: Any = None) -> list[dict[str, Any]]:
+    """Turn a catalogue into the reply of ``get_fields``, or into one page of it.
+
+    Raises
+    ------
+    OverAllowance
+        When the reply would cost its caller the connection.
+    """
+    paged = limit is not None or after is not None
+    if paged:
+        if not isinstance(after, str | None):
+            raise BadRequest(f"'after' is {after!r:.80}, but must be the name of a field")
+        catalogue = wire.page_catalogue(catalogue, parse_limit(limit), after)
+    reply = wire.encode_catalogue(catalogue)
+    size, allowance = wire.encoded_size(reply), EXTENDED_ALLOWANCE_BYTES if paged else PLAIN_ALLOWANCE_BYTES
+    if size > allowance:
+        raise OverAllowance(size, allowance)
+    return reply
 
 
 def _within_allowance(

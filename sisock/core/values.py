@@ -16,7 +16,7 @@ def as_times(given: Any) -> Times:
     """Return timestamps as float64, shape (n,); ValueError in words when they are none."""
     try:
         times = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError("its timeline holds something that is not a number of seconds") from None
     if times.ndim != 1 or not np.all(np.isfinite(times)):
         raise ValueError("its timeline must be a plain list of finite UNIX times")
@@ -40,6 +40,8 @@ def as_values(given: Any, field_type: FieldType | None) -> Values:
 
 def _flat_array(given: Any) -> NDArray[Any]:
     """Return a one-dimensional array, of objects where the values are not of one plain type."""
+    if isinstance(given, np.ma.MaskedArray):
+        given = given.tolist()  # with None where it is masked
     try:
         array = np.asarray(given)
     except ValueError:  # lists of unequal length among the values
@@ -82,6 +84,8 @@ def _numbers(array: NDArray[Any]) -> Values:
 
 
 def _booleans(array: NDArray[Any]) -> Values:
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        array = _objects([None if np.isnan(value) else bool(value) for value in array])
     if array.dtype != object:
         return array.astype(np.bool_, copy=False)
     if any(value is not None and not isinstance(value, bool | int | float) for value in array):
@@ -92,13 +96,13 @@ def _booleans(array: NDArray[Any]) -> Values:
 
 
 def _strings(array: NDArray[Any]) -> Values:
-    return _objects(
-        [value if value is None or isinstance(value, str) else _as_text(value) for value in array.tolist()]
-    )
+    return _objects([None if value is None else as_text(value) for value in array.tolist()])
 
 
-def _as_text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def as_text(value: Any) -> str:
+    """Return a value as text that can travel: what is no Unicode in it is replaced."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _objects(values: list[Any]) -> Values:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgpack
 import numpy as np
 import orjson
 
@@ -24,12 +26,14 @@ from sisock.core.model import (
     FieldCatalogue,
     TimelineBlock,
 )
-from sisock.core.values import as_times, as_values
+from sisock.core.values import as_text, as_times, as_values
 
 BASE_URI = "org.simonsobservatory"
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 CAPABILITIES = frozenset({"reduce", "packed", "paging"})
 PACKED_DTYPES = {"<f8", "<i8", "|b1"}
+LONGER_THAN_NULL = 5  # "-Infinity", as JSON of Python's has it, in place of "null"
+CONTAINER_HEADS_BYTES = 64
 LONGEST_INTERVAL_S = 1e8  # original servers state a difference from 1970 as an interval; no real one is this long
 
 
@@ -130,13 +134,16 @@ def decode_catalogue(reply: Any) -> tuple[FieldCatalogue, list[str]]:
         raise BadReply("the answer to 'get_fields' must be two dictionaries: fields and timelines")
     problems: list[str] = []
     fields = [_decode_field(name, entry, problems) for name, entry in reply[0].items()]
-    intervals_s = {str(name): _decode_interval(entry) for name, entry in reply[1].items()}
+    intervals_s = {as_text(name): _decode_interval(entry) for name, entry in reply[1].items()}
     return FieldCatalogue.of([field for field in fields if field], intervals_s), problems
 
 
 def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
     if not isinstance(name, str) or not name or not isinstance(entry, Mapping):
         problems.append(f"field {name!r} is left out: it must be a text with a dictionary that describes it")
+        return None
+    if as_text(name) != name:
+        problems.append(f"field {name!r} is left out: its name is no Unicode")
         return None
     kind = entry.get("type", "number")
     if kind not in FIELD_TYPES:
@@ -145,7 +152,7 @@ def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
     timeline = entry.get("timeline")
     return Field(
         name=name,
-        timeline=timeline if isinstance(timeline, str) and timeline else name,
+        timeline=as_text(timeline) if isinstance(timeline, str) and timeline else name,
         type=kind,
         units=_text(entry.get("units")),
         description=_text(entry.get("description")),
@@ -156,13 +163,13 @@ def _decode_interval(entry: Any) -> float | None:
     interval = entry.get("interval") if isinstance(entry, Mapping) else None
     try:
         interval_s = float(interval)  # type: ignore[arg-type]  # whatever it is, float() says
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return interval_s if 0 < interval_s < LONGEST_INTERVAL_S else None
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else as_text(value)
 
 
 def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
@@ -245,7 +252,7 @@ def decode_data(
     BadReply
         When nothing of the reply can be used.
     """
-    if not isinstance(reply, Mapping) or not all(isinstance(reply.get(key), Mapping) for key in ("data", "timeline")):
+    if not _is_reply(reply):
         raise BadReply("the answer to 'get_data' must be a dictionary with the dictionaries 'data' and 'timeline'")
     reader = _ReplyReader(reply["data"], reply["timeline"], catalogue or FieldCatalogue())
     for name in fields:
@@ -259,7 +266,7 @@ class _ReplyReader:
     def __init__(self, data: Mapping[str, Any], timelines: Mapping[str, Any], catalogue: FieldCatalogue) -> None:
         self.problems: list[str] = []
         self._data = data
-        self._timelines = {name: entry for name, entry in timelines.items() if isinstance(entry, Mapping)}
+        self._timelines = {as_text(name): entry for name, entry in timelines.items() if isinstance(entry, Mapping)}
         self._catalogue = catalogue
         self._of_field = {field: name for name, entry in self._timelines.items() for field in _listed_fields(entry)}
         self._times: dict[str, Any] = {}
@@ -268,7 +275,8 @@ class _ReplyReader:
     def read(self, name: str) -> None:
         given = _unpack(self._data.get(name, ()))
         timeline = self._timeline_of(name)
-        if timeline is None:
+        if timeline is None or not (len(given) or name in self._of_field):
+            # Without values its timeline need not be in the reply; with some it must.
             if len(given):
                 self.problems.append(f"field '{name}' is left out: the reply does not say which timeline it is on")
             return
@@ -294,9 +302,15 @@ class _ReplyReader:
         """Trust the reply, then the catalogue, then that there is only one timeline."""
         known = self._catalogue.fields.get(field)
         candidates = [self._of_field.get(field), known.timeline if known else None]
-        if len(self._timelines) == 1:
-            candidates += self._timelines
-        return next((name for name in candidates if name in self._timelines), None)
+        found = next((name for name in candidates if name in self._timelines), None)
+        if found is None and len(self._timelines) == 1 and not self._is_elsewhere(known):
+            return next(iter(self._timelines))
+        return found
+
+    def _is_elsewhere(self, known: Field | None) -> bool:
+        """Tell whether the catalogue has the one timeline of the reply, but not for this field."""
+        (timeline,) = self._timelines
+        return known is not None and timeline in self._catalogue.timelines
 
     def _times_of(self, timeline: str) -> Any:
         if timeline not in self._times:
@@ -325,7 +339,7 @@ def _decode_finality(finalized_until: Any) -> float:
         return math.inf
     try:
         value = float(finalized_until)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return -math.inf
     return -math.inf if math.isnan(value) else value
 
@@ -333,7 +347,8 @@ def _decode_finality(finalized_until: Any) -> float:
 def _listed_fields(entry: Mapping[str, Any]) -> list[str]:
     """Return the fields that a timeline of a reply lists; so3g's reader says ``fields`` for ``field``."""
     listed = entry.get("field", entry.get("fields", ()))
-    return [listed] if isinstance(listed, str) else [name for name in listed if isinstance(name, str)]
+    listed = [listed] if isinstance(listed, str) else listed
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list | tuple) else []
 
 
 def _unpack(given: Any) -> Any:
@@ -341,7 +356,8 @@ def _unpack(given: Any) -> Any:
         dtype, data = given.get("dtype"), given.get("data")
         whole = dtype in PACKED_DTYPES and isinstance(data, bytes) and len(data) % np.dtype(dtype).itemsize == 0
         return np.frombuffer(data, dtype=dtype) if whole else ()  # type: ignore[arg-type]  # bytes, as was checked
-    return given if hasattr(given, "__len__") and not isinstance(given, str | bytes) else ()
+    plain = hasattr(given, "__len__") and not isinstance(given, str | bytes) and getattr(given, "ndim", 1) != 0
+    return given if plain else ()
 
 
 def page_block(block: DataBlock, limit: int | None, after: float | None) -> tuple[DataBlock, float | None]:
@@ -374,7 +390,11 @@ def _map(block: DataBlock, change: Any) -> DataBlock:
 
 
 def encoded_size(reply: Any) -> int:
-    """Return the most bytes that a reply takes in any serializer in use; JSON, with its base64, is the widest."""
+    """Return at least the bytes that a reply takes in any serializer in use.
+
+    Which is the widest depends: a small float is shorter in JSON, bytes (as base64) and long floats are longer there.
+    MsgPack and CBOR agree but for some bytes a container.
+    """
     packed_bytes = 0
 
     def count(value: Any) -> str:
@@ -384,4 +404,28 @@ def encoded_size(reply: Any) -> int:
         packed_bytes += 4 * (len(value) + 2) // 3
         return ""
 
-    return len(orjson.dumps(reply, default=count)) + packed_bytes
+    text = orjson.dumps(reply, default=count)
+    in_json = len(text) + packed_bytes + LONGER_THAN_NULL * text.count(b"null")
+    return max(in_json, len(msgpack.packb(reply)) + CONTAINER_HEADS_BYTES)
+
+
+def copy_reply(reply: Any) -> Any:
+    """Return a reply of ``get_data`` whose lists and arrays nobody else holds; anything else as it is."""
+    if not _is_reply(reply):
+        return reply
+    data = {name: _copied(values) for name, values in reply["data"].items()}
+    timelines = {
+        name: {**entry, "t": _copied(entry.get("t", ()))} if isinstance(entry, Mapping) else entry
+        for name, entry in reply["timeline"].items()
+    }
+    return {"data": data, "timeline": timelines}
+
+
+def _copied(values: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        return values.copy()
+    return list(values) if isinstance(values, list | tuple | deque) else values
+
+
+def _is_reply(reply: Any) -> bool:
+    return isinstance(reply, Mapping) and all(isinstance(reply.get(key), Mapping) for key in ("data", "timeline"))

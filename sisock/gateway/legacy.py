@@ -6,6 +6,7 @@ small spans, from the newest backwards, and the spans follow the density of what
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from sisock.core import times, wire
 from sisock.core.downsample import reduce_block
-from sisock.core.errors import BadReply
+from sisock.core.errors import BadReply, SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
@@ -23,6 +24,7 @@ from sisock.gateway.plan import NodeQuestion
 FIRST_SPAN_S = 10.0
 SHORTEST_SPAN_S = 1e-3
 VALUES_IN_A_REPLY = 8_000
+LONGEST_REPLY_VALUES = 20_000  # under 1 MiB in any serializer
 MOST_VALUES = 400_000  # what can be read in the time that a panel waits, fifty replies
 GROWTH = 8.0
 LEAST_TIME_S = 0.1
@@ -31,10 +33,11 @@ LEAST_TIME_S = 0.1
 class SpanWalk:
     """Walks over [start, end) from its end, in spans that follow the density of the replies; pure."""
 
-    def __init__(self, start: float, end: float) -> None:
+    def __init__(self, start: float, end: float, longest_s: float = math.inf) -> None:
         self._start = start
         self.reached = end
-        self._span_s = FIRST_SPAN_S
+        self.longest_s = longest_s
+        self._span_s = min(FIRST_SPAN_S, longest_s)
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -49,7 +52,8 @@ class SpanWalk:
         assert span is not None
         length_s = span[1] - span[0]
         self.reached = span[0]
-        self._span_s = length_s * min(VALUES_IN_A_REPLY / max(values, 1), GROWTH)
+        # Silence says nothing of what was before it, so a span never grows beyond what the fields' spacing allows.
+        self._span_s = min(length_s * min(VALUES_IN_A_REPLY / max(values, 1), GROWTH), self.longest_s)
         return values / length_s * (self.reached - self._start)
 
     def refused(self) -> bool:
@@ -76,7 +80,7 @@ class LegacyReader:
         self._question = question
         self._clock = clock
         self._until = until
-        self._walk = SpanWalk(question.request.start, question.request.end)
+        self._walk = SpanWalk(question.request.start, question.request.end, self._longest_span_s())
         self._pieces: list[DataBlock] = []
         self._remarks: dict[str, None] = {}
         self._thinned_before: float | None = None
@@ -93,6 +97,14 @@ class LegacyReader:
             remarks=tuple(self._remarks),
         )
 
+    def _longest_span_s(self) -> float:
+        """Return the span that one reply holds at the spacing that the node states, where it states one."""
+        catalogue = self._peer.catalogue
+        fields = [catalogue.fields[name] for name in self._question.request.fields if name in catalogue.fields]
+        intervals_s = [catalogue.timelines[field.timeline].interval_s for field in fields]
+        rate = sum(1.0 / interval_s for interval_s in intervals_s if interval_s)
+        return LONGEST_REPLY_VALUES / rate if rate else math.inf
+
     async def _step(self, span: tuple[float, float]) -> str | None:
         """Ask for one span; return in words why nothing more can be asked for, or None."""
         time_left_s = self._until - self._clock.seconds()
@@ -102,14 +114,14 @@ class LegacyReader:
         arguments, keywords = wire.request_arguments(request)
         try:
             reply = await self._peer.call(time_left_s, "get_data", *arguments, **keywords)
-        except (DeadlinePassed, ApplicationError, TransportLost) as error:
+            if reply is not False:
+                self._take(reply, request)
+                return None
+        except (DeadlinePassed, ApplicationError, TransportLost, SisockError) as error:
             if not self._pieces:
                 raise
             return self._peer.explain(error)
-        if reply is False:
-            return None if self._walk.refused() else "the node refuses even the shortest span"
-        self._take(reply, request)
-        return None
+        return None if self._walk.refused() else "the node refuses even the shortest span"
 
     def _plain_request(self, span: tuple[float, float]) -> DataRequest:
         stride_s = None if self._thinned_before is None else self._question.request.min_stride
@@ -123,6 +135,7 @@ class LegacyReader:
         expected = self._walk.answered(sum(one.times.size * len(one.values) for one in timelines.values()))
         if expected > MOST_VALUES and self._thinned_before is None:
             self._thinned_before = self._walk.reached
+            self._walk.longest_s = math.inf
 
     def _reduced(self) -> DataBlock:
         request = self._question.request

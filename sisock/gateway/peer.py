@@ -18,6 +18,7 @@ from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError, DeadlinePas
 from sisock.gateway.shared import Shared
 
 PAGE_FIELDS = 5000
+CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
 log = Logger()
 
 
@@ -51,6 +52,7 @@ class Peer:
         self.breaker = Breaker(link.clock.seconds)
         self._link = link
         self._deadline_s = deadline_s
+        self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)
         self._known = _Known()
         self.fetching = Shared(self._fetch)
 
@@ -92,8 +94,15 @@ class Peer:
             log.error("node '{node}': {error!r}", node=self.name, error=error)
         return f"node '{self.name}' {in_words(error, self._deadline_s)}"
 
-    async def call(self, timeout_s: float, name: str, *arguments: Any, **keywords: Any) -> Any:
+    async def call(
+        self, timeout_s: float, name: str, *arguments: Any, proves_health: bool = True, **keywords: Any
+    ) -> Any:
         """Call one of the node's procedures, unless it has kept missing its deadline.
+
+        Parameters
+        ----------
+        proves_health
+            Whether an answer ends a row of misses: one that costs the node nothing proves nothing.
 
         Raises
         ------
@@ -111,9 +120,11 @@ class Peer:
                 self.breaker.missed(in_words(error, self._deadline_s))
             raise
         except ApplicationError:
-            self.breaker.answered()
+            if proves_health:
+                self.breaker.answered()
             raise
-        self.breaker.answered()
+        if proves_health:
+            self.breaker.answered()
         return reply
 
     def _held_back(self) -> str:
@@ -138,23 +149,23 @@ class Peer:
 
     async def _ask_info(self) -> NodeInfo:
         try:
-            return wire.decode_info(await self.call(self._deadline_s, "info"))
+            return wire.decode_info(await self.call(self._deadline_s, "info", proves_health=False))
         except ApplicationError as error:
             if error.error != NO_SUCH_PROCEDURE:
                 raise
             return NodeInfo()
 
     async def _whole(self) -> tuple[FieldCatalogue, tuple[str, ...]]:
-        catalogue, remarks = wire.decode_catalogue(await self.call(self._deadline_s, "get_fields", 1, 0))
+        catalogue, remarks = wire.decode_catalogue(await self.call(self._patience_s, "get_fields", 1, 0))
         return catalogue, tuple(remarks)
 
     async def _pages(self) -> tuple[FieldCatalogue, tuple[str, ...]]:
         fields: dict[str, Field] = {}
         intervals_s: dict[str, float | None] = {}
         remarks: list[str] = []
-        after: dict[str, str] = {}
+        after: dict[str, Any] = {}
         while True:
-            reply = await self.call(self._deadline_s, "get_fields", 1, 0, limit=PAGE_FIELDS, **after)
+            reply = await self.call(self._patience_s, "get_fields", 1, 0, limit=PAGE_FIELDS, **after)
             page, said = wire.decode_catalogue(reply)
             fresh = page.fields.keys() - fields.keys()
             fields.update(page.fields)

@@ -73,6 +73,8 @@ class HostNode:
         state = self._with_new_series(self._without_stale_series(now), readings)
         # Served only once each series has its first sample, so that no timeline is ever seen without one.
         for series in state.series.values():
+            if _newest(series.buffer) > now + 2 * self.poll_interval_s:  # the clock was ahead, and is set right
+                series.buffer.forget_after(now)
             _append(series, now, readings)
         self._state = state
 

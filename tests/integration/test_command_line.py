@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +23,8 @@ from integration.test_original_servers import program
 
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = ("demo", "fields", "get", "grafana", "hub", "node", "nodes", "router", "up")
+# As the command starts: its first module has been loaded, and nothing else.
+STARTER = "import sisock.__main__ as command; print('started', flush=True); command.main()"
 ARCHIVE = ROOT / "tests" / "data" / "apex"
 
 
@@ -214,3 +218,26 @@ def test_no_program_greets_with_a_traceback():
         [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True
     )
     assert (result.stdout, result.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.3, 0.6])
+def test_stopping_while_it_starts_ends_quietly(tmp_path, number, after_s):
+    """Ctrl-C at any moment of the start ends with exit status 0, without a trace and with nothing left."""
+    ports = {name: str(free_port()) for name in ("CROSSBAR_TLS_PORT", "CROSSBAR_OCS_PORT", "PORT")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", STARTER, "demo"],
+        cwd=tmp_path,
+        env=clean_environment() | ports,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout.readline() == "started\n"
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(after_s)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert "Abort" not in output

@@ -306,3 +306,45 @@ def test_server_without_methods_says_what_it_lacks():
 
     with pytest.raises(ApplicationError, match="neither get_fields nor _get_fields_blocking"):
         result(Empty(ComponentConfig("realm", {}))._serve_fields(1, 0))
+
+
+def test_lists_that_the_server_goes_on_filling_are_answered_as_they_were(monkeypatch):
+    """Between the server's return and the reading in a thread its buffers may roll on: no value moves in time."""
+    times, values = [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]
+    server = Server(reply_of(times, a=values))
+
+    def later(function, *arguments, **keywords):
+        for rolling in (times, values):
+            rolling.append(rolling[-1] + 1)
+            del rolling[0]
+        return defer.maybeDeferred(function, *arguments, **keywords)
+
+    monkeypatch.setattr(base.threads, "deferToThread", later)
+    reply = ask(server)
+    assert reply["timeline"]["t"]["t"] == reply["data"]["a"] == [1.0, 2.0, 3.0]
+
+
+def test_another_callers_span_does_not_matter():
+    """A catalogue of a span without fields makes no field of another span's data unknown."""
+    fields = ({"a": {"timeline": "x"}, "s": {"timeline": "y"}}, {})
+    server = Server({"data": {"a": [1], "s": [2]}, "timeline": {"x": {"t": [1.5]}, "y": {"t": [2.5]}}}, fields=fields)
+    ask(server, field=("a", "s"))
+    server.fields = ({}, {})
+    result(server._serve_fields(1, 0))
+    assert ask(server, field=("a", "s"))["data"] == {"a": [1], "s": [2]}
+
+
+def test_data_are_served_where_fields_are_not():
+    """A server whose get_fields fails still serves a reply that needs no catalogue."""
+    assert ask(Server(reply_of([1.5], a=[1]), fields=None))["data"]["a"] == [1]
+
+
+def test_more_fields_than_a_message_holds_are_an_error_that_says_so():
+    """get_fields keeps to the allowance as well; pages get all."""
+    fields = {f"field number {n:06}": {"timeline": "t"} for n in range(20_000)}
+    server = Server(fields=(fields, {}))
+    with pytest.raises(ApplicationError, match="over the allowance"):
+        result(server._serve_fields(1, 0))
+    assert len(result(server._serve_fields(1, 0, limit=5000))[0]) == 5000
+    with pytest.raises(ApplicationError, match="'after'"):
+        result(server._serve_fields(1, 0, limit=5, after=7))

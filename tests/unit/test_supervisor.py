@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sisock import supervisor
@@ -78,6 +79,22 @@ def test_stubborn_program_is_killed(monkeypatch):
     began = time.monotonic()
     assert run([program(code)], lambda _: True)[0] == 0
     assert time.monotonic() - began < 10
+
+
+def test_what_a_program_started_itself_ends_with_it(tmp_path):
+    """A process that one of the programs has started in the background does not stay behind."""
+    mark = tmp_path / "pid"
+    code = f"""
+import subprocess, sys, signal
+other = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+open({str(mark)!r}, "w").write(str(other.pid))
+signal.pause()
+"""
+    run([program(code)], lambda _: mark.exists() and mark.read_text())
+    pid = int(mark.read_text())
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
 
 
 def test_delays_grow_and_are_forgotten_after_a_good_while():

@@ -240,13 +240,19 @@ def test_pages_hold_every_sample_once(timelines, limit):
     assert seen == {name: one.values[f"f{name}"].tolist() for name, one in whole.timelines.items()}
 
 
-def test_size_is_never_less_than_any_serializer_needs():
+@pytest.mark.parametrize(
+    "values",
+    [[0.0] * 50, [-math.inf] * 50, [math.nan] * 50, [math.pi * 1e-300] * 50, [2**62] * 50, ["ö\n"] * 50, [True] * 50],
+)
+def test_size_is_never_less_than_any_serializer_needs(values):
     """The size that the allowance is held against is an upper bound over JSON, MsgPack and CBOR."""
+    array = np.array(values, dtype=object if isinstance(values[0], str) else None)
+    timelines = DataBlock({"t": TimelineBlock(np.arange(50.0), {"a": array})})
     for packed in (False, True):
-        reply = wire.encode_data(block(), request(packed=packed))
+        reply = wire.encode_data(timelines, request("a", packed=packed))
         sizes = [len(msgpack.packb(reply)), len(cbor2.dumps(reply))]
         if not packed:
-            sizes.append(len(json.dumps(reply, separators=(",", ":")).replace("NaN", "null").encode()))
+            sizes.append(len(json.dumps(reply, separators=(",", ":"), ensure_ascii=False).encode()))
         assert wire.encoded_size(reply) >= max(sizes)
 
 
@@ -271,3 +277,59 @@ def test_info_survives_the_wire():
     assert wire.decode_info({}) == wire.NodeInfo()
     with pytest.raises(BadReply):
         wire.decode_info([])
+
+
+@pytest.mark.parametrize(
+    "timelines",
+    [
+        {"t": {"t": [1.0], "field": None}},
+        {np.str_("t"): {"t": [1.0]}},
+        {7: {"t": [1.0]}},
+        {"t": {"t": [1.0], "finalized_until": 10**400}},
+        {"t": {"t": [1.0], "field": 5}},
+    ],
+)
+def test_odd_timelines_cost_no_field(timelines):
+    """What a timeline states wrongly beside its times does not keep its fields from being served."""
+    decoded, _ = wire.decode_data({"data": {"a": [7]}, "timeline": timelines}, ["a"])
+    assert decoded.find("a").values["a"].tolist() == [7]
+    assert wire.encode_data(decoded, request("a"))["data"]["a"] == [7]
+
+
+@pytest.mark.parametrize("values", [np.array(5), [10**400], np.ma.masked_array([1.0], mask=[True]), [float("nan")]])
+def test_odd_values_cost_no_other_field(values):
+    """Scalars as arrays, numbers beyond float64 and masked values harm nobody else."""
+    reply = {"data": {"a": values, "b": [1]}, "timeline": {"t": {"t": [1.0]}}}
+    decoded, _ = wire.decode_data(reply, ["a", "b"])
+    assert decoded.find("b") is not None
+    assert decoded.find("a") is None or np.isnan(decoded.find("a").values["a"][0])
+
+
+def test_field_without_data_is_no_problem():
+    """A field without samples has an empty list, and its timeline need not be in the reply: nothing is wrong."""
+    catalogue = FieldCatalogue.of([Field("a", "ta"), Field("b", "tb")], {})
+    reply = {"data": {"a": [1], "b": []}, "timeline": {"ta": {"t": [1.0]}}}
+    decoded, problems = wire.decode_data(reply, ["a", "b", "nosuch"], catalogue)
+    assert not problems
+    assert decoded.find("b") is None
+
+
+def test_field_is_not_put_on_the_timeline_of_another():
+    """A field that the catalogue has on another timeline is left out, even where the lengths agree."""
+    catalogue = FieldCatalogue.of([Field("a", "ta"), Field("b", "tb")], {})
+    reply = {"data": {"a": [1], "b": [2]}, "timeline": {"ta": {"t": [1.0]}}}
+    decoded, problems = wire.decode_data(reply, ["a", "b"], catalogue)
+    assert decoded.find("b") is None
+    assert "'b'" in problems[0]
+
+
+def test_text_that_is_no_unicode_is_replaced():
+    """Names from a file system may hold surrogates, which no serializer takes."""
+    odd = "a\udcff"
+    reply = {"data": {"a": [odd]}, "timeline": {"t": {"t": [1.0]}}}
+    decoded, _ = wire.decode_data(reply, ["a"], FieldCatalogue.of([Field("a", "t", "string")], {}))
+    assert decoded.find("a").values["a"].tolist() == ["a?"]
+    catalogue, problems = wire.decode_catalogue(({odd: {}, "a": {"description": odd, "units": odd}}, {}))
+    assert list(catalogue.fields) == ["a"]
+    assert problems
+    msgpack.packb(wire.encode_catalogue(catalogue))

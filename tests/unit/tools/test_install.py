@@ -59,9 +59,19 @@ def test_success_is_told_and_not_repeated(install, capsys):
     """Progress is visible, warnings of pip stay in its log, and a second run does nothing."""
     with_pip(install, "Collecting a\nWARNING: b\nInstalling collected packages: a", status=0)
     (install.ROOT / "setup.cfg").write_text("")
+    (install.VENV / "made").touch()
     install.main("")
     output = capsys.readouterr().out
     assert "1 packages: Installing collected" in output
     assert "WARNING" not in output
     install.main("")
     assert capsys.readouterr().out == ""
+
+
+def test_installation_that_was_cut_off_starts_over(install, monkeypatch):
+    """A virtual environment that was not finished is made anew, not used."""
+    made = []
+    monkeypatch.setattr(install.subprocess, "run", lambda command, **_: made.append(command))
+    install.make_venv()
+    install.make_venv()
+    assert [command[1:4] for command in made] == [["-m", "venv", "--clear"]]
