@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from sisock.site import Program
 
 CONFIGURATION_EXIT = 2  # what our programs end with when something must be changed before they can run
-FIRST_DELAY_S = 0.5
+FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
 HEALTHY_AFTER_S = 10.0
 STOP_TIMEOUT_S = 6.0

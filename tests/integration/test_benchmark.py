@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import subprocess
@@ -38,12 +39,12 @@ def test_both_sides_draw_the_same_panel_and_all_processes_end(tmp_path):
         [*command, "--json", str(report_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
     started = set()
-    while benchmark.poll() is None:
-        started.update(benchmark.children(recursive=True))
-        try:
+    printed = None
+    while printed is None:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            started.update(benchmark.children(recursive=True))
+        with contextlib.suppress(subprocess.TimeoutExpired):
             printed, errors = benchmark.communicate(timeout=0.2)
-        except subprocess.TimeoutExpired:
-            continue
     assert not errors
     assert benchmark.returncode in {0, 1}, "1 when the target is missed, as it may be in so short a run"
     assert not [process for process in started if process.is_running()]
