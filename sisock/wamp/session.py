@@ -6,7 +6,7 @@ from typing import Any
 
 import txaio
 from autobahn.twisted.wamp import ApplicationSession
-from autobahn.wamp import auth
+from autobahn.wamp import auth, message
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import CloseDetails
 
@@ -35,6 +35,16 @@ class Session(ApplicationSession):
             if tell and details.reason != CloseDetails.REASON_TRANSPORT_LOST:
                 tell(f"it refuses the login ({self.closing_reason})")
         return super().onLeave(CloseDetails(CloseDetails.REASON_DEFAULT, details.message))
+
+    def onMessage(self, msg: Any) -> None:  # noqa: N802 - Autobahn's name
+        """Pass over answers to calls that were given up: Autobahn would end the session over them.
+
+        The router answers a canceled call at once, and once more when the node that was called is gone.
+        """
+        answered = isinstance(msg, message.Result)
+        failed = isinstance(msg, message.Error) and msg.request_type == message.Call.MESSAGE_TYPE
+        if not ((answered or failed) and msg.request not in self._call_reqs):
+            super().onMessage(msg)
 
     def onUserError(self, fail: Any, msg: str) -> None:  # noqa: N802 - Autobahn's name
         """Log what a procedure of ours raised, unless it is an answer in words: that one is for the caller."""
