@@ -163,7 +163,7 @@ def test_a_new_field_is_found(site):
 
 def test_one_hung_node_of_three(site):
     """The answer comes at the deadline with two series and one notice."""
-    site.hub.add(FakeNode("host", {"load": ([1795325000.0], [1.0])}))
+    site.hub.add(FakeNode("host", {"load": ([1795325000.0], [1.0])}, interval_s=600.0))
     site.hub.nodes["cryo"].behaviour.hang = True
     targets = ["weather::temperature", "cryo::temp.stage 4K", "host::load"]
     reply = site.client.post("/query", json=body(*targets)).json
