@@ -8,19 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 
 from grafana_json import protocol, replies
+from grafana_json.choices import Choice, Reading, choose
 from grafana_json.protocol import Query, Target
-from grafana_json.targets import Matched, match
+from grafana_json.targets import match
 from sisock.core.errors import BadRequest
 from sisock.gateway.answer import Answer, Series, SeriesWanted
 from sisock.gateway.directory import Snapshot
+from sisock.gateway.plan import PLAIN, Drawing
 
 MOST_SERIES_IN_A_REQUEST = 1000
+MOST_TEXTS_IN_A_REQUEST = 1000
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 
-Reading = Matched | str
+Drawn = Mapping[Drawing, Mapping[SeriesWanted, Series]]
 
 
 class Source(Protocol):
@@ -32,7 +35,14 @@ class Source(Protocol):
     def freshen(self) -> Any:
         """Return a Deferred with what is known after asking again."""
 
-    def query(self, series: Sequence[SeriesWanted], start: float, end: float, max_points: int | None) -> Any:
+    def query(
+        self,
+        series: Sequence[SeriesWanted],
+        start: float,
+        end: float,
+        max_points: int | None,
+        drawing: Drawing = PLAIN,
+    ) -> Any:
         """Return a Deferred with an Answer."""
 
 
@@ -70,21 +80,33 @@ class Adapter:
 
     async def _query(self, body: bytes) -> bytes:
         query = protocol.parse_query(protocol.parse_json(body))
-        snapshot, readings = await self._read(query.targets)
-        answer = await self._ask(query, snapshot, readings)
-        entries = _all_entries(query, snapshot, readings, answer)
-        if sum(series.times.size for series in answer.series) <= MOST_POINTS_AT_ONCE:
+        choices = await self._choose(query)
+        drawn = await self._draw(query, choices)
+        entries = [entry for choice in choices for entry in _entries(choice, drawn)]
+        if sum(series.times.size for found in drawn.values() for series in found.values()) <= MOST_POINTS_AT_ONCE:
             return replies.encode(entries)
         encoded: bytes = await self._in_thread(replies.encode, entries)
         return encoded
 
-    async def _ask(self, query: Query, snapshot: Snapshot, readings: Mapping[str, Reading]) -> Answer:
-        names = {name: None for reading in readings.values() if isinstance(reading, Matched) for name in reading.names}
-        if len(names) > MOST_SERIES_IN_A_REQUEST:
-            raise BadRequest(f"the targets match {len(names)} series, over {MOST_SERIES_IN_A_REQUEST}: narrow them")
-        wanted = [snapshot.targets[name] for name in names]
-        answer: Answer = await self._gateway.query(wanted, query.start, query.end, query.max_points)
-        return answer
+    async def _choose(self, query: Query) -> list[Choice]:
+        snapshot, readings = await self._read(query.targets)
+        return [choose(target, readings, query.filters, snapshot) for target in query.targets]
+
+    async def _draw(self, query: Query, choices: Sequence[Choice]) -> Drawn:
+        """Ask for all series, those that are drawn in the same way at once."""
+        groups: dict[Drawing, dict[SeriesWanted, None]] = {}
+        for choice in choices:
+            groups.setdefault(choice.target.options.drawing, {}).update(dict.fromkeys(choice.wanted))
+        count = sum(len(group) for group in groups.values())
+        if count > MOST_SERIES_IN_A_REQUEST:
+            raise BadRequest(f"the targets match {count} series, over {MOST_SERIES_IN_A_REQUEST}: narrow them")
+        asked = [
+            self._gateway.query(list(group), query.start, query.end, query.max_points, drawing)
+            for drawing, group in groups.items()
+        ]
+        answers: list[Answer] = await gatherResults(asked)
+        found = [{series.wanted: series for series in answer.series} for answer in answers]
+        return dict(zip(groups, found, strict=True))
 
     async def _read(self, targets: Sequence[Target]) -> tuple[Snapshot, dict[str, Reading]]:
         """Match the targets; where one is unknown it may be new, so the nodes are asked again, if not just now."""
@@ -97,9 +119,11 @@ class Adapter:
         return snapshot, readings
 
     async def _match_all(self, targets: Sequence[Target], snapshot: Snapshot) -> dict[str, Reading]:
-        texts = list(dict.fromkeys(target.text for target in targets))
+        texts = list(dict.fromkeys(text for target in targets for text in target.texts))
         if all(text in snapshot.targets for text in texts):
             return _match_texts(texts, snapshot)
+        if len(texts) > MOST_TEXTS_IN_A_REQUEST:
+            raise BadRequest(f"{len(texts)} different targets are too many: use patterns such as node::(a|b)")
         readings: dict[str, Reading] = await self._in_thread(_match_texts, texts, snapshot)
         return readings
 
@@ -112,29 +136,13 @@ def _match_texts(texts: Sequence[str], snapshot: Snapshot) -> dict[str, Reading]
     return {text: match(text, snapshot.targets) for text in texts}
 
 
-def _all_entries(
-    query: Query, snapshot: Snapshot, readings: Mapping[str, Reading], answer: Answer
-) -> list[replies.Entry]:
-    found = {series.wanted: series for series in answer.series}
-    entries: list[replies.Entry] = []
-    for target in query.targets:
-        entries += _entries(target, readings[target.text], snapshot, found)
-    return entries
-
-
-def _entries(
-    target: Target, reading: Reading, snapshot: Snapshot, found: Mapping[SeriesWanted, Series]
-) -> list[replies.Entry]:
-    if isinstance(reading, str):
-        severity = "error" if target.text.strip() else "info"
-        return [replies.notice_entry(target, severity, _reason(reading, target, snapshot))]
-    warnings = [reading.warning] if reading.warning else []
-    return [replies.series_entry(target, found[snapshot.targets[name]], warnings) for name in reading.names]
-
-
-def _reason(reading: str, target: Target, snapshot: Snapshot) -> str:
-    """Return why a target means nothing: what is known to be wrong with its node says more than its spelling."""
-    if not target.text.strip():
-        return reading
-    node = snapshot.nodes.get(target.text.partition("::")[0].strip())
-    return snapshot.outage or (node.problem if node and node.problem else reading)
+def _entries(choice: Choice, drawn: Drawn) -> list[replies.Entry]:
+    """Return what a target gets; what is to be said of all of it is said with the first series."""
+    if not choice.wanted:
+        return [replies.notices_entry(choice.target, choice.notices)]
+    found = drawn[choice.target.options.drawing]
+    first, *others = [found[wanted] for wanted in choice.wanted]
+    return [
+        replies.series_entry(choice.target, first, choice.notices),
+        *(replies.series_entry(choice.target, series) for series in others),
+    ]

@@ -11,6 +11,9 @@ from werkzeug.exceptions import HTTPException
 
 from grafana_json import protocol, replies
 from grafana_json.adapter import Adapter
+from grafana_json.builder import list_choices, list_metrics
+from grafana_json.filters import list_keys, list_values
+from grafana_json.variables import list_options
 from sisock import __version__
 from sisock.core.errors import SisockError
 from sisock.gateway.directory import Snapshot
@@ -59,6 +62,26 @@ def create_app(settings: Settings, adapter: Adapter, wait: Wait) -> Flask:
     @app.post("/query")
     def query() -> Response:
         return _json(wait(adapter.query, request.get_data(cache=False)))
+
+    @app.post("/metrics")
+    def metrics() -> Response:
+        return _json(replies.encode(list_metrics(wait(adapter.status))))
+
+    @app.post("/metric-payload-options")
+    def metric_payload_options() -> Response:
+        return _json(replies.encode(list_choices(_body())))
+
+    @app.post("/variable")
+    def variable() -> Response:
+        return _json(replies.encode(list_options(_body(), wait(adapter.status))))
+
+    @app.post("/tag-keys")
+    def tag_keys() -> Response:
+        return _json(replies.encode(list_keys()))
+
+    @app.post("/tag-values")
+    def tag_values() -> Response:
+        return _json(replies.encode(list_values(_body(), wait(adapter.status))))
 
     app.register_error_handler(SisockError, _sisock_error)
     app.register_error_handler(HTTPException, _http_error)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 
+from grafana_json.filters import NONE, Filters, parse_filters
+from grafana_json.options import PLAIN, Options, parse_options
 from sisock.core import times
 from sisock.core.errors import BadRequest
 
 TargetKind = Literal["timeserie", "table", "frame"]
 MOST_TARGETS = 200
+FARTHEST_S = 8.64e12  # the last day of JavaScript
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,34 @@ class Target:
         Identifies the query in the panel.
     kind
         ``timeserie`` or ``table`` as the legacy plugin says; ``frame`` for the JSON plugin, which takes typed frames.
-    payload
-        The user's own settings.
+    options
+        The author's own settings.
     """
 
     text: str
     ref_id: str
     kind: TargetKind
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = PLAIN
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return what is matched with the names of series."""
+        return self.options.metrics or (self.text,)
 
 
 @dataclass(frozen=True)
 class Query:
-    """A request for data inside [start, end), UNIX seconds; ``max_points`` is None when the panel did not say."""
+    """A request for data inside [start, end), UNIX seconds.
+
+    ``max_points`` is None when the panel did not say. With ``annotation`` the targets are queries of annotations.
+    """
 
     start: float
     end: float
     max_points: int | None
     targets: tuple[Target, ...]
+    filters: Filters = NONE
+    annotation: bool = False
 
 
 def parse_json(body: bytes) -> Any:
@@ -84,7 +97,9 @@ def parse_query(request: Any) -> Query:
     if len(targets) > MOST_TARGETS:
         raise BadRequest(f"{len(targets)} targets are too many: ask for {MOST_TARGETS} at most in one request")
     parsed = tuple(_parse_target(target) for target in targets if _is_wanted(target))
-    return Query(start, end, parse_max_points(request.get("maxDataPoints")), parsed)
+    filters = parse_filters(request.get("filters") or request.get("adhocFilters"))
+    max_points = parse_max_points(request.get("maxDataPoints"))
+    return Query(start, end, max_points, parsed, filters, _is_annotation(request))
 
 
 def parse_max_points(value: Any) -> int | None:
@@ -98,6 +113,12 @@ def parse_max_points(value: Any) -> int | None:
     return int(points) if math.isfinite(points) else None
 
 
+def _is_annotation(request: Mapping[str, Any]) -> bool:
+    """Tell whether the JSON plugin asks on behalf of an annotation; it draws tables of ours as such only then."""
+    scope = request.get("scopedVars")
+    return isinstance(scope, Mapping) and "__annotation" in scope
+
+
 def _is_wanted(target: Any) -> bool:
     return not (isinstance(target, Mapping) and target.get("hide") is True)
 
@@ -108,9 +129,7 @@ def _parse_target(target: Any) -> Target:
     kind: TargetKind = "frame"
     if "type" in target:
         kind = "table" if target["type"] == "table" else "timeserie"
-    payload = target.get("payload")
-    ref_id = _text(target.get("refId"))
-    return Target(_text(target.get("target")), ref_id, kind, payload if isinstance(payload, Mapping) else {})
+    return Target(_text(target.get("target")), _text(target.get("refId")), kind, parse_options(target.get("payload")))
 
 
 def _text(value: Any) -> str:
@@ -126,6 +145,8 @@ def _parse_range(given: Any) -> tuple[float, float]:
     start, end = _parse_instant(given, "from"), _parse_instant(given, "to")
     if end < start:
         raise BadRequest("'range.to' is before 'range.from': exchange them")
+    if max(-start, end) > FARTHEST_S:
+        raise BadRequest("'range' is farther from 1970 than Grafana's own calendar: check its unit, milliseconds")
     # sisock time cannot name 1970-01-01 or anything before.
     return max(start, times.EARLIEST), max(end, times.EARLIEST)
 

@@ -41,7 +41,10 @@ CORE_IMPORTS = {
     *("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions"),
     *("functools", "itertools", "math", "numbers", "numpy", "operator", "orjson", "re", "threading", "typing"),
 }
-PURE_ADAPTER_MODULES = {"protocol.py", "targets.py", "replies.py", "units.py"}
+PURE_ADAPTER_MODULES = {
+    *("protocol.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "choices.py", "variables.py"),
+    *("builder.py",),
+}
 EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}
 
 

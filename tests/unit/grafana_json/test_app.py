@@ -251,3 +251,81 @@ def crowded():
     return create_app(
         Settings(), Adapter(gateway, maybeDeferred), lambda function, *given: result_of(function(*given))
     ).test_client()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metric-payload-options", "/variable", "/tag-keys", "/tag-values"])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_lists_are_answered_with_and_without_a_slash(site, path, slash):
+    """Each list of the JSON plugin is an array, whatever the body, and OPTIONS is answered."""
+    assert isinstance(site.client.post(path + slash).json, list)
+    assert isinstance(site.client.post(path + slash, json=[1]).json, list)
+    assert site.client.options(path + slash).status_code == 200
+
+
+def test_a_list_in_the_payload(site):
+    """The targets of a payload are drawn in place of the query's text, in their order, with the units it sets."""
+    metrics = ["cryo::temp.stage 4K", "weather::temperature", "weather::nothing"]
+    sent = body()
+    sent["targets"] = [{"target": "x", "refId": "A", "payload": {"metrics": metrics, "units": "K"}}]
+    reply = site.client.post("/query", json=sent).json
+    assert [entry["title"] for entry in reply] == metrics[:2]
+    assert [entry["unit"] for entry in reply] == ["kelvin", "kelvin"]
+    assert "'weather::nothing' is not served" in notices(reply[0])
+
+
+def test_targets_of_one_request_are_drawn_in_different_ways(site):
+    """Each target has its own reducer, and the same series may come under two."""
+    times = [1795325000.0 + number for number in range(900)]
+    site.hub.add(FakeNode("fast", {"x": (times, [number % 100 for number in range(900)])}))
+    sent = body("fast::x", maxDataPoints=20)
+    sent["targets"].append({"target": "fast::x", "refId": "B", "payload": {"reduce": "first", "notices": True}})
+    drawn = site.client.post("/query", json=sent).json
+    assert drawn[0]["datapoints"] != drawn[1]["datapoints"]
+    assert "buckets (first)" in notices(drawn[1])
+    assert "buckets" not in notices(drawn[0])
+
+
+def test_a_line_is_connected_on_demand(site):
+    """A gap is broken by null, unless the author wants it connected."""
+    times = [1795325000.0 + number for number in (*range(100), *range(500, 600))]
+    site.hub.add(FakeNode("gappy", {"x": (times, [1.0] * 200)}))
+    sent = body("gappy::x", maxDataPoints=50_000)
+    sent["targets"].append({"target": "gappy::x", "refId": "B", "payload": {"gaps": "connect"}})
+    broken, connected = site.client.post("/query", json=sent).json
+    assert sum(value is None for value, _ in broken["datapoints"]) == 1
+    assert all(value is not None for value, _ in connected["datapoints"])
+
+
+def test_a_merged_target(site):
+    """One quantity of two nodes is one series with the target's text as its legend."""
+    site.hub.add(FakeNode("archive", {"t": ([1795320000.0, 1795321000.0], [1.0, 2.0])}, interval_s=1000))
+    site.hub.add(FakeNode("live", {"t": ([1795321000.0, 1795322000.0], [3.0, 4.0])}, interval_s=1000))
+    (drawn,) = site.client.post("/query", json=body("archive+live::t")).json
+    assert drawn["title"] == "archive+live::t"
+    assert [value for value, _ in drawn["datapoints"]] == [1.0, 3.0, 4.0]
+
+
+def test_a_panel_with_only_bad_targets_says_why(site):
+    """Where nothing can be drawn each target says why, and the request is answered."""
+    reply = site.client.post("/query", json=body("weather::nope", "nowhere::x"))
+    assert reply.status_code == 200
+    assert all(entry["meta"]["notices"][0]["severity"] == "error" for entry in reply.json)
+
+
+def test_a_table_says_what_it_is_drawn_from(site):
+    """A table of decimated samples says its buckets, for nobody sees that in numbers."""
+    times = [1795325000.0 + number for number in range(900)]
+    site.hub.add(FakeNode("fast", {"x": (times, [1.0] * 900)}))
+    sent = body(maxDataPoints=20, targets=[{"target": "fast::x", "refId": "A", "type": "table"}])
+    assert "min buckets (minmax)" in notices(site.client.post("/query", json=sent).json[0])
+
+
+def test_many_different_texts_are_refused(site):
+    """A request may have so many different names and patterns, and no more."""
+    targets = [
+        {"target": "", "refId": "A", "payload": {"metrics": [f"{target}-{number}.*" for number in range(100)]}}
+        for target in range(20)
+    ]
+    reply = site.client.post("/query", json=body(targets=targets))
+    assert reply.status_code == 400
+    assert "different targets" in reply.json["message"]
