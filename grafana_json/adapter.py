@@ -5,25 +5,53 @@ Everything runs in the reactor's thread but what could take long there: hostile 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
 
 from grafana_json import protocol, replies
+from grafana_json.annotations import (
+    Annotation,
+    legacy_entries,
+    limit,
+    mark,
+    mark_nodes,
+    parse_annotation,
+    table_entry,
+)
 from grafana_json.choices import Choice, Reading, choose
+from grafana_json.exposition import NodeHealth
 from grafana_json.protocol import Query, Target
+from grafana_json.rows import Arguments, parse_rows, points_of_each
 from grafana_json.targets import match
-from sisock.core.errors import BadRequest
+from sisock.core.errors import BadRequest, NodeUnavailable
+from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.answer import Answer, Series, SeriesWanted
-from sisock.gateway.directory import Snapshot
+from sisock.gateway.directory import NodeChange, NodeState, Snapshot
 from sisock.gateway.plan import PLAIN, Drawing
 
 MOST_SERIES_IN_A_REQUEST = 1000
 MOST_TEXTS_IN_A_REQUEST = 1000
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 
+POINTS_FOR_ANNOTATIONS = 20_000
+PLAINLY_DRAWN: Mapping[str, Any] = {"reducer": "minmax", "connect": False}
+PROBED_FIELDS = 3
+PROBED_SPAN_S = 3600.0
+
 Drawn = Mapping[Drawing, Mapping[SeriesWanted, Series]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Series to be sent as rows in a format, and in words what is missing of what was wanted."""
+
+    series: Sequence[Series]
+    format: str
+    notices: tuple[str, ...]
 
 
 class Source(Protocol):
@@ -44,6 +72,18 @@ class Source(Protocol):
         drawing: Drawing = PLAIN,
     ) -> Any:
         """Return a Deferred with an Answer."""
+
+    def now(self) -> float:
+        """Return the present, UNIX seconds."""
+
+    def outage(self) -> str | None:
+        """Return in words why nothing can be answered; None while router and hub are there."""
+
+    def history(self) -> Sequence[NodeChange]:
+        """Return the nodes that came and left."""
+
+    def states(self) -> Mapping[str, NodeState]:
+        """Return how each node that is online does."""
 
 
 class Adapter:
@@ -78,8 +118,30 @@ class Adapter:
         """
         return Deferred.fromCoroutine(self._query(body))
 
+    def annotations(self, request: Any) -> Deferred[list[replies.Entry]]:
+        """Return the annotations that the legacy plugin asks for; BadRequest where its query means nothing."""
+        return Deferred.fromCoroutine(self._legacy_annotations(request))
+
+    def rows(self, arguments: Arguments) -> Deferred[Rows]:
+        """Return the series that are wanted as rows, and what is missing of them.
+
+        The Deferred fails with BadRequest when nothing of what is wanted is known, and with NodeUnavailable when
+        nothing of it came.
+        """
+        return Deferred.fromCoroutine(self._rows(arguments))
+
+    def health(self) -> Deferred[tuple[str | None, Snapshot]]:
+        """Return in words why nothing can be drawn (None when all is well), and what is known."""
+        return self.status().addCallback(lambda snapshot: (self._gateway.outage(), snapshot))
+
+    def node_healths(self) -> Deferred[list[NodeHealth]]:
+        """Return how each node does; a few fields of each are asked for, so that their age is true."""
+        return Deferred.fromCoroutine(self._node_healths())
+
     async def _query(self, body: bytes) -> bytes:
         query = protocol.parse_query(protocol.parse_json(body))
+        if query.annotation:
+            return replies.encode([await self._annotation_entry(query, target) for target in query.targets])
         choices = await self._choose(query)
         drawn = await self._draw(query, choices)
         entries = [entry for choice in choices for entry in _entries(choice, drawn)]
@@ -87,6 +149,66 @@ class Adapter:
             return replies.encode(entries)
         encoded: bytes = await self._in_thread(replies.encode, entries)
         return encoded
+
+    async def _annotation_entry(self, query: Query, target: Target) -> replies.Entry:
+        marks, problems = await self._annotate(query, target)
+        notices = [replies.Notice("error", problem) for problem in problems]
+        return replies.with_notices(table_entry(target.ref_id, marks), notices)
+
+    async def _legacy_annotations(self, request: Any) -> list[replies.Entry]:
+        query, asked = protocol.parse_annotations(request)
+        marks, problems = await self._annotate(query, query.targets[0]) if query.targets else ([], [])
+        if problems and not marks:
+            raise BadRequest("; ".join(problems))
+        return legacy_entries(marks, asked)
+
+    async def _annotate(self, query: Query, target: Target) -> tuple[list[Annotation], list[str]]:
+        """Return the annotations of one query, and in words what could not be marked."""
+        asked = parse_annotation(target.texts[0], changes=target.options.changes)
+        if asked.kind == "nodes":
+            marks = mark_nodes(asked, self._gateway.history(), query.start, query.end)
+            return limit(marks), []
+        plain = replace(target, text=asked.target, options=replace(target.options, metrics=(), **PLAINLY_DRAWN))
+        (choice,) = await self._choose(replace(query, targets=(plain,)))
+        points = max(POINTS_FOR_ANNOTATIONS // max(len(choice.wanted), 1), 1000)
+        drawn = await self._draw(replace(query, max_points=points), [choice])
+        problems = [notice.text for notice in choice.notices if notice.severity == "error"]
+        marks = []
+        for series in drawn.get(plain.options.drawing, {}).values():
+            found = mark(asked, series)
+            problems += [series.problem] if series.problem else []
+            problems += [found] if isinstance(found, str) else []
+            marks += [] if isinstance(found, str) else found
+        return limit(marks), problems
+
+    async def _rows(self, arguments: Arguments) -> Rows:
+        request = parse_rows(arguments, self._gateway.now())
+        choices = await self._choose(request.query)
+        count = len({wanted for choice in choices for wanted in choice.wanted})
+        points = points_of_each(count, request.query.max_points)
+        drawn = await self._draw(replace(request.query, max_points=points), choices)
+        said = [notice.text for choice in choices for notice in choice.notices]
+        if not count:
+            raise BadRequest("; ".join(said))
+        series = list({wanted: one for found in drawn.values() for wanted, one in found.items()}.values())
+        problems = [one.problem for one in series if one.problem]
+        if len(problems) == len(series) and not any(one.times.size for one in series):
+            raise NodeUnavailable("; ".join(problems))
+        return Rows(series, request.format, tuple(dict.fromkeys((*said, *problems))))
+
+    async def _node_healths(self) -> list[NodeHealth]:
+        snapshot = await self.status()
+        probed = [
+            SeriesWanted(node.name, field.name)
+            for node in snapshot.nodes.values()
+            for field in islice(_periodic(node.catalogue), PROBED_FIELDS)
+        ]
+        now = self._gateway.now()
+        await self._gateway.query(probed, now - PROBED_SPAN_S, now, 1)
+        states = self._gateway.states()
+        gone = {change.node for change in self._gateway.history()} - states.keys()
+        healths = [_health(name, state, snapshot, now) for name, state in states.items()]
+        return healths + [NodeHealth(name, online=False) for name in sorted(gone)]
 
     async def _choose(self, query: Query) -> list[Choice]:
         snapshot, readings = await self._read(query.targets)
@@ -146,3 +268,15 @@ def _entries(choice: Choice, drawn: Drawn) -> list[replies.Entry]:
         replies.series_entry(choice.target, first, choice.notices),
         *(replies.series_entry(choice.target, series) for series in others),
     ]
+
+
+def _periodic(catalogue: FieldCatalogue) -> Iterator[Field]:
+    """Yield the fields that have a rhythm: of others nobody can tell whether they are late."""
+    fields = catalogue.fields.values()
+    return (field for field in fields if catalogue.timelines[field.timeline].interval_s is not None)
+
+
+def _health(name: str, state: NodeState, snapshot: Snapshot, now: float) -> NodeHealth:
+    node = snapshot.nodes.get(name)
+    age_s = None if state.newest is None else max(now - state.newest, 0.0)
+    return NodeHealth(name, state.skipped, len(node.catalogue.fields) if node else 0, age_s)

@@ -90,7 +90,7 @@ def parse_query(request: Any) -> Query:
     """
     if not isinstance(request, Mapping):
         raise BadRequest("the body must be an object with 'range' and 'targets'")
-    start, end = _parse_range(request.get("range"))
+    start, end = parse_range(request.get("range"))
     targets = request.get("targets")
     if not isinstance(targets, list):
         raise BadRequest("'targets' must be a list")
@@ -100,6 +100,17 @@ def parse_query(request: Any) -> Query:
     filters = parse_filters(request.get("filters") or request.get("adhocFilters"))
     max_points = parse_max_points(request.get("maxDataPoints"))
     return Query(start, end, max_points, parsed, filters, _is_annotation(request))
+
+
+def parse_annotations(request: Any) -> tuple[Query, Any]:
+    """Read the body of ``POST /annotations``: the query, without targets when it is empty, and the annotation."""
+    annotation = request.get("annotation") if isinstance(request, Mapping) else None
+    if not isinstance(annotation, Mapping):
+        raise BadRequest("the body must be an object with 'range' and 'annotation'")
+    start, end = parse_range(request.get("range"))
+    text = _text(annotation.get("query"))
+    targets = (Target(text, "", "timeserie"),) if text.strip() else ()
+    return Query(start, end, None, targets), annotation
 
 
 def parse_max_points(value: Any) -> int | None:
@@ -116,7 +127,8 @@ def parse_max_points(value: Any) -> int | None:
 def _is_annotation(request: Mapping[str, Any]) -> bool:
     """Tell whether the JSON plugin asks on behalf of an annotation; it draws tables of ours as such only then."""
     scope = request.get("scopedVars")
-    return isinstance(scope, Mapping) and "__annotation" in scope
+    marked = isinstance(scope, Mapping) and "__annotation" in scope
+    return marked or any(isinstance(one, Mapping) and one.get("refId") == "Anno" for one in request["targets"])
 
 
 def _is_wanted(target: Any) -> bool:
@@ -139,14 +151,19 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def _parse_range(given: Any) -> tuple[float, float]:
+def parse_range(given: Any) -> tuple[float, float]:
+    """Return the span of a request, UNIX seconds; BadRequest for what is none."""
     if not isinstance(given, Mapping):
         raise BadRequest("'range' must be an object with 'from' and 'to'")
-    start, end = _parse_instant(given, "from"), _parse_instant(given, "to")
+    return check_range(_parse_instant(given, "from"), _parse_instant(given, "to"))
+
+
+def check_range(start: float, end: float) -> tuple[float, float]:
+    """Return a span that can be asked for, UNIX seconds; BadRequest where start and end are exchanged or absurd."""
     if end < start:
-        raise BadRequest("'range.to' is before 'range.from': exchange them")
+        raise BadRequest("the range ends before it starts: exchange 'from' and 'to'")
     if max(-start, end) > FARTHEST_S:
-        raise BadRequest("'range' is farther from 1970 than Grafana's own calendar: check its unit, milliseconds")
+        raise BadRequest("the range is farther from 1970 than Grafana's own calendar: check its unit, milliseconds")
     # sisock time cannot name 1970-01-01 or anything before.
     return max(start, times.EARLIEST), max(end, times.EARLIEST)
 

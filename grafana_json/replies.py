@@ -68,6 +68,11 @@ def notices_entry(target: Target, notices: Sequence[Notice]) -> Entry:
     return {"target": target.text, "datapoints": [], "refId": target.ref_id, "meta": meta}
 
 
+def with_notices(entry: Entry, notices: Sequence[Notice]) -> Entry:
+    """Return an entry with what is to be said, if anything is."""
+    return entry | ({"meta": _meta(notices)} if notices else {})
+
+
 def milliseconds(times: Times) -> Times:
     """Return Grafana's times; rounded to microseconds, below which float64 can't tell times of today apart."""
     return np.round(times * 1e3, 3)
@@ -109,7 +114,7 @@ def _table(target: Target, series: Series, notices: list[Notice]) -> Entry:
         "rows": _rows(series),
         "refId": target.ref_id,
     }
-    return entry | ({"meta": _meta(notices)} if notices else {})
+    return with_notices(entry, notices)
 
 
 def _rows(series: Series) -> Any:
@@ -133,7 +138,7 @@ def _frame(target: Target, series: Series, notices: list[Notice]) -> Entry:
         "refId": target.ref_id,
         "name": name,
     }
-    return entry | ({"meta": _meta(notices)} if notices else {})
+    return with_notices(entry, notices)
 
 
 _SHAPES: Mapping[str, Callable[[Target, Series, list[Notice]], Entry]] = {
@@ -145,7 +150,7 @@ _SHAPES: Mapping[str, Callable[[Target, Series, list[Notice]], Entry]] = {
 
 def _labelled(entry: Entry, unit: str | None, notices: list[Notice]) -> Entry:
     """Add the unit and the notices, where there are any."""
-    return entry | ({"unit": unit} if unit else {}) | ({"meta": _meta(notices)} if notices else {})
+    return with_notices(entry | ({"unit": unit} if unit else {}), notices)
 
 
 def _meta(notices: Iterable[Notice]) -> Entry:

@@ -13,7 +13,7 @@ from sisock.core import wire
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.model import DataBlock
 from sisock.gateway.answer import Answer, Series, SeriesWanted
-from sisock.gateway.directory import Directory, Snapshot
+from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
 from sisock.gateway.finish import break_line, grows, staleness
 from sisock.gateway.legacy import LegacyReader
@@ -62,6 +62,18 @@ class Gateway:
     def freshen(self) -> Deferred[Snapshot]:
         """Ask for what may have changed, and return the nodes and fields known then."""
         return self.directory.freshen()
+
+    def now(self) -> float:
+        """Return the present, UNIX seconds."""
+        return float(self._clock.seconds())
+
+    def history(self) -> list[NodeChange]:
+        """Return the nodes that came and left since the first list of the hub, oldest first, a bounded number."""
+        return list(self.directory.history)
+
+    def states(self) -> dict[str, NodeState]:
+        """Return how each node that is online does."""
+        return self.directory.states()
 
     def outage(self) -> str | None:
         """Return in words why nothing can be answered now: no router, or no hub; None while both are there."""

@@ -329,3 +329,104 @@ def test_many_different_texts_are_refused(site):
     reply = site.client.post("/query", json=body(targets=targets))
     assert reply.status_code == 400
     assert "different targets" in reply.json["message"]
+
+
+def test_rows(site):
+    """Rows are of the window only, sorted, in JSON and in CSV."""
+    window = "from=2026-11-21T23:39:47.030Z&to=now"
+    rows = site.client.get(f"/rows?metric=weather::temperature,raining&{window}").json
+    assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+    assert {row["metric"] for row in rows} == {"weather::temperature", "weather::raining"}
+    reply = site.client.get(f"/rows/?metric=weather::temperature&format=csv&max_points=$__interval_ms&{window}")
+    assert reply.mimetype == "text/csv"
+    assert reply.text.splitlines()[:2] == ["time,metric,value", "1795307987030,weather::temperature,4.5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("", 400, "say what you want"),
+        ("metric=nowhere::x", 400, "'nowhere::x' is not served"),
+        ("metric=weather::temprature", 400, "did you mean"),
+        ("metric=weather::sky&from=x", 400, "is no time"),
+        ("metric=cryo::temp.stage 4K", 503, "did not answer"),
+        ("metric=%FF%FE", 400, "is no series"),
+    ],
+)
+def test_rows_that_cannot_be_had(site, arguments, status, said):
+    """What cannot be had is an error with a message, for an alert must not take it for silence."""
+    site.hub.nodes["cryo"].behaviour.hang = True
+    reply = site.client.get(f"/rows?{arguments}")
+    assert reply.status_code == status
+    assert said in reply.json["message"]
+
+
+def test_rows_of_which_some_are_missing(site):
+    """What came is sent, and a header says what did not."""
+    site.hub.nodes["cryo"].behaviour.hang = True
+    reply = site.client.get("/rows?metric=.*&metric=nowhere::x&from=now-6h")
+    assert reply.status_code == 200
+    assert len(reply.json) == 9
+    assert "'nowhere::x' is not served" in reply.headers["X-Sisock-Notices"]
+    assert "'cryo' did not answer" in reply.headers["X-Sisock-Notices"]
+
+
+def test_health(site):
+    """All is well as long as router and hub answer; otherwise the reason is told, with 503."""
+    assert site.client.get("/health").json == {"status": "ok", "nodes": 2, "fields": 4}
+    site.gateway.disconnected()
+    reply = site.client.get("/health/")
+    assert reply.status_code == 503
+    assert "the router is not connected" in reply.json["reason"]
+
+
+def test_health_without_a_hub(site):
+    """A hub that does not answer is told too, though nodes are still known."""
+    site.clock.advance(10)
+    site.hub.behaviour.hang = True
+    site.client.get("/health")
+    reply = site.client.get("/health")
+    assert reply.status_code == 503
+    assert "the hub did not answer" in reply.json["reason"]
+
+
+def test_metrics_for_prometheus(site):
+    """The age of each node's newest sample is found out when it is asked for."""
+    site.hub.add(FakeNode("host", {"load": ([1795325900.0], [1.0])}))
+    site.hub.subtract("host")
+    reply = site.client.get("/metrics")
+    assert reply.mimetype == "text/plain"
+    assert 'sisock_node_newest_sample_age_seconds{node="weather"} 3600' in reply.text
+    assert 'sisock_node_online{node="host"} 0' in reply.text
+    assert "sisock_connected 1" in reply.text
+
+
+def test_annotations_of_a_node_that_hangs(site):
+    """What cannot be asked is told: in the table's notice, and as an error to the legacy plugin."""
+    site.hub.nodes["weather"].behaviour.hang = True
+    anno = {"scopedVars": {"__annotation": {}}, "targets": [{"refId": "Anno", "target": "weather::raining"}]}
+    (table,) = site.client.post("/query", json=body(**anno)).json
+    assert "did not answer" in notices(table)
+    reply = site.client.post("/annotations", json={"range": RANGE, "annotation": {"query": "weather::raining"}})
+    assert reply.status_code == 400
+    assert "did not answer" in reply.json["message"]
+
+
+@pytest.mark.parametrize("query", ["", None, 5, "nodes", "changes weather::temperature"])
+def test_annotations_of_nothing(site, query):
+    """An annotation whose query is empty, or that nothing happened for, has no entries or only true ones."""
+    reply = site.client.post("/annotations/", json={"range": RANGE, "annotation": {"query": query}})
+    assert reply.status_code == (400 if query == 5 else 200)
+
+
+def test_nodes_as_annotations(site):
+    """The absence of a node is a region, for both plugins."""
+    site.hub.subtract("cryo")
+    site.clock.advance(60)
+    site.hub.add(FakeNode("cryo", {"x": ([1.0], [1.0])}))
+    soon = {"from": RANGE["from"], "to": "2026-11-22T06:39:47.030Z"}
+    (away,) = site.client.post("/annotations", json={"range": soon, "annotation": {"query": "nodes"}}).json
+    assert away["title"] == "cryo was away"
+    assert away["timeEnd"] - away["time"] == 60_000
+    sent = body(range=soon, targets=[{"refId": "Anno", "target": "nodes cryo", "payload": {}}])
+    assert len(site.client.post("/query", json=sent).json[0]["rows"]) == 1
