@@ -51,5 +51,6 @@ def site():
             site.waited_s += 0.25
         return result_of(asking)
 
-    site.client = create_app(Settings(), Adapter(gateway, maybeDeferred), wait).test_client()
+    site.adapter = Adapter(gateway, maybeDeferred)
+    site.client = create_app(Settings(), site.adapter, wait).test_client()
     return site
