@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -148,7 +147,7 @@ class Gateway:
         }
 
     def _finish(self, series: Series, end: float, resolution: Resolution, drawing: Drawing) -> Series:
-        newest = max((self.directory.newest(part) for part in series.wanted.parts), default=-math.inf)
+        newest = max(map(self.directory.newest, series.wanted.parts))
         stale = staleness(series, newest, end, self._clock.seconds())
         if stale:
             series = replace(series, notices=(*series.notices, stale))
