@@ -73,6 +73,9 @@ class Source(Protocol):
     ) -> Any:
         """Return a Deferred with an Answer."""
 
+    def refresh(self) -> Any:
+        """Return a Deferred that fires when the hub has been asked again."""
+
     def now(self) -> float:
         """Return the present, UNIX seconds."""
 
@@ -132,11 +135,17 @@ class Adapter:
 
     def health(self) -> Deferred[tuple[str | None, Snapshot]]:
         """Return in words why nothing can be drawn (None when all is well), and what is known."""
-        return self.status().addCallback(lambda snapshot: (self._gateway.outage(), snapshot))
+        return Deferred.fromCoroutine(self._health())
 
     def node_healths(self) -> Deferred[list[NodeHealth]]:
         """Return how each node does; a few fields of each are asked for, so that their age is true."""
         return Deferred.fromCoroutine(self._node_healths())
+
+    async def _health(self) -> tuple[str | None, Snapshot]:
+        await self.status()
+        if self._gateway.outage():  # a hub that was late at the start should not be called dead for long
+            await self._gateway.refresh()
+        return self._gateway.outage(), self._gateway.snapshot()
 
     async def _query(self, body: bytes) -> bytes:
         query = protocol.parse_query(protocol.parse_json(body))

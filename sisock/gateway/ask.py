@@ -62,6 +62,10 @@ class Gateway:
         """Ask for what may have changed, and return the nodes and fields known then."""
         return self.directory.freshen()
 
+    def refresh(self) -> Deferred[None]:
+        """Ask the hub which nodes are online, whenever that was last done."""
+        return self.directory.refresh()
+
     def now(self) -> float:
         """Return the present, UNIX seconds."""
         return float(self._clock.seconds())
