@@ -25,8 +25,8 @@ from grafana_json.annotations import (
 from grafana_json.choices import Choice, Reading, choose
 from grafana_json.exposition import NodeHealth
 from grafana_json.protocol import Query, Target
+from grafana_json.readings import Readings, check_work, match_texts
 from grafana_json.rows import Arguments, parse_rows, points_of_each
-from grafana_json.targets import match
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.answer import Answer, Series, SeriesWanted
@@ -34,7 +34,6 @@ from sisock.gateway.directory import NodeChange, NodeState, Snapshot
 from sisock.gateway.plan import PLAIN, Drawing
 
 MOST_SERIES_IN_A_REQUEST = 1000
-MOST_TEXTS_IN_A_REQUEST = 1000
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 
 POINTS_FOR_ANNOTATIONS = 20_000
@@ -103,6 +102,7 @@ class Adapter:
     def __init__(self, gateway: Source, in_thread: Callable[..., Deferred[Any]]) -> None:
         self._gateway = gateway
         self._in_thread = in_thread
+        self._readings = Readings()
 
     def search(self, text: str) -> Deferred[list[str]]:
         """Return all targets that contain a text, whatever their case."""
@@ -251,21 +251,21 @@ class Adapter:
         return snapshot, readings
 
     async def _match_all(self, targets: Sequence[Target], snapshot: Snapshot) -> dict[str, Reading]:
-        texts = list(dict.fromkeys(text for target in targets for text in target.texts))
-        if all(text in snapshot.targets for text in texts):
-            return _match_texts(texts, snapshot)
-        if len(texts) > MOST_TEXTS_IN_A_REQUEST:
-            raise BadRequest(f"{len(texts)} different targets are too many: use patterns such as node::(a|b)")
-        readings: dict[str, Reading] = await self._in_thread(_match_texts, texts, snapshot)
+        texts = dict.fromkeys(text for target in targets for text in target.texts)
+        known = self._readings.of(snapshot)
+        new = [text for text in texts if text not in known]
+        if all(text in snapshot.targets for text in new):
+            found = match_texts(new, snapshot)
+        else:
+            check_work(new, snapshot)
+            found = await self._in_thread(match_texts, new, snapshot)
+        readings = {text: found[text] if text in found else known[text] for text in texts}
+        self._readings.keep(snapshot, found)
         return readings
 
 
 def _search(snapshot: Snapshot, wanted: str) -> list[str]:
     return [name for name in snapshot.targets if wanted in name.casefold()]
-
-
-def _match_texts(texts: Sequence[str], snapshot: Snapshot) -> dict[str, Reading]:
-    return {text: match(text, snapshot.targets) for text in texts}
 
 
 def _entries(choice: Choice, drawn: Drawn) -> list[replies.Entry]:

@@ -8,6 +8,7 @@ from twisted.internet.defer import maybeDeferred
 
 from grafana_json.adapter import Adapter
 from grafana_json.app import LARGEST_BODY_BYTES, create_app
+from grafana_json.targets import match
 from sisock.gateway.ask import Gateway
 from sisock.settings import Settings
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
@@ -430,3 +431,26 @@ def test_nodes_as_annotations(site):
     assert away["timeEnd"] - away["time"] == 60_000
     sent = body(range=soon, targets=[{"refId": "Anno", "target": "nodes cryo", "payload": {}}])
     assert len(site.client.post("/query", json=sent).json[0]["rows"]) == 1
+
+
+def test_a_pattern_is_matched_once(site, monkeypatch):
+    """As long as the nodes and their fields stay, a pattern is matched once, and again when something is new."""
+    matched = []
+    monkeypatch.setattr("grafana_json.readings.match", lambda text, names: matched.append(text) or match(text, names))
+    for _ in range(3):
+        assert len(site.client.post("/query", json=body("weather::*", "cryo::temp.stage 4K")).json) == 4
+    assert matched == ["weather::*", "cryo::temp.stage 4K"]
+    site.hub.add(FakeNode("weather2", {"x": ([1.0], [1.0])}))
+    assert len(site.client.post("/query", json=body("weather.*")).json) == 4
+    assert len(site.client.post("/query", json=body("weather::*", "weather.*")).json) == 7
+    assert matched[2:] == ["weather.*", "weather::*"]
+
+
+def test_what_texts_mean_is_kept_within_bounds(site):
+    """However many texts are asked for, few of them are kept, and no long ones."""
+    for number in range(30):
+        site.client.post("/query", json=body(*[f"weather::.*|{number}-{one}" for one in range(100)]))
+    site.client.post("/query", json=body("weather::.*|" + "x" * 5000))
+    known = site.adapter._readings.of(site.gateway.snapshot())
+    assert 0 < len(known) <= 1000
+    assert max(map(len, known)) < 1000
