@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 
+from grafana_json.filters import NONE, Filters, parse_filters
+from grafana_json.options import PLAIN, Options, parse_options
 from sisock.core import times
 from sisock.core.errors import BadRequest
 
 TargetKind = Literal["timeserie", "table", "frame"]
 MOST_TARGETS = 200
+FARTHEST_S = 8.64e12  # the last day of JavaScript
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,34 @@ class Target:
         Identifies the query in the panel.
     kind
         ``timeserie`` or ``table`` as the legacy plugin says; ``frame`` for the JSON plugin, which takes typed frames.
-    payload
-        The user's own settings.
+    options
+        The author's own settings.
     """
 
     text: str
     ref_id: str
     kind: TargetKind
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = PLAIN
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return what is matched with the names of series."""
+        return self.options.metrics or (self.text,)
 
 
 @dataclass(frozen=True)
 class Query:
-    """A request for data inside [start, end), UNIX seconds; ``max_points`` is None when the panel did not say."""
+    """A request for data inside [start, end), UNIX seconds.
+
+    ``max_points`` is None when the panel did not say. With ``annotation`` the targets are queries of annotations.
+    """
 
     start: float
     end: float
     max_points: int | None
     targets: tuple[Target, ...]
+    filters: Filters = NONE
+    annotation: bool = False
 
 
 def parse_json(body: bytes) -> Any:
@@ -77,14 +90,27 @@ def parse_query(request: Any) -> Query:
     """
     if not isinstance(request, Mapping):
         raise BadRequest("the body must be an object with 'range' and 'targets'")
-    start, end = _parse_range(request.get("range"))
+    start, end = parse_range(request.get("range"))
     targets = request.get("targets")
     if not isinstance(targets, list):
         raise BadRequest("'targets' must be a list")
     if len(targets) > MOST_TARGETS:
         raise BadRequest(f"{len(targets)} targets are too many: ask for {MOST_TARGETS} at most in one request")
     parsed = tuple(_parse_target(target) for target in targets if _is_wanted(target))
-    return Query(start, end, parse_max_points(request.get("maxDataPoints")), parsed)
+    filters = parse_filters(request.get("filters") or request.get("adhocFilters"))
+    max_points = parse_max_points(request.get("maxDataPoints"))
+    return Query(start, end, max_points, parsed, filters, _is_annotation(request))
+
+
+def parse_annotations(request: Any) -> tuple[Query, Any]:
+    """Read the body of ``POST /annotations``: the query, without targets when it is empty, and the annotation."""
+    annotation = request.get("annotation") if isinstance(request, Mapping) else None
+    if not isinstance(annotation, Mapping):
+        raise BadRequest("the body must be an object with 'range' and 'annotation'")
+    start, end = parse_range(request.get("range"))
+    text = _text(annotation.get("query"))
+    targets = (Target(text, "", "timeserie"),) if text.strip() else ()
+    return Query(start, end, None, targets), annotation
 
 
 def parse_max_points(value: Any) -> int | None:
@@ -98,6 +124,13 @@ def parse_max_points(value: Any) -> int | None:
     return int(points) if math.isfinite(points) else None
 
 
+def _is_annotation(request: Mapping[str, Any]) -> bool:
+    """Tell whether the JSON plugin asks on behalf of an annotation; it draws tables of ours as such only then."""
+    scope = request.get("scopedVars")
+    marked = isinstance(scope, Mapping) and "__annotation" in scope
+    return marked or any(isinstance(one, Mapping) and one.get("refId") == "Anno" for one in request["targets"])
+
+
 def _is_wanted(target: Any) -> bool:
     return not (isinstance(target, Mapping) and target.get("hide") is True)
 
@@ -108,9 +141,7 @@ def _parse_target(target: Any) -> Target:
     kind: TargetKind = "frame"
     if "type" in target:
         kind = "table" if target["type"] == "table" else "timeserie"
-    payload = target.get("payload")
-    ref_id = _text(target.get("refId"))
-    return Target(_text(target.get("target")), ref_id, kind, payload if isinstance(payload, Mapping) else {})
+    return Target(_text(target.get("target")), _text(target.get("refId")), kind, parse_options(target.get("payload")))
 
 
 def _text(value: Any) -> str:
@@ -120,12 +151,19 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
 
 
-def _parse_range(given: Any) -> tuple[float, float]:
+def parse_range(given: Any) -> tuple[float, float]:
+    """Return the span of a request, UNIX seconds; BadRequest for what is none."""
     if not isinstance(given, Mapping):
         raise BadRequest("'range' must be an object with 'from' and 'to'")
-    start, end = _parse_instant(given, "from"), _parse_instant(given, "to")
+    return check_range(_parse_instant(given, "from"), _parse_instant(given, "to"))
+
+
+def check_range(start: float, end: float) -> tuple[float, float]:
+    """Return a span that can be asked for, UNIX seconds; BadRequest where start and end are exchanged or absurd."""
     if end < start:
-        raise BadRequest("'range.to' is before 'range.from': exchange them")
+        raise BadRequest("the range ends before it starts: exchange 'from' and 'to'")
+    if max(-start, end) > FARTHEST_S:
+        raise BadRequest("the range is farther from 1970 than Grafana's own calendar: check its unit, milliseconds")
     # sisock time cannot name 1970-01-01 or anything before.
     return max(start, times.EARLIEST), max(end, times.EARLIEST)
 

@@ -15,6 +15,7 @@ import orjson
 from grafana_json.protocol import Target
 from grafana_json.units import grafana_unit
 from sisock.core.model import Times
+from sisock.core.times import format_duration
 from sisock.gateway.answer import Series
 
 Entry = dict[str, Any]
@@ -42,9 +43,11 @@ def error_reply(status: int, message: str) -> bytes:
     return encode({"message": message, "error": {"code": str(status), "message": message}})
 
 
-def series_entry(target: Target, series: Series, warnings: Sequence[str] = ()) -> Entry:
+def series_entry(target: Target, series: Series, said: Sequence[Notice] = ()) -> Entry:
     """Return what a target's query gets for one series, in the shape that its client draws."""
-    notices = [Notice("warning", text) for text in (*warnings, *series.notices)]
+    notices = [*said, *(Notice("warning", text) for text in series.notices)]
+    if series.bucket_s and (target.options.notices or target.kind == "table"):
+        notices.append(Notice("info", _decimation(target, series.bucket_s)))
     if series.problem:
         notices.append(Notice("error", series.problem))
     return _SHAPES[_shape_of(target, series)](target, series, notices)
@@ -52,7 +55,12 @@ def series_entry(target: Target, series: Series, warnings: Sequence[str] = ()) -
 
 def notice_entry(target: Target, severity: str, text: str) -> Entry:
     """Return what the query of a target without series gets: a triangle with the text."""
-    meta = _meta([Notice(severity, text)])
+    return notices_entry(target, [Notice(severity, text)])
+
+
+def notices_entry(target: Target, notices: Sequence[Notice]) -> Entry:
+    """Return what the query of a target without series gets: a triangle with all that is to be said."""
+    meta = _meta(notices)
     if target.kind == "frame":
         return {"refId": target.ref_id, "fields": [], "meta": meta}
     if target.kind == "table":
@@ -60,9 +68,26 @@ def notice_entry(target: Target, severity: str, text: str) -> Entry:
     return {"target": target.text, "datapoints": [], "refId": target.ref_id, "meta": meta}
 
 
+def with_notices(entry: Entry, notices: Sequence[Notice]) -> Entry:
+    """Return an entry with what is to be said, if anything is."""
+    return entry | ({"meta": _meta(notices)} if notices else {})
+
+
 def milliseconds(times: Times) -> Times:
     """Return Grafana's times; rounded to microseconds, below which float64 can't tell times of today apart."""
     return np.round(times * 1e3, 3)
+
+
+def _decimation(target: Target, bucket_s: float) -> str:
+    return f"drawn from {format_duration(bucket_s)} buckets ({target.options.reducer})"
+
+
+def _unit(target: Target, series: Series) -> str | None:
+    return grafana_unit(target.options.units or series.units)
+
+
+def _label(target: Target, series: Series) -> str:
+    return target.options.label(series.wanted, target.options.units or series.units)
 
 
 def _shape_of(target: Target, series: Series) -> str:
@@ -75,20 +100,21 @@ def _series(target: Target, series: Series, notices: list[Notice]) -> Entry:
     if series.type == "string" and series.times.size:
         text = f"'{series.wanted.target}' is text, which this query cannot draw: set its format to Table"
         return notice_entry(target, "warning", text)
-    name = series.wanted.target
+    name = _label(target, series)
     points = np.column_stack((series.values.astype(np.float64), milliseconds(series.times)))
-    return _labelled({"target": name, "title": name, "datapoints": points, "refId": target.ref_id}, series, notices)
+    entry = {"target": name, "title": name, "datapoints": points, "refId": target.ref_id}
+    return _labelled(entry, _unit(target, series), notices)
 
 
 def _table(target: Target, series: Series, notices: list[Notice]) -> Entry:
-    column = _labelled({"text": series.wanted.target, "type": TEXT_COLUMN[series.type]}, series, [])
+    column = {"text": _label(target, series), "type": TEXT_COLUMN[series.type]}
     entry = {
         "type": "table",
-        "columns": [{"text": "Time", "type": "time"}, column],
+        "columns": [{"text": "Time", "type": "time"}, _labelled(column, _unit(target, series), [])],
         "rows": _rows(series),
         "refId": target.ref_id,
     }
-    return entry | ({"meta": _meta(notices)} if notices else {})
+    return with_notices(entry, notices)
 
 
 def _rows(series: Series) -> Any:
@@ -99,8 +125,8 @@ def _rows(series: Series) -> Any:
 
 
 def _frame(target: Target, series: Series, notices: list[Notice]) -> Entry:
-    name = series.wanted.target
-    unit = grafana_unit(series.units)
+    name = _label(target, series)
+    unit = _unit(target, series)
     values: Entry = {
         "name": name,
         "type": TEXT_COLUMN[series.type],
@@ -112,7 +138,7 @@ def _frame(target: Target, series: Series, notices: list[Notice]) -> Entry:
         "refId": target.ref_id,
         "name": name,
     }
-    return entry | ({"meta": _meta(notices)} if notices else {})
+    return with_notices(entry, notices)
 
 
 _SHAPES: Mapping[str, Callable[[Target, Series, list[Notice]], Entry]] = {
@@ -122,10 +148,9 @@ _SHAPES: Mapping[str, Callable[[Target, Series, list[Notice]], Entry]] = {
 }
 
 
-def _labelled(entry: Entry, series: Series, notices: list[Notice]) -> Entry:
+def _labelled(entry: Entry, unit: str | None, notices: list[Notice]) -> Entry:
     """Add the unit and the notices, where there are any."""
-    unit = grafana_unit(series.units)
-    return entry | ({"unit": unit} if unit else {}) | ({"meta": _meta(notices)} if notices else {})
+    return with_notices(entry | ({"unit": unit} if unit else {}), notices)
 
 
 def _meta(notices: Iterable[Notice]) -> Entry:

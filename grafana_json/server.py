@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
+from time import monotonic
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from twisted.web import resource, server, wsgi
 from grafana_json.adapter import Adapter
 from grafana_json.app import JSON, LARGEST_BODY_BYTES, create_app
 from grafana_json.replies import error_reply
+from grafana_json.telemetry import Telemetry
 from sisock.core.errors import ConfigurationError, SisockError
 from sisock.gateway.session import connect_gateway
 from sisock.log import start_logging
@@ -42,11 +44,12 @@ def main(settings: Settings) -> None:
 
     start_logging(settings.loglevel)
     pool = ThreadPool(FEWEST_THREADS, MOST_THREADS, name="grafana_json")
-    root = Root()
-    port = listen(settings, Site(root), reactor)
+    root = Root(base_path=settings.base_path)
+    telemetry = Telemetry()
+    port = listen(settings, Site(root, telemetry), reactor)
     in_thread = partial(threads.deferToThreadPool, reactor, pool)
     adapter = Adapter(connect_gateway(settings, reactor), in_thread)
-    app = create_app(settings, adapter, partial(threads.blockingCallFromThread, reactor))
+    app = create_app(settings, adapter, partial(threads.blockingCallFromThread, reactor), telemetry)
     root.application = wsgi.WSGIResource(reactor, pool, app)
     root.query = QueryResource(adapter)
     reactor.callWhenRunning(pool.start)
@@ -68,19 +71,30 @@ def listen(settings: Settings, site: Any, reactor: Any) -> Any:
 
 
 class Root(resource.Resource):
-    """Hands everything to the web application, except for queries, of which there are many a second."""
+    """Hands everything to the web application, except for queries, of which there are many a second.
 
-    def __init__(self, application: Any = None, query: Any = None) -> None:
+    Parameters
+    ----------
+    base_path
+        Answered under as well, as if it were not there.
+    """
+
+    def __init__(self, application: Any = None, query: Any = None, base_path: str = "") -> None:
         super().__init__()
         self.application = application
         self.query = query
+        self._base = [part.encode() for part in base_path.split("/") if part]
 
     def getChild(self, path: bytes, request: Any) -> Any:  # noqa: N802 - Twisted's name
-        """Give the application the whole path."""
-        if path == b"query" and request.method == b"POST" and not any(request.postpath):
+        """Give the application the path behind the base path."""
+        whole = [path, *request.postpath]
+        base = self._base if whole[: len(self._base)] == self._base else []
+        request.prepath[-1:] = base
+        # Without any path at all the application would redirect to the same with a slash.
+        request.postpath[:] = whole[len(base) :] or [b""]
+        request.own_path = b"/".join(request.postpath)
+        if request.own_path.rstrip(b"/") == b"query" and request.method == b"POST":
             return self.query
-        request.prepath.pop()
-        request.postpath.insert(0, path)
         return self.application
 
 
@@ -122,6 +136,8 @@ class Request(server.Request):
     """A request whose body is refused as soon as it is known to be too large, before it fills the disk."""
 
     content: Any
+    own_path = b""  # behind the base path
+    begun: float | None = None
     _received_bytes = 0
     _refused = False
     _content_types: Sequence[bytes] = ()
@@ -149,6 +165,7 @@ class Request(server.Request):
 
     def process(self) -> None:
         """Answer, unless that was done by refusing."""
+        self.begun = monotonic()
         if not self._refused:
             self.requestHeaders.setRawHeaders(b"content-type", list(self._content_types))
             super().process()
@@ -170,9 +187,12 @@ class Site(server.Site):
     noisy = False
     displayTracebacks = False  # noqa: N815 - Twisted's name
 
-    def __init__(self, root: resource.Resource) -> None:
+    def __init__(self, root: resource.Resource, telemetry: Telemetry | None = None) -> None:
         super().__init__(root, requestFactory=Request)
+        self._telemetry = telemetry or Telemetry()
 
     def log(self, request: Any) -> None:
         """Note one request."""
+        duration_s = monotonic() - request.begun if request.begun is not None else 0.0
+        self._telemetry.count(request.own_path.decode("ascii", "replace"), request.code, duration_s)
         log.debug("{method} {uri} {code}", method=request.method, uri=request.uri, code=request.code)

@@ -6,6 +6,8 @@ A target is ``node::field``. Variables reach us formatted in Grafana's ways, so 
 2. a name with escapes, as a variable's single value is sent: ``weather::temp\.in``;
 3. a pattern, as several values are sent: ``weather::(temp|wind)``, by RE2, in linear time whatever is typed;
 4. a glob, or the formats ``:glob`` and ``:csv``: ``weather::{temp,wind}``, ``weather::*``, ``weather::temp,wind``.
+
+``archive+live::temp`` is one quantity that two nodes serve, as a single series; patterns may follow its ``::`` too.
 """
 
 from __future__ import annotations
@@ -19,16 +21,19 @@ from typing import Any
 
 import re2
 
-from sisock.gateway.answer import SEPARATOR
+from sisock.gateway.answer import MERGE, SEPARATOR
 
 MOST_SERIES = 100
 MOST_COMPARED = 500  # names that a misspelt one is compared with
 LONGEST_COMPARED = 200
+LONGEST_TARGET = 100_000
+MOST_MERGED = 10  # groups of nodes in one target
 _ESCAPED = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
 _PATTERN_SIGN = re.compile(r"[\\^$*+?.()|\[\]{}]")
 _GLOB_PART = re.compile(r"[*?{},]|[^*?{},]+")
-_QUIET = re2.Options()
-_QUIET.log_errors = False
+_MERGED_NODES = re.compile(r"[\w-]{1,64}(?:\\?\+[\w-]{1,64}){1,9}(?=::)", re.ASCII)
+QUIET = re2.Options()
+QUIET.log_errors = False
 
 
 @dataclass(frozen=True)
@@ -52,14 +57,48 @@ def match(target: str, names: Mapping[str, Any]) -> Matched | str:
     text = target.strip()
     if not text:
         return f"choose what to draw: a target is node{SEPARATOR}field"
+    found = find(text, names)
+    return capped(found) if found else _not_found(unescape(text), names)
+
+
+def find(target: str, names: Mapping[str, Any]) -> list[str]:
+    """Return all names that a target means, however many; none when it is too long to be one."""
+    text = target.strip()
+    if not text or len(text) > LONGEST_TARGET:
+        return []
     for name in (text, unescape(text)):
         if name in names:
-            return Matched((name,))
+            return [name]
+    if MERGE in text and _MERGED_NODES.search(text):
+        if _is_merged_name(unescape(text), names):
+            return [unescape(text)]
+        names = {**_merged_names(text, names), **names}
+        text = _MERGED_NODES.sub(lambda nodes: re.sub(r"\\?\+", r"\\+", nodes[0]), text)
     for pattern in (text, *_glob_patterns(text)):
         found = _full_matches(pattern, names)
         if found:
-            return _capped(found)
-    return _not_found(unescape(text), names)
+            return found
+    return []
+
+
+def _is_merged_name(text: str, names: Mapping[str, Any]) -> bool:
+    """Tell whether this names a field that one of several nodes serves; the others may be away."""
+    nodes, _, field = text.partition(SEPARATOR)
+    return MERGE in nodes and any(f"{node}{SEPARATOR}{field}" in names for node in nodes.split(MERGE))
+
+
+def _merged_names(text: str, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names of what all nodes of a group that are there serve, for the groups in a text."""
+    fields: dict[str, dict[str, None]] = {}
+    for name in names:
+        node, _, field = name.partition(SEPARATOR)
+        fields.setdefault(node, {})[field] = None
+    merged: dict[str, Any] = {}
+    for nodes in [unescape(nodes) for nodes in _MERGED_NODES.findall(text)][:MOST_MERGED]:
+        first, *others = [fields[node] for node in nodes.split(MERGE) if node in fields] or [{}]
+        shared = [field for field in first if all(field in other for other in others)]
+        merged.update({f"{nodes}{SEPARATOR}{field}": None for field in shared})
+    return merged
 
 
 def unescape(text: str) -> str:
@@ -72,7 +111,7 @@ def _full_matches(pattern: str, names: Iterable[str]) -> list[str]:
     if not _PATTERN_SIGN.search(pattern):
         return []  # a plain name, which was compared already
     try:
-        compiled = re2.compile(pattern, _QUIET)
+        compiled = re2.compile(pattern, QUIET)
     except re2.error:
         return []
     return [name for name in names if compiled.fullmatch(name)]
@@ -86,7 +125,7 @@ def _glob_patterns(text: str) -> Iterator[str]:
     parts = [part.strip() for part in plain.split(",")]
     if len(parts) > 1 and "{" not in plain:
         node, separator, _ = parts[0].partition(SEPARATOR)
-        complete = [part if SEPARATOR in part else f"{node}{separator}{part}" for part in parts]
+        complete = [part if not separator or SEPARATOR in part else f"{node}::{part}" for part in parts]
         yield "|".join(f"(?:{_glob_pattern(part)})" for part in complete)
 
 
@@ -102,7 +141,8 @@ def _glob_pattern(glob: str) -> str:
     return "".join(pattern)
 
 
-def _capped(found: list[str]) -> Matched:
+def capped(found: list[str]) -> Matched:
+    """Return as many names as are drawn, with a warning when there are more."""
     if len(found) <= MOST_SERIES:
         return Matched(tuple(found))
     warning = f"{len(found)} series match, the first {MOST_SERIES} are drawn: narrow the target"

@@ -35,6 +35,9 @@ class Settings:
         "127.0.0.1", "SISOCK_LISTEN", "address that router and adapter listen on; 0.0.0.0 for every network"
     )
     port: int = _setting(5000, "PORT", "port of the Grafana adapter")
+    base_path: str = _setting(
+        "", "SISOCK_BASE_PATH", "path that the Grafana adapter answers under as well, such as /sisock; unset: only /"
+    )
     loglevel: str = _setting("info", "LOGLEVEL", "least severe level that is logged: debug, info, warn, error")
     state: Path = _setting(
         Path(".crossbar"), "SISOCK_STATE", "directory for the router's configuration, secrets and certificate"

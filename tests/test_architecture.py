@@ -42,7 +42,10 @@ CORE_IMPORTS = {
     *("functools", "itertools", "math", "msgpack", "numbers", "numpy", "operator", "orjson", "re", "threading"),
     "typing",
 }
-PURE_ADAPTER_MODULES = {"protocol.py", "targets.py", "replies.py", "units.py"}
+PURE_ADAPTER_MODULES = {
+    *("protocol.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "choices.py", "variables.py"),
+    *("builder.py", "readings.py", "annotations.py", "rows.py", "exposition.py"),
+}
 EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}
 
 

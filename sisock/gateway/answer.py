@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from sisock.core.model import Field, FieldType, Times, Values
 
 SEPARATOR = "::"
+MERGE = "+"  # no node has it in its name
 
 
 @dataclass(frozen=True)
 class SeriesWanted:
-    """One field of one node."""
+    """One field of one node; or one quantity of several nodes, ``archive+live``, as a single series."""
 
     node: str
     field: str
@@ -22,6 +24,13 @@ class SeriesWanted:
     def target(self) -> str:
         """Return the name that panels use, ``node::field``."""
         return f"{self.node}{SEPARATOR}{self.field}"
+
+    @property
+    def parts(self) -> tuple[SeriesWanted, ...]:
+        """Return what is asked of single nodes: itself, or each part of a merged series."""
+        if MERGE not in self.node:
+            return (self,)
+        return tuple(SeriesWanted(node, self.field) for node in self.node.split(MERGE))
 
 
 def _no_times() -> Times:
@@ -43,6 +52,8 @@ class Series:
         Of the field; ``interval_s`` is None when aperiodic or unknown.
     bucket_s
         Width of the buckets that were reduced; None when every sample is here.
+    finalized_until
+        No sample before this time will change any more; +inf when none ever will, -inf when nothing is promised.
     problem
         What is missing, why, and since when, in words; None when all came. There may be samples all the same.
     notices
@@ -56,6 +67,7 @@ class Series:
     units: str | None = None
     interval_s: float | None = None
     bucket_s: float | None = None
+    finalized_until: float = math.inf
     problem: str | None = None
     notices: tuple[str, ...] = ()
 

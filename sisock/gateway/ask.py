@@ -12,12 +12,14 @@ from sisock.core import wire
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.model import DataBlock
 from sisock.gateway.answer import Answer, Series, SeriesWanted
-from sisock.gateway.directory import Directory, Snapshot
+from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
+from sisock.gateway.finish import break_line, grows, staleness
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, Link
+from sisock.gateway.merging import join
 from sisock.gateway.peer import Peer
-from sisock.gateway.plan import NodeQuestion, choose_resolution, clamp_points, plan
+from sisock.gateway.plan import PLAIN, Drawing, NodeQuestion, Resolution, choose_resolution, clamp_points, plan
 
 DEADLINE_S = 2.0
 
@@ -60,8 +62,33 @@ class Gateway:
         """Ask for what may have changed, and return the nodes and fields known then."""
         return self.directory.freshen()
 
+    def refresh(self) -> Deferred[None]:
+        """Ask the hub which nodes are online, whenever that was last done."""
+        return self.directory.refresh()
+
+    def now(self) -> float:
+        """Return the present, UNIX seconds."""
+        return float(self._clock.seconds())
+
+    def history(self) -> list[NodeChange]:
+        """Return the nodes that came and left since the first list of the hub, oldest first, a bounded number."""
+        return list(self.directory.history)
+
+    def states(self) -> dict[str, NodeState]:
+        """Return how each node that is online does."""
+        return self.directory.states()
+
+    def outage(self) -> str | None:
+        """Return in words why nothing can be answered now: no router, or no hub; None while both are there."""
+        return self._link.outage or self.directory.problem
+
     def query(
-        self, series: Sequence[SeriesWanted], start: float, end: float, max_points: int | None = None
+        self,
+        series: Sequence[SeriesWanted],
+        start: float,
+        end: float,
+        max_points: int | None = None,
+        drawing: Drawing = PLAIN,
     ) -> Deferred[Answer]:
         """Ask for series inside [start, end), UNIX seconds.
 
@@ -73,9 +100,16 @@ class Gateway:
             at_once = [self._missing(one, reason) if reason else self._empty(one) for one in series]
             return succeed(Answer(tuple(at_once), start, end))
         until = self._clock.seconds() + self._deadline_s
-        resolution = choose_resolution(start, end, clamp_points(max_points))
-        asked = [self._ask(question, until) for question in plan(series, start, end, resolution)]
-        return gatherResults(asked, consumeErrors=True).addCallback(_assemble, series, start, end)
+        resolution = choose_resolution(start, end, clamp_points(max_points), drawing.reducer)
+        parts = [part for one in series for part in one.parts]
+        asked = [self._ask(question, until) for question in plan(parts, start, end, resolution)]
+
+        def assemble(outcomes: list[Drawn]) -> Answer:
+            drawn = {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
+            finished = [self._finish(_joined(one, drawn, resolution), end, resolution, drawing) for one in series]
+            return Answer(tuple(finished), start, end)
+
+        return gatherResults(asked, consumeErrors=True).addCallback(assemble)
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[Drawn]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
@@ -102,16 +136,26 @@ class Gateway:
         fields = question.request.fields
         block, remarks = wire.decode_data(reply, fields, peer.catalogue)
         inside = _inside(block, question)
-        return draw_all(peer.name, fields, peer.catalogue, inside, remarks, question.resolution)
+        drawn = draw_all(peer.name, fields, peer.catalogue, inside, remarks, question.resolution)
+        _note_newest(peer, drawn)
+        return drawn
 
     async def _ask_original(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
+        _note_newest(peer, drawn)
         return {
             wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
             for wanted, series in drawn.items()
         }
+
+    def _finish(self, series: Series, end: float, resolution: Resolution, drawing: Drawing) -> Series:
+        newest = max(map(self.directory.newest, series.wanted.parts))
+        stale = staleness(series, newest, end, self._clock.seconds())
+        if stale:
+            series = replace(series, notices=(*series.notices, stale))
+        return break_line(series, resolution) if drawing.breaks else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> Drawn:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
@@ -130,8 +174,12 @@ def _inside(block: DataBlock, question: NodeQuestion) -> DataBlock:
     return DataBlock({name: one.within(start, end) for name, one in block.timelines.items()})
 
 
-def _assemble(outcomes: list[Drawn], series: Sequence[SeriesWanted], start: float, end: float) -> Answer:
-    drawn: dict[SeriesWanted, Series] = {}
-    for outcome in outcomes:
-        drawn.update(outcome)
-    return Answer(tuple(drawn[one] for one in series), start, end)
+def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Series:
+    parts = wanted.parts
+    return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
+
+
+def _note_newest(peer: Peer, drawn: Drawn) -> None:
+    for wanted, series in drawn.items():
+        if series.times.size and grows(series):
+            peer.note_newest(wanted.field, float(series.times[-1]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +22,25 @@ from sisock.gateway.peer import NodeView, Peer
 from sisock.gateway.shared import Shared
 
 FRESH_S = 5.0
+MOST_CHANGES_KEPT = 2000
 log = Logger()
+
+
+@dataclass(frozen=True)
+class NodeChange:
+    """A node that came or left, at a UNIX time in seconds."""
+
+    time: float
+    node: str
+    came: bool
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """How a node does now: the newest sample seen of any field that still grows, and whether it is being skipped."""
+
+    newest: float | None
+    skipped: bool
 
 
 @dataclass(frozen=True)
@@ -38,8 +58,9 @@ class Snapshot:
 
     def field(self, wanted: SeriesWanted) -> Field | None:
         """Return the field as its node describes it, or None."""
-        node = self.nodes.get(wanted.node)
-        return node.catalogue.fields.get(wanted.field) if node else None
+        nodes = [self.nodes[part.node] for part in wanted.parts if part.node in self.nodes]
+        fields = [node.catalogue.fields.get(wanted.field) for node in nodes]
+        return next((field for field in fields if field is not None), None)
 
 
 class Directory:
@@ -57,6 +78,8 @@ class Directory:
         self._listing = Shared(self._list)
         self._last = Snapshot()
         self.problem: str | None = None
+        self._told_once = False
+        self.history: deque[NodeChange] = deque(maxlen=MOST_CHANGES_KEPT)
 
     def snapshot(self) -> Snapshot:
         """Return what is known now; the same object as long as nothing changed."""
@@ -76,8 +99,21 @@ class Directory:
 
     def field(self, wanted: SeriesWanted) -> Field | None:
         """Return a field as its node describes it, or None."""
+        peers = [self._peers[part.node] for part in wanted.parts if part.node in self._peers]
+        fields = [peer.catalogue.fields.get(wanted.field) for peer in peers]
+        return next((field for field in fields if field is not None), None)
+
+    def newest(self, wanted: SeriesWanted) -> float:
+        """Return the time of the newest sample seen of a field of a node that still grows; -inf when none was."""
         peer = self._peers.get(wanted.node)
-        return peer.catalogue.fields.get(wanted.field) if peer else None
+        return peer.newest.get(wanted.field, -math.inf) if peer else -math.inf
+
+    def states(self) -> dict[str, NodeState]:
+        """Return how each node that is online does now."""
+        return {
+            name: NodeState(max(peer.newest.values(), default=None), peer.breaker.is_open)
+            for name, peer in sorted(self._peers.items())
+        }
 
     def node_added(self, entry: Any) -> None:
         """Take the hub's event that a node came."""
@@ -89,7 +125,7 @@ class Directory:
         """Take the hub's event that a node left: it is gone at once."""
         for name, _ in _entries([entry]):
             self._changed(name)
-            self._peers.pop(name, None)
+            self._remove(name)
 
     def refresh(self) -> Deferred[None]:
         """Ask the hub which nodes are online; what cannot be asked now stays as it was."""
@@ -112,10 +148,21 @@ class Directory:
             waiting += [peer.fetching.join() for peer in self._peers.values() if peer not in known]
         await DeferredList(waiting, consumeErrors=True)
 
+    def _remove(self, name: str) -> None:
+        if self._peers.pop(name, None) is not None:
+            self._note(name, came=False)
+
+    def _note(self, name: str, *, came: bool) -> None:
+        """Keep that a node came or left; those that the first list has were there before us."""
+        if self._told_once:
+            self.history.append(NodeChange(self._link.clock.seconds(), name, came))
+
     def _add(self, name: str, description: str) -> None:
         peer = Peer(name, description, self._link, self._deadline_s)
         if name in self._peers:
             peer.inherit(self._peers[name])
+        else:
+            self._note(name, came=True)
         self._peers[name] = peer
         peer.fetching.join()
 
@@ -145,9 +192,10 @@ class Directory:
         settled = {name for name, count in self._changes.items() if before.get(name) != count}
         online = dict(_entries(reply))
         for name in self._peers.keys() - online.keys() - settled:
-            del self._peers[name]
+            self._remove(name)
         for name in sorted(online.keys() - self._peers.keys() - settled):
             self._add(name, online[name])
+        self._told_once = True
 
 
 def _entries(entries: Any) -> Iterator[tuple[str, str]]:

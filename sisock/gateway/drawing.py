@@ -10,7 +10,6 @@ from sisock.core.downsample import reduce_block
 from sisock.core.errors import UnknownField
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 from sisock.gateway.answer import Series, SeriesWanted
-from sisock.gateway.gaps import break_gaps
 from sisock.gateway.plan import FEWEST_REDUCED, Resolution
 
 
@@ -47,7 +46,8 @@ def draw_all(
         elif left_out:
             drawn[wanted] = Series.missing(wanted, f"node '{node}': {'; '.join(left_out)}", field)
         else:
-            drawn[wanted] = Series(wanted, type=field.type, units=field.units)
+            interval_s = catalogue.timelines[field.timeline].interval_s
+            drawn[wanted] = Series(wanted, type=field.type, units=field.units, interval_s=interval_s)
     return drawn
 
 
@@ -58,29 +58,27 @@ def draw(
     block: TimelineBlock,
     resolution: Resolution,
 ) -> Series:
-    """Return the series of one field: never more points than the resolution allows, gaps marked.
+    """Return the series of one field: never more points than the resolution allows.
 
     Parameters
     ----------
     field, interval_s
-        As the catalogue describes it; aperiodic fields (None) get no breaks.
+        As the catalogue describes it.
     block
         The reduced samples, all inside the span.
     """
     block = _bounded(wanted.field, block, resolution)
-    times, values = block.times, block.values[wanted.field]
     bucket_s = resolution.bucket_s(field.type)
     decimated = _is_decimated(block, interval_s, resolution, bucket_s)
-    if interval_s is not None and resolution.max_points >= FEWEST_REDUCED:
-        times, values = break_gaps(times, values, bucket_s, resolution.max_points)
     return Series(
         wanted,
-        times,
-        values,
+        block.times,
+        block.values[wanted.field],
         type=field.type,
         units=field.units,
         interval_s=interval_s,
         bucket_s=bucket_s if decimated else None,
+        finalized_until=block.finalized_until,
     )
 
 

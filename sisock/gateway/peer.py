@@ -40,6 +40,7 @@ class _Known:
     catalogue: FieldCatalogue = field(default_factory=FieldCatalogue)
     remarks: tuple[str, ...] = ()
     fetched_at: float | None = None
+    newest: dict[str, float] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -59,6 +60,7 @@ class Peer:
     def inherit(self, former: Peer) -> None:
         """Go on with what a former peer of this name served, until this one has told."""
         self._known.catalogue = former.catalogue
+        self._known.newest = former.newest
 
     @property
     def info(self) -> NodeInfo | None:
@@ -69,6 +71,15 @@ class Peer:
     def catalogue(self) -> FieldCatalogue:
         """Return the fields as last told."""
         return self._known.catalogue
+
+    @property
+    def newest(self) -> dict[str, float]:
+        """Return the time of the newest sample seen of each field that still grows, UNIX seconds."""
+        return self._known.newest
+
+    def note_newest(self, field_name: str, time: float) -> None:
+        """Note that a field that still grows has a sample of this time."""
+        self._known.newest[field_name] = max(time, self._known.newest.get(field_name, time))
 
     @property
     def problem(self) -> str | None:

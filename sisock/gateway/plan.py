@@ -17,6 +17,17 @@ DEFAULT_REDUCER = "minmax"
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """How series are drawn: by which reducer, and whether the line is broken where data are missing."""
+
+    reducer: str = DEFAULT_REDUCER
+    breaks: bool = True
+
+
+PLAIN = Drawing()
+
+
+@dataclass(frozen=True)
 class Resolution:
     """How finely a span is drawn; the same for every type of field, so that one call of a node gets them all.
 

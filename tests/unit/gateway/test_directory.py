@@ -204,3 +204,23 @@ def test_unchanged_fields_are_not_sent_again(clock):
     clock.advance(6.0)
     result_of(gateway.freshen())
     assert [name for name, _, _ in node.calls] == ["info", "get_fields", "info"]
+
+
+def test_comings_and_goings_are_kept(gateway, hub, clock):
+    """What came and left since the first list is kept with its time; what was there before is not."""
+    hub.add(FakeNode("host", {"cpu": SAMPLES}))
+    clock.advance(60)
+    hub.subtract("host")
+    assert [(change.node, change.came, change.time) for change in gateway.directory.history] == [
+        ("host", True, 1_700_000_000.0),
+        ("host", False, 1_700_000_060.0),
+    ]
+
+
+def test_how_nodes_do(gateway):
+    """The newest sample seen of each node is kept, with whether the node is being skipped."""
+    assert gateway.directory.states()["weather"].newest is None
+    wanted = list(gateway.snapshot().targets.values())
+    result_of(gateway.query(wanted, 1.0, 1_700_000_000.0))
+    state = gateway.directory.states()["weather"]
+    assert (state.newest, state.skipped) == (max(SAMPLES[0]), False)

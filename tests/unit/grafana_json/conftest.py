@@ -28,7 +28,8 @@ def make_hub():
         units={"temperature": "degC"},
         interval_s=2 * HOUR_S,
     )
-    cryo = FakeNode("cryo", {"temp.stage 4K": (times, [4.21, 4.22, 4.2])}, units={"temp.stage 4K": "K"})
+    kelvins = {"temp.stage 4K": (times, [4.21, 4.22, 4.2])}
+    cryo = FakeNode("cryo", kelvins, units={"temp.stage 4K": "K"}, interval_s=2 * HOUR_S)
     return FakeHub([weather, cryo])
 
 
@@ -50,5 +51,6 @@ def site():
             site.waited_s += 0.25
         return result_of(asking)
 
-    site.client = create_app(Settings(), Adapter(gateway, maybeDeferred), wait).test_client()
+    site.adapter = Adapter(gateway, maybeDeferred)
+    site.client = create_app(Settings(), site.adapter, wait).test_client()
     return site

@@ -8,6 +8,7 @@ from twisted.internet.defer import maybeDeferred
 
 from grafana_json.adapter import Adapter
 from grafana_json.app import LARGEST_BODY_BYTES, create_app
+from grafana_json.targets import match
 from sisock.gateway.ask import Gateway
 from sisock.settings import Settings
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
@@ -163,7 +164,7 @@ def test_a_new_field_is_found(site):
 
 def test_one_hung_node_of_three(site):
     """The answer comes at the deadline with two series and one notice."""
-    site.hub.add(FakeNode("host", {"load": ([1795325000.0], [1.0])}))
+    site.hub.add(FakeNode("host", {"load": ([1795325000.0], [1.0])}, interval_s=600.0))
     site.hub.nodes["cryo"].behaviour.hang = True
     targets = ["weather::temperature", "cryo::temp.stage 4K", "host::load"]
     reply = site.client.post("/query", json=body(*targets)).json
@@ -251,3 +252,205 @@ def crowded():
     return create_app(
         Settings(), Adapter(gateway, maybeDeferred), lambda function, *given: result_of(function(*given))
     ).test_client()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metric-payload-options", "/variable", "/tag-keys", "/tag-values"])
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_lists_are_answered_with_and_without_a_slash(site, path, slash):
+    """Each list of the JSON plugin is an array, whatever the body, and OPTIONS is answered."""
+    assert isinstance(site.client.post(path + slash).json, list)
+    assert isinstance(site.client.post(path + slash, json=[1]).json, list)
+    assert site.client.options(path + slash).status_code == 200
+
+
+def test_a_list_in_the_payload(site):
+    """The targets of a payload are drawn in place of the query's text, in their order, with the units it sets."""
+    metrics = ["cryo::temp.stage 4K", "weather::temperature", "weather::nothing"]
+    sent = body()
+    sent["targets"] = [{"target": "x", "refId": "A", "payload": {"metrics": metrics, "units": "K"}}]
+    reply = site.client.post("/query", json=sent).json
+    assert [entry["title"] for entry in reply] == metrics[:2]
+    assert [entry["unit"] for entry in reply] == ["kelvin", "kelvin"]
+    assert "'weather::nothing' is not served" in notices(reply[0])
+
+
+def test_targets_of_one_request_are_drawn_in_different_ways(site):
+    """Each target has its own reducer, and the same series may come under two."""
+    times = [1795325000.0 + number for number in range(900)]
+    site.hub.add(FakeNode("fast", {"x": (times, [number % 100 for number in range(900)])}))
+    sent = body("fast::x", maxDataPoints=20)
+    sent["targets"].append({"target": "fast::x", "refId": "B", "payload": {"reduce": "first", "notices": True}})
+    drawn = site.client.post("/query", json=sent).json
+    assert drawn[0]["datapoints"] != drawn[1]["datapoints"]
+    assert "buckets (first)" in notices(drawn[1])
+    assert "buckets" not in notices(drawn[0])
+
+
+def test_a_line_is_connected_on_demand(site):
+    """A gap is broken by null, unless the author wants it connected."""
+    times = [1795325000.0 + number for number in (*range(100), *range(500, 600))]
+    site.hub.add(FakeNode("gappy", {"x": (times, [1.0] * 200)}))
+    sent = body("gappy::x", maxDataPoints=50_000)
+    sent["targets"].append({"target": "gappy::x", "refId": "B", "payload": {"gaps": "connect"}})
+    broken, connected = site.client.post("/query", json=sent).json
+    assert sum(value is None for value, _ in broken["datapoints"]) == 1
+    assert all(value is not None for value, _ in connected["datapoints"])
+
+
+def test_a_merged_target(site):
+    """One quantity of two nodes is one series with the target's text as its legend."""
+    site.hub.add(FakeNode("archive", {"t": ([1795320000.0, 1795321000.0], [1.0, 2.0])}, interval_s=1000))
+    site.hub.add(FakeNode("live", {"t": ([1795321000.0, 1795322000.0], [3.0, 4.0])}, interval_s=1000))
+    (drawn,) = site.client.post("/query", json=body("archive+live::t")).json
+    assert drawn["title"] == "archive+live::t"
+    assert [value for value, _ in drawn["datapoints"]] == [1.0, 3.0, 4.0]
+
+
+def test_a_panel_with_only_bad_targets_says_why(site):
+    """Where nothing can be drawn each target says why, and the request is answered."""
+    reply = site.client.post("/query", json=body("weather::nope", "nowhere::x"))
+    assert reply.status_code == 200
+    assert all(entry["meta"]["notices"][0]["severity"] == "error" for entry in reply.json)
+
+
+def test_a_table_says_what_it_is_drawn_from(site):
+    """A table of decimated samples says its buckets, for nobody sees that in numbers."""
+    times = [1795325000.0 + number for number in range(900)]
+    site.hub.add(FakeNode("fast", {"x": (times, [1.0] * 900)}))
+    sent = body(maxDataPoints=20, targets=[{"target": "fast::x", "refId": "A", "type": "table"}])
+    assert "min buckets (minmax)" in notices(site.client.post("/query", json=sent).json[0])
+
+
+def test_many_different_texts_are_refused(site):
+    """A request may have so many different names and patterns, and no more."""
+    targets = [
+        {"target": "", "refId": "A", "payload": {"metrics": [f"{target}-{number}.*" for number in range(100)]}}
+        for target in range(20)
+    ]
+    reply = site.client.post("/query", json=body(targets=targets))
+    assert reply.status_code == 400
+    assert "different targets" in reply.json["message"]
+
+
+def test_rows(site):
+    """Rows are of the window only, sorted, in JSON and in CSV."""
+    window = "from=2026-11-21T23:39:47.030Z&to=now"
+    rows = site.client.get(f"/rows?metric=weather::temperature,raining&{window}").json
+    assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+    assert {row["metric"] for row in rows} == {"weather::temperature", "weather::raining"}
+    reply = site.client.get(f"/rows/?metric=weather::temperature&format=csv&max_points=$__interval_ms&{window}")
+    assert reply.mimetype == "text/csv"
+    assert reply.text.splitlines()[:2] == ["time,metric,value", "1795307987030,weather::temperature,4.5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("", 400, "say what you want"),
+        ("metric=nowhere::x", 400, "'nowhere::x' is not served"),
+        ("metric=weather::temprature", 400, "did you mean"),
+        ("metric=weather::sky&from=x", 400, "is no time"),
+        ("metric=cryo::temp.stage 4K", 503, "did not answer"),
+        ("metric=%FF%FE", 400, "is no series"),
+    ],
+)
+def test_rows_that_cannot_be_had(site, arguments, status, said):
+    """What cannot be had is an error with a message, for an alert must not take it for silence."""
+    site.hub.nodes["cryo"].behaviour.hang = True
+    reply = site.client.get(f"/rows?{arguments}")
+    assert reply.status_code == status
+    assert said in reply.json["message"]
+
+
+def test_rows_of_which_some_are_missing(site):
+    """What came is sent, and a header says what did not."""
+    site.hub.nodes["cryo"].behaviour.hang = True
+    reply = site.client.get("/rows?metric=.*&metric=nowhere::x&from=now-6h")
+    assert reply.status_code == 200
+    assert len(reply.json) == 9
+    assert "'nowhere::x' is not served" in reply.headers["X-Sisock-Notices"]
+    assert "'cryo' did not answer" in reply.headers["X-Sisock-Notices"]
+
+
+def test_health(site):
+    """All is well as long as router and hub answer; otherwise the reason is told, with 503."""
+    assert site.client.get("/health").json == {"status": "ok", "nodes": 2, "fields": 4}
+    site.gateway.disconnected()
+    reply = site.client.get("/health/")
+    assert reply.status_code == 503
+    assert "the router is not connected" in reply.json["reason"]
+
+
+def test_health_without_a_hub(site):
+    """A hub that does not answer is told too, though nodes are still known."""
+    site.clock.advance(10)
+    site.hub.behaviour.hang = True
+    site.client.get("/health")
+    reply = site.client.get("/health")
+    assert reply.status_code == 503
+    assert "the hub did not answer" in reply.json["reason"]
+
+
+def test_metrics_for_prometheus(site):
+    """The age of each node's newest sample is found out when it is asked for."""
+    site.hub.add(FakeNode("host", {"load": ([1795325900.0], [1.0])}))
+    site.hub.subtract("host")
+    reply = site.client.get("/metrics")
+    assert reply.mimetype == "text/plain"
+    assert 'sisock_node_newest_sample_age_seconds{node="weather"} 3600' in reply.text
+    assert 'sisock_node_online{node="host"} 0' in reply.text
+    assert "sisock_connected 1" in reply.text
+
+
+def test_annotations_of_a_node_that_hangs(site):
+    """What cannot be asked is told: in the table's notice, and as an error to the legacy plugin."""
+    site.hub.nodes["weather"].behaviour.hang = True
+    anno = {"scopedVars": {"__annotation": {}}, "targets": [{"refId": "Anno", "target": "weather::raining"}]}
+    (table,) = site.client.post("/query", json=body(**anno)).json
+    assert "did not answer" in notices(table)
+    reply = site.client.post("/annotations", json={"range": RANGE, "annotation": {"query": "weather::raining"}})
+    assert reply.status_code == 400
+    assert "did not answer" in reply.json["message"]
+
+
+@pytest.mark.parametrize("query", ["", None, 5, "nodes", "changes weather::temperature"])
+def test_annotations_of_nothing(site, query):
+    """An annotation whose query is empty, or that nothing happened for, has no entries or only true ones."""
+    reply = site.client.post("/annotations/", json={"range": RANGE, "annotation": {"query": query}})
+    assert reply.status_code == (400 if query == 5 else 200)
+
+
+def test_nodes_as_annotations(site):
+    """The absence of a node is a region, for both plugins."""
+    site.hub.subtract("cryo")
+    site.clock.advance(60)
+    site.hub.add(FakeNode("cryo", {"x": ([1.0], [1.0])}))
+    soon = {"from": RANGE["from"], "to": "2026-11-22T06:39:47.030Z"}
+    (away,) = site.client.post("/annotations", json={"range": soon, "annotation": {"query": "nodes"}}).json
+    assert away["title"] == "cryo was away"
+    assert away["timeEnd"] - away["time"] == 60_000
+    sent = body(range=soon, targets=[{"refId": "Anno", "target": "nodes cryo", "payload": {}}])
+    assert len(site.client.post("/query", json=sent).json[0]["rows"]) == 1
+
+
+def test_a_pattern_is_matched_once(site, monkeypatch):
+    """As long as the nodes and their fields stay, a pattern is matched once, and again when something is new."""
+    matched = []
+    monkeypatch.setattr("grafana_json.readings.match", lambda text, names: matched.append(text) or match(text, names))
+    for _ in range(3):
+        assert len(site.client.post("/query", json=body("weather::*", "cryo::temp.stage 4K")).json) == 4
+    assert matched == ["weather::*", "cryo::temp.stage 4K"]
+    site.hub.add(FakeNode("weather2", {"x": ([1.0], [1.0])}))
+    assert len(site.client.post("/query", json=body("weather.*")).json) == 4
+    assert len(site.client.post("/query", json=body("weather::*", "weather.*")).json) == 7
+    assert matched[2:] == ["weather.*", "weather::*"]
+
+
+def test_what_texts_mean_is_kept_within_bounds(site):
+    """However many texts are asked for, few of them are kept, and no long ones."""
+    for number in range(30):
+        site.client.post("/query", json=body(*[f"weather::.*|{number}-{one}" for one in range(100)]))
+    site.client.post("/query", json=body("weather::.*|" + "x" * 5000))
+    known = site.adapter._readings.of(site.gateway.snapshot())
+    assert 0 < len(known) <= 1000
+    assert max(map(len, known)) < 1000

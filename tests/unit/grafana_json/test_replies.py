@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from grafana_json.options import Options
 from grafana_json.protocol import Target
-from grafana_json.replies import encode, error_reply, milliseconds, notice_entry, series_entry
+from grafana_json.replies import Notice, encode, error_reply, milliseconds, notice_entry, series_entry
 from sisock.gateway.answer import Series, SeriesWanted
 
 WANTED = SeriesWanted("weather", "temp")
@@ -14,8 +15,9 @@ STATES = Series(WANTED, np.array([1.0, 2.0]), np.array([True, None], dtype=objec
 TEXTS = Series(WANTED, np.array([1.0, 2.0]), np.array(["a", "b"], dtype=object), "string")
 
 
-def reply(kind, series, *warnings):
-    return json.loads(encode(series_entry(Target("x", "A", kind), series, warnings)))
+def reply(kind, series, *warnings, **options):
+    target = Target("x", "A", kind, Options(**options))
+    return json.loads(encode(series_entry(target, series, [Notice("warning", text) for text in warnings])))
 
 
 @pytest.mark.parametrize("kind", ["timeserie", "frame"])

@@ -9,6 +9,7 @@ from twisted.web import resource
 from grafana_json import server
 from grafana_json.app import LARGEST_BODY_BYTES
 from grafana_json.server import QueryResource, Root, Site, listen
+from grafana_json.telemetry import Telemetry
 from sisock.core.errors import BadRequest, ConfigurationError
 from sisock.settings import Settings
 
@@ -134,3 +135,36 @@ def test_a_taken_port_is_one_line():
     with pytest.raises(ConfigurationError, match=r"port \d+ cannot be used: .*in use") as caught:
         listen(Settings(port=free_port()), None, SimpleNamespace(listenTCP=refuse))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "reached"),
+    [
+        (b"/", b"/"),
+        (b"/a/sisock", b"/a/sisock"),
+        (b"/lab/sisock", b"/"),
+        (b"/lab/sisock/", b"/"),
+        (b"/lab/sisock/rows", b"/rows"),
+        (b"/rows", b"/rows"),
+        (b"/lab", b"/lab"),
+        (b"/lab/sisockery", b"/lab/sisockery"),
+    ],
+)
+def test_the_base_path_is_as_if_it_were_not_there(path, reached):
+    """Under the base path, and without it, the application sees the same path."""
+    root = Root(Echo(), base_path="/lab/sisock/")
+    assert send_to(root, b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"\r\n\r\n" + reached)
+
+
+@pytest.mark.parametrize("path", [b"/query", b"/sisock/query", b"/sisock/query/"])
+def test_queries_under_the_base_path(path):
+    """Queries under the base path are answered beside the application too, and counted."""
+    telemetry = Telemetry()
+    root = Root(Echo(), QueryResource(SimpleNamespace(query=lambda _: defer.succeed(b"[]"))), "/sisock")
+    site = Site(root, telemetry)
+    site.timeOut = None
+    channel = site.buildProtocol(None)
+    channel.makeConnection(transport := StringTransport())
+    channel.dataReceived(b"POST " + path + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+    assert transport.value().endswith(b"[]")
+    assert telemetry.taken()[0] == {("/query", 200): 1}

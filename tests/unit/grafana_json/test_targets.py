@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from grafana_json.targets import MOST_SERIES, Matched, match, unescape
+from grafana_json.targets import MOST_SERIES, Matched, find, match, unescape
 
 NAMES = dict.fromkeys(
     ["host::cpu", "host::mem.free", "weather::temp", "weather::temp.in", "weather::tempXin", "weather::wind speed/max"]
@@ -93,3 +93,29 @@ def test_no_pattern_takes_long(pattern):
 def test_unescape_takes_back_what_grafana_escapes():
     """Only backslashes that Grafana puts before special characters are taken away."""
     assert unescape(r"a\.b\/c\\d\n") == r"a.b/c\d\n"
+
+
+BOTH = dict.fromkeys(["archive::t", "archive::old", "live::t", "live::p.in", "archive::p.in"])
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("archive+live::t", ["archive+live::t"]),
+        (r"archive\+live::p\.in", ["archive+live::p.in"]),
+        ("archive+live::old", ["archive+live::old"]),
+        ("gone+live::t", ["gone+live::t"]),
+        ("archive+live::.*", ["archive+live::t", "archive+live::p.in"]),
+        ("archive+live::*", ["archive+live::t", "archive+live::p.in"]),
+        (r"archive\+live::(t|old)", ["archive+live::t"]),
+        ("archive+live::{t,p.in}", ["archive+live::t", "archive+live::p.in"]),
+        ("archive+live::t,archive+live::p.in", ["archive+live::t", "archive+live::p.in"]),
+        (r"(archive\+live::t|live::t)", ["archive+live::t", "live::t"]),
+        ("archive+live::nothing", []),
+        ("gone+away::t", []),
+        ("a+" * 50_000 + "::t", []),
+    ],
+)
+def test_merged_targets(target, found):
+    """One quantity of several nodes is one name; patterns mean what all the nodes that are there serve."""
+    assert find(target, BOTH) == found

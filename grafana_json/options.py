@@ -1,0 +1,150 @@
+"""The payload of a query: what its author set besides the target, such as the reducer or the legend; pure.
+
+The JSON plugin sends it as typed, or with every value turned into text: ``{"connect": "true"}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from sisock.core.downsample import REDUCERS
+from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.plan import DEFAULT_REDUCER, Drawing
+
+LONGEST_TEXT = 200
+MOST_METRICS = 100
+LONGEST_SHOWN = 60
+TRUE_TEXTS = {"true", "1", "yes", "on"}
+FALSE_TEXTS = {"false", "0", "no", "off", ""}
+GAPS = ("break", "connect")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of one query.
+
+    Parameters
+    ----------
+    reducer
+        How samples are chosen, a key of ``REDUCERS``.
+    alias
+        The legend, with ``{node}``, ``{field}`` and ``{units}``; empty for the target's name.
+    units
+        In place of the field's own; empty for those.
+    metrics
+        Targets to draw in place of the query's text.
+    connect
+        Whether lines are drawn across gaps.
+    notices
+        Whether the buckets that a series was drawn from are told.
+    changes
+        Whether an annotation marks the changes of a field.
+    problems
+        What could not be understood, in words.
+    """
+
+    reducer: str = DEFAULT_REDUCER
+    alias: str = ""
+    units: str = ""
+    metrics: tuple[str, ...] = ()
+    connect: bool = False
+    notices: bool = False
+    changes: bool = False
+    problems: tuple[str, ...] = ()
+
+    @property
+    def drawing(self) -> Drawing:
+        """Return what the gateway must know of it."""
+        return Drawing(self.reducer, breaks=not self.connect)
+
+    def label(self, wanted: SeriesWanted, units: str | None) -> str:
+        """Return the legend of a series."""
+        if not self.alias:
+            return wanted.target
+        filled = self.alias.replace("{node}", wanted.node).replace("{field}", wanted.field)
+        return filled.replace("{units}", units or "")
+
+
+PLAIN = Options()
+
+
+def parse_options(payload: Any) -> Options:
+    """Read a payload; what is wrong in it becomes words, and what is unknown is passed over."""
+    if isinstance(payload, str) and payload.strip():
+        payload = _from_text(payload)
+    if not payload or not isinstance(payload, Mapping):
+        return PLAIN
+    changes: dict[str, Any] = {}
+    problems = []
+    for key, (name, read) in _READERS.items():
+        if payload.get(key) is None:
+            continue
+        try:
+            changes[name] = read(payload[key])
+        except ValueError as error:
+            problems.append(f"the payload's '{key}' {error}")
+    return replace(PLAIN, **changes, problems=tuple(problems))
+
+
+def _from_text(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _shown(value: Any) -> str:
+    return f"is {str(value)[:LONGEST_SHOWN]!r}"
+
+
+def _reducer(value: Any) -> str:
+    if value == "":
+        return DEFAULT_REDUCER
+    if not isinstance(value, str) or value not in REDUCERS:
+        raise ValueError(f"{_shown(value)}, but must be one of {', '.join(REDUCERS)}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise ValueError(f"{_shown(value)}, but must be a text of at most {LONGEST_TEXT} characters")
+    return value.strip()
+
+
+def _metrics(value: Any) -> tuple[str, ...]:
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        raise ValueError(f"{_shown(value)}, but must be a list of targets")
+    if len(entries) > MOST_METRICS:
+        raise ValueError(f"has {len(entries)} targets, but may have {MOST_METRICS}: use a pattern")
+    return tuple(dict.fromkeys(entry for entry in entries if entry.strip()))
+
+
+def _connect(value: Any) -> bool:
+    if value == "":
+        return False
+    if value not in GAPS:
+        raise ValueError(f"{_shown(value)}, but must be one of {', '.join(GAPS)}")
+    return bool(value == "connect")
+
+
+def _switch(value: Any) -> bool:
+    text = str(value).strip().lower()
+    if text not in TRUE_TEXTS | FALSE_TEXTS:
+        raise ValueError(f"{_shown(value)}, but must be true or false")
+    return text in TRUE_TEXTS
+
+
+_READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "reduce": ("reducer", _reducer),
+    "alias": ("alias", _text),
+    "units": ("units", _text),
+    "metrics": ("metrics", _metrics),
+    "gaps": ("connect", _connect),
+    "notices": ("notices", _switch),
+    "changes": ("changes", _switch),
+}

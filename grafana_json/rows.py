@@ -1,0 +1,138 @@
+"""Long rows, one a sample, as JSON or CSV: for the Infinity data source, its alert rules, and for people; pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from grafana_json.options import Options, parse_options
+from grafana_json.protocol import MOST_TARGETS, Query, Target, check_range, parse_max_points
+from grafana_json.replies import encode, milliseconds
+from sisock.core import times
+from sisock.core.errors import BadRequest
+from sisock.gateway.answer import Series
+
+MOST_ROWS = 200_000
+DEFAULT_SPAN_S = 3600.0
+LAST = Options(reducer="last", connect=True)
+FORMATS = {"json": "application/json", "csv": "text/csv"}
+_LITERAL_SIGN = "$"  # Grafana leaves what it cannot fill in, such as $__interval_ms, as it stands
+
+Arguments = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class RowsRequest:
+    """A request for rows; ``format`` is a key of ``FORMATS``."""
+
+    query: Query
+    format: str
+
+
+def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
+    """Read the arguments of ``GET /rows``.
+
+    Parameters
+    ----------
+    arguments
+        The values of each: ``metric`` (several of them, or a list, or a pattern), ``from`` and ``to`` (milliseconds,
+        ISO 8601, seconds before now as a number that isn't positive, or ``now-6h``), ``max_points``, ``reduce``,
+        ``format``.
+    now
+        UNIX seconds.
+    """
+    metrics = [text for text in arguments.get("metric", ()) if text.strip()]
+    if not metrics:
+        raise BadRequest("say what you want, as in /rows?metric=node::field&from=now-6h&to=now")
+    if len(metrics) > MOST_TARGETS:
+        raise BadRequest(f"{len(metrics)} metrics are too many: ask for {MOST_TARGETS} at most, or for a pattern")
+    end = _instant(arguments, "to", now, now)
+    start = _instant(arguments, "from", now, end - DEFAULT_SPAN_S)
+    start, end = check_range(start, end)
+    options = _options(arguments)
+    targets = tuple(Target(text, "", "frame", options) for text in metrics)
+    shape = _argument(arguments, "format") or "json"
+    if shape not in FORMATS:
+        raise BadRequest(f"the format is {shape[:60]!r}, but must be one of {', '.join(FORMATS)}")
+    return RowsRequest(Query(start, end, parse_max_points(_argument(arguments, "max_points")), targets), shape)
+
+
+def encode_rows(series: Sequence[Series], shape: str) -> bytes:
+    """Return the samples of all series as rows, sorted by time."""
+    rows = list(_rows(series))
+    if shape == "csv":
+        return _csv(rows)
+    try:
+        return orjson.dumps([{"time": time, "metric": metric, "value": value} for time, metric, value in rows])
+    except TypeError:  # a name or a value that is no Unicode
+        return encode([{"time": time, "metric": metric, "value": value} for time, metric, value in rows])
+
+
+def points_of_each(series_count: int, max_points: int | None) -> int | None:
+    """Return how many points each of several series may have."""
+    most = MOST_ROWS // max(series_count, 1)
+    return most if max_points is not None and max_points > most else max_points
+
+
+def _options(arguments: Arguments) -> Options:
+    reducer = _argument(arguments, "reduce")
+    if not reducer:
+        return LAST
+    options = parse_options({"reduce": reducer, "gaps": "connect"})
+    if options.problems:
+        raise BadRequest(options.problems[0].replace("the payload's ", ""))
+    return options
+
+
+def _argument(arguments: Arguments, name: str) -> str:
+    """Return the text of an argument; what Grafana left unfilled counts as not given."""
+    text = next(iter(arguments.get(name, ())), "").strip()
+    return "" if text.startswith(_LITERAL_SIGN) else text
+
+
+def _instant(arguments: Arguments, name: str, now: float, default: float) -> float:
+    text = _argument(arguments, name)
+    if not text:
+        return default
+    if text == "now" or text.startswith("now-"):
+        return now - (times.parse_duration(text[4:]) if text != "now" else 0.0)
+    try:
+        number = float(text)
+    except ValueError:
+        # A '+' of a zone that was not escaped reaches us as a space.
+        return times.parse_iso8601(text.replace(" ", "+"))
+    if not math.isfinite(number):
+        raise BadRequest(f"'{name}' is {text[:60]!r}, but must be a time such as now-6h or 2026-11-21T23:39:47Z")
+    return number / 1e3 if number > 0 else now + number
+
+
+def _rows(series: Sequence[Series]) -> Iterator[tuple[int, str, Any]]:
+    if not series:
+        return
+    # Whole milliseconds, for Infinity reads no others; floored, so that none falls on the end of the window.
+    time_ms = np.floor(np.concatenate([milliseconds(one.times) for one in series])).astype(np.int64)
+    metrics = [one.wanted.target for one in series for _ in range(one.times.size)]
+    values = [value for one in series for value in one.values.tolist()]
+    for index in np.argsort(time_ms, kind="stable").tolist():
+        yield int(time_ms[index]), metrics[index], values[index]
+
+
+def _csv(rows: Sequence[tuple[int, str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("time", "metric", "value"))
+    writer.writerows((time, metric, _cell(value)) for time, metric, value in rows)
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,68 @@
+"""One quantity that several nodes serve, such as an archive and a live feed, as a single series; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
+
+from sisock.core.downsample import reduce_block
+from sisock.core.model import DataBlock, TimelineBlock, Times, Values
+from sisock.gateway.answer import Series, SeriesWanted
+from sisock.gateway.plan import Resolution
+
+
+def join(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) -> Series:
+    """Return the first part as far as it is final, then what the next has after that, and so on.
+
+    What a part has beyond its ``finalized_until`` is drawn only before the first sample of the next one. All
+    problems and notices of the parts are kept; the parts must not have breaks yet.
+    """
+    joined = reduce(_append, parts)
+    name = wanted.field
+    if joined.times.size > resolution.max_points:  # the bucket at the seam has samples of both
+        block = DataBlock({name: TimelineBlock(joined.times, {name: joined.values})})
+        reduced = reduce_block(block, resolution.reducer, resolution.stride_s).timelines[name]
+        newest = slice(max(reduced.times.size - resolution.max_points, 0), None)
+        joined = replace(joined, times=reduced.times[newest], values=reduced.values[name][newest])
+    return replace(joined, wanted=wanted)
+
+
+def _append(first: Series, second: Series) -> Series:
+    problem = "; ".join(part.problem for part in (first, second) if part.problem) or None
+    notices = tuple(dict.fromkeys((*first.notices, *second.notices)))
+    if not first.times.size or not second.times.size:
+        told = second if second.times.size or first.problem else first
+        return replace(told, problem=problem, notices=notices)
+    if first.type != second.type:
+        mismatch = f"'{second.wanted.target}' is left out: it is a {second.type}, not a {first.type}"
+        return replace(first, problem="; ".join(filter(None, (problem, mismatch))), notices=notices)
+    times, values = _seam(first, second)
+    return replace(
+        first,
+        times=times,
+        values=values,
+        units=first.units or second.units,
+        interval_s=_longest(first.interval_s, second.interval_s),
+        bucket_s=first.bucket_s or second.bucket_s,
+        finalized_until=second.finalized_until,
+        problem=problem,
+        notices=notices,
+    )
+
+
+def _seam(first: Series, second: Series) -> tuple[Times, Values]:
+    final = first.finalized_until if math.isfinite(first.finalized_until) else math.inf
+    kept = int(np.searchsorted(first.times, max(final, float(second.times[0]))))
+    start = int(np.searchsorted(second.times, first.times[kept - 1], side="right")) if kept else 0
+    if start == second.times.size:
+        return first.times, first.values
+    times = np.concatenate([first.times[:kept], second.times[start:]])
+    return times, np.concatenate([first.values[:kept], second.values[start:]])
+
+
+def _longest(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)

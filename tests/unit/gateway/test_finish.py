@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sisock.gateway.answer import Series, SeriesWanted
+from sisock.gateway.finish import staleness
+
+NOW = 1_700_000_000.0
+LIVE = Series(
+    SeriesWanted("host", "cpu"),
+    np.array([NOW - 400.0, NOW - 300.0]),
+    np.array([1.0, 2.0]),
+    interval_s=10.0,
+    finalized_until=NOW - 300.0,
+)
+
+
+def test_a_live_field_that_stopped():
+    """A live field without a sample for five intervals says since when, in a window that ends now."""
+    said = staleness(LIVE, -np.inf, NOW, NOW)
+    assert said == "'host::cpu' has stopped: its newest sample is 5 min old, of 2023-11-14T22:08:20.000Z"
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        replace(LIVE, interval_s=60.0),
+        replace(LIVE, interval_s=None),
+        replace(LIVE, finalized_until=np.inf),
+        replace(LIVE, problem="node 'host' did not answer"),
+        replace(LIVE, times=np.empty(0), values=np.empty(0)),
+    ],
+    ids=["within five intervals", "aperiodic", "an archive", "something worse", "nothing ever seen"],
+)
+def test_what_cannot_be_stale(series):
+    """Nothing is said of a field that is on time, that has no rhythm, that is closed, or of which nothing is known."""
+    assert staleness(series, -np.inf, NOW, NOW) is None
+
+
+def test_a_minute_is_never_stale():
+    """A field of a fast rhythm may pause for a minute."""
+    assert staleness(replace(LIVE, interval_s=0.1), NOW - 59, NOW, NOW) is None
+    assert staleness(replace(LIVE, interval_s=0.1), NOW - 61, NOW, NOW) is not None
+
+
+def test_a_window_of_the_past_says_nothing():
+    """That a field had no sample before the end of an old window is no news."""
+    assert staleness(LIVE, -np.inf, NOW - 120, NOW) is None
+
+
+def test_what_was_seen_in_other_windows_counts():
+    """An empty window of a field that was seen before says how old its newest sample is."""
+    empty = replace(LIVE, times=np.empty(0), values=np.empty(0))
+    assert "2 h old" in staleness(empty, NOW - 7200, NOW, NOW)

@@ -1,0 +1,69 @@
+import pytest
+
+from grafana_json.options import PLAIN, Options, parse_options
+from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.plan import Drawing
+
+
+@pytest.mark.parametrize("payload", [None, "", {}, [], 5, "{", "[1]", {"agg": "mean", "n": "3"}, {"reduce": None}])
+def test_nothing_of_ours(payload):
+    """Without anything of ours in it a payload changes nothing."""
+    assert parse_options(payload) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ({"reduce": "last"}, Options(reducer="last")),
+        ('{"reduce": "last"}', Options(reducer="last")),
+        ({"reduce": "", "gaps": ""}, PLAIN),
+        ({"alias": " {node} ", "units": "kelvin"}, Options(alias="{node}", units="kelvin")),
+        ({"metrics": ["a::b", "a::b", "", "c::d"]}, Options(metrics=("a::b", "c::d"))),
+        ({"metrics": "a::b"}, Options(metrics=("a::b",))),
+        ({"gaps": "connect"}, Options(connect=True)),
+        ({"notices": "true", "changes": True}, Options(notices=True, changes=True)),
+        ({"notices": "0", "gaps": "break"}, PLAIN),
+    ],
+)
+def test_what_can_be_set(payload, expected):
+    """Each setting is read, from values of its type and from texts."""
+    assert parse_options(payload) == expected
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ({"reduce": "median"}, "'reduce' is 'median', but must be one of first, last, minmax"),
+        ({"reduce": ["last"]}, "'reduce' is"),
+        ({"alias": "x" * 500}, "at most 200 characters"),
+        ({"units": 5}, "must be a text"),
+        ({"metrics": {"a": 1}}, "must be a list of targets"),
+        ({"metrics": [1]}, "must be a list of targets"),
+        ({"metrics": ["a::b"] * 10_000}, "10000 targets"),
+        ({"gaps": "fill"}, "must be one of break, connect"),
+        ({"gaps": ["break"]}, "must be one of break, connect"),
+        ({"notices": "perhaps"}, "must be true or false"),
+        ({"notices": {"a": "x" * 1000}}, "must be true or false"),
+    ],
+)
+def test_what_is_wrong_is_told(payload, said):
+    """A value that cannot be understood is told in words, and the rest holds."""
+    options = parse_options(payload | {"units2": 1})
+    assert said in options.problems[0]
+    assert len(options.problems[0]) < 300
+    assert options == Options(problems=options.problems)
+
+
+def test_the_legend():
+    """A legend names node, field and units where its author wants; braces of others stay."""
+    wanted = SeriesWanted("host", "{units}")
+    assert PLAIN.label(wanted, "K") == "host::{units}"
+    assert Options(alias="{node}/{field} {0} {x.__class__}").label(SeriesWanted("a", "b"), "K") == (
+        "a/b {0} {x.__class__}"
+    )
+    assert Options(alias="in {units}").label(wanted, None) == "in "
+
+
+def test_how_the_gateway_draws_it():
+    """Reducer and breaks are what the gateway must know."""
+    assert Options(reducer="last", connect=True).drawing == Drawing("last", breaks=False)

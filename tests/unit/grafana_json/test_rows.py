@@ -1,0 +1,120 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from grafana_json.rows import MOST_ROWS, encode_rows, parse_rows, points_of_each
+from sisock.core.errors import BadRequest
+from sisock.gateway.answer import Series, SeriesWanted
+
+NOW = 1_700_000_000.0
+
+
+def parse(**arguments):
+    given = {"metric": "a::b"} | {name.rstrip("_"): value for name, value in arguments.items()}
+    return parse_rows({name: value if isinstance(value, list) else [value] for name, value in given.items()}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("1699999000000", 1699999000.0),
+        ("1699999000000.5", 1699999000.0005),
+        ("2023-11-14T22:00:00Z", 1699999200.0),
+        ("2023-11-14T23:00:00 01:00", 1699999200.0),
+        ("-60", NOW - 60),
+        ("now-6h", NOW - 21600),
+        ("0", NOW),
+        ("now", NOW),
+        ("", NOW - 3600),
+        ("${__timeFrom}", NOW - 3600),
+        ("$__from", NOW - 3600),
+        ("1", 0.001),
+    ],
+)
+def test_times(given, expected):
+    """A time is milliseconds, ISO 8601, seconds before now or an age; what Grafana left unfilled is the default."""
+    assert parse(from_=given).query.start == pytest.approx(expected, abs=1e-6)
+
+
+def test_everything_that_can_be_asked():
+    """Metrics may be repeated; points, reducer and format may be chosen."""
+    request = parse(metric=["a::b", "c::d,e::f"], max_points="7.0", reduce="minmax", format="csv", to="now")
+    assert [target.text for target in request.query.targets] == ["a::b", "c::d,e::f"]
+    assert request.query.max_points == 7
+    assert request.query.targets[0].options.drawing.reducer == "minmax"
+    assert request.format == "csv"
+    assert parse().query.targets[0].options.drawing.reducer == "last"
+    assert parse(max_points="$__interval_ms", reduce="$x").query.max_points is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"metric": []}, "say what you want"),
+        ({"metric": ["", " "]}, "say what you want"),
+        ({"metric": ["a::b"] * 1000}, "too many"),
+        ({"from_": "yesterday"}, "is no time"),
+        ({"from_": "now-5parsecs"}, "is no duration"),
+        ({"from_": "nan"}, "must be a time"),
+        ({"from_": "1e999"}, "must be a time"),
+        ({"from_": "1e300", "to": "1e301"}, "calendar"),
+        ({"from_": "now", "to": "now-1h"}, "ends before it starts"),
+        ({"reduce": "median"}, "must be one of first"),
+        ({"format": "xml"}, "must be one of json, csv"),
+    ],
+)
+def test_what_cannot_be_asked(arguments, said):
+    """What cannot be understood is refused in words."""
+    with pytest.raises(BadRequest, match=said):
+        parse(**arguments)
+
+
+SERIES = [
+    Series(SeriesWanted("a", "n"), np.array([1.0, 3.0]), np.array([1.5, np.nan])),
+    Series(SeriesWanted("b", "s,\n"), np.array([2.0005, 2.99999]), np.array(["x", "y,z"], dtype=object), "string"),
+    Series(SeriesWanted("c", "on"), np.array([2.0]), np.array([True]), "bool"),
+]
+
+
+def test_rows_as_json():
+    """Rows are sorted by time, in whole milliseconds that stay inside the window, and NaN is null."""
+    assert [tuple(row.values()) for row in json.loads(encode_rows(SERIES, "json"))] == [
+        (1000, "a::n", 1.5),
+        (2000, "b::s,\n", "x"),
+        (2000, "c::on", True),
+        (2999, "b::s,\n", "y,z"),
+        (3000, "a::n", None),
+    ]
+
+
+def test_rows_as_csv():
+    """CSV has the same rows under plain headers, with quotes where they are needed."""
+    table = list(csv.reader(io.StringIO(encode_rows(SERIES, "csv").decode())))
+    assert table[0] == ["time", "metric", "value"]
+    assert table[1] == ["1000", "a::n", "1.5"]
+    assert ["2000", "c::on", "true"] in table
+    assert table[-1] == ["3000", "a::n", ""]
+    assert ["2000", "b::s,\n", "x"] in table
+
+
+def test_no_rows_are_no_empty_body():
+    """Without samples there is an empty array, or the headers."""
+    assert encode_rows([], "json") == b"[]"
+    assert encode_rows([], "csv") == b"time,metric,value\n"
+
+
+def test_names_that_are_no_unicode():
+    """A name that JSON can't carry is replaced."""
+    odd = Series(SeriesWanted("a", "\ud800"), np.array([1.0]), np.array([1.0]))
+    assert json.loads(encode_rows([odd], "json"))[0]["metric"] == "a::?"
+    assert b"a::?" in encode_rows([odd], "csv")
+
+
+def test_a_bounded_number_of_rows():
+    """Many series have fewer points each, so that no reply grows without bounds."""
+    assert points_of_each(1, None) is None
+    assert points_of_each(100, 50_000) == MOST_ROWS // 100
+    assert points_of_each(0, 10) == 10
