@@ -59,6 +59,15 @@ def test_every_program_gets_the_settings_and_one_state_directory():
         assert Path(program.environment["SISOCK_STATE"]).is_absolute()
 
 
+def test_certificates_are_found_from_every_folder():
+    """Files that the settings name are absolute for all programs; those that are unset stay so."""
+    document = {"settings": {"certificate": "site.pem", "certificate_key": "/etc/site.key"}, "nodes": {}}
+    for program in programs(document).values():
+        assert program.environment["SISOCK_CERTIFICATE"] == str(Path.cwd() / "site.pem")
+        assert program.environment["SISOCK_CERTIFICATE_KEY"] == "/etc/site.key"
+    assert not any("SISOCK_CERTIFICATE" in one.environment for one in programs({}).values())
+
+
 @pytest.mark.parametrize(
     ("document", "text"),
     [
