@@ -5,6 +5,7 @@ Everything runs in the reactor's thread but what could take long there: hostile 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from grafana_json import protocol, replies
 from grafana_json.protocol import Query, Target
+from grafana_json.status import Status, gather
 from grafana_json.targets import Matched, match
 from sisock.core.errors import BadRequest
 from sisock.gateway.answer import Answer, Series, SeriesWanted
@@ -45,11 +47,16 @@ class Adapter:
         What is asked.
     in_thread
         Calls a function in a worker thread and returns a Deferred of its result.
+    now
+        Tells the time, UNIX seconds.
     """
 
-    def __init__(self, gateway: Source, in_thread: Callable[..., Deferred[Any]]) -> None:
+    def __init__(
+        self, gateway: Source, in_thread: Callable[..., Deferred[Any]], now: Callable[[], float] = time.time
+    ) -> None:
         self._gateway = gateway
         self._in_thread = in_thread
+        self._now = now
 
     def search(self, text: str) -> Deferred[list[str]]:
         """Return all targets that contain a text, whatever their case."""
@@ -59,6 +66,10 @@ class Adapter:
         """Return which nodes and fields there are, and what is wrong with them."""
         freshening: Deferred[Snapshot] = self._gateway.freshen()
         return freshening
+
+    def page(self) -> Deferred[Status]:
+        """Return what the status page shows."""
+        return Deferred.fromCoroutine(gather(self._gateway, self._now()))
 
     def query(self, body: bytes) -> Deferred[bytes]:
         """Return the reply to the body of a query: what is drawn for each target.

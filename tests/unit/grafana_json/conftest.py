@@ -50,5 +50,5 @@ def site():
             site.waited_s += 0.25
         return result_of(asking)
 
-    site.client = create_app(Settings(), Adapter(gateway, maybeDeferred), wait).test_client()
+    site.client = create_app(Settings(), Adapter(gateway, maybeDeferred, clock), wait).test_client()
     return site
