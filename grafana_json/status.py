@@ -137,7 +137,12 @@ def _row(node: str, field: Field, series: Series | None, now: float) -> Row:
     age_s = max(now - float(series.times[-1]), 0.0)
     value, units = value_in_words(series.values[-1], field.units or "")
     late = series.interval_s is not None and age_s > LATE_INTERVALS * series.interval_s + LATE_S
-    return Row(target, description, value, units, f"{times.format_duration(age_s)} ago", late and age_s < RECENT_S)
+    return Row(target, description, value, units, age_in_words(age_s), late and age_s < RECENT_S)
+
+
+def age_in_words(age_s: float) -> str:
+    """Return an age as people read it; what is younger than a second is new."""
+    return times.format_duration(age_s) if age_s >= 1 else "now"
 
 
 def value_in_words(value: Any, units: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from twisted.internet.defer import Deferred
 
-from grafana_json.status import FEWEST_FIELDS, MOST_FIELDS, gather, value_in_words
+from grafana_json.status import FEWEST_FIELDS, MOST_FIELDS, age_in_words, gather, value_in_words
 from sisock.testing import FakeNode, result_of
 
 NOW = 1795325987.03
@@ -30,7 +30,7 @@ def test_each_field_has_its_newest_value_and_its_age(site):
     """A field of a live node has the newest value of the last hour with its units, and how old it is."""
     site.hub.add(FakeNode("live", {"x": ([NOW - 120, NOW - 12], [1.0, 2.5])}, units={"x": "V"}))
     row = page_of(site)[0]["live"].rows[0]
-    assert (row.target, row.value, row.units, row.age) == ("live::x", "2.5", "V", "12 s ago")
+    assert (row.target, row.value, row.units, row.age) == ("live::x", "2.5", "V", "12 s")
 
 
 def test_an_archive_has_its_newest_value_whatever_its_age(site):
@@ -42,7 +42,7 @@ def test_an_archive_has_its_newest_value_whatever_its_age(site):
     nodes, _ = page_of(site)
     assert nodes["archive"].rows[0].value == "4"
     assert nodes["archive"].rows[0].age.startswith("13 ")
-    assert {row.target: row.age for row in nodes["live"].rows} == {"live::x": "3 s ago", "live::seldom": ""}
+    assert {row.target: row.age for row in nodes["live"].rows} == {"live::x": "3 s", "live::seldom": ""}
     assert len(questions(live)) == 1
     assert len(questions(archive)) == 2
 
@@ -100,6 +100,12 @@ def test_without_a_router_the_page_says_so(site):
     """While the router is away there is nothing to ask."""
     site.gateway.disconnected()
     assert "the router is not connected" in page_of(site)[1].outage
+
+
+@pytest.mark.parametrize(("age_s", "shown"), [(0.0, "now"), (0.99, "now"), (1.234, "1.23 s"), (754.0, "12.6 min")])
+def test_ages_are_words(age_s, shown):
+    """Ages have three digits; what is younger than a second is new."""
+    assert age_in_words(age_s) == shown
 
 
 @pytest.mark.parametrize(
