@@ -242,11 +242,17 @@ def check_unit(text: str) -> None:
     assert set_here <= {entry.metadata["variable"] for entry in dataclasses.fields(Settings)}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "systemd").glob("*")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "systemd").glob("*.service")), ids=lambda path: path.name)
 def test_unit_files_start_commands_that_exist(path):
     """Each unit file among the examples can be read, starts a command of ours, and is told of in the docs."""
     check_unit(path.read_text(encoding="utf-8"))
     assert path.name in read("docs/deployment.md")
+
+
+def test_the_site_of_the_unit_file_is_a_site():
+    """The site file beside the unit files has the programs of the router's machine, and the docs install it."""
+    assert load_site(ROOT / "examples" / "systemd" / "site.yml", Settings()).nodes == ("machine",)
+    assert "examples/systemd/site.yml /etc/sisock/site.yml" in read("docs/deployment.md")
 
 
 def test_a_first_panel_takes_ten_steps_at_most():
