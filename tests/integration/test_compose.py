@@ -33,6 +33,18 @@ def test_services_are_those_of_the_whole_system():
     assert set(COMPOSE["services"]) == {"router", "hub", "host", "weather", "grafana_json", "grafana"}
 
 
+GRAFANA_PAGE = (ROOT / "docs" / "grafana.md").read_text(encoding="utf-8")
+YEAR = ("2013-01-01T00:00:00Z", "2013-12-31T00:00:00Z")
+
+
+def _queries_of_the_docs(heading):
+    """Return what the first column of a table in docs/grafana.md shows."""
+    section = GRAFANA_PAGE.partition(f"{heading}\n")[2].partition("\n## ")[0]
+    return [
+        query for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for query in re.findall(r"`(.+?)`", row)
+    ]
+
+
 @pytest.mark.parametrize("name", COMPOSE["services"])
 def test_a_service_is_healthy_before_others_start(name):
     """Each service has a health check, waits for healthy ones, and publishes nothing beyond the loopback."""
@@ -140,6 +152,14 @@ def _drawn(machine, panel):
     return counts, said
 
 
+def _annotation_request(query, span):
+    """Return what the JSON plugin sends for an annotation."""
+    asked = {"refId": "Anno", "target": query, "payload": {}}
+    scoped = {"__annotation": {"text": "marks", "value": {"name": "marks", "enable": True, "target": asked}}}
+    between = dict(zip(("from", "to"), span, strict=True))
+    return {"range": between, "maxDataPoints": 800, "targets": [asked], "scopedVars": scoped}
+
+
 @pytest.mark.parametrize("panel", [one for one in PANELS if one.plugin == JSON_PLUGIN], ids=str)
 def test_every_target_of_every_panel_is_drawn(machine, panel):
     """Each target of a panel gets data, in the time range with which the dashboard opens."""
@@ -178,16 +198,39 @@ def test_a_variable_offers_what_it_begins_with(machine, board, variable):
 def test_annotations_are_tables(machine, board, annotation):
     """Each annotation gets a table of times and texts; those of the archive are not empty."""
     _need("/annotations")  # the adapter that has these has tables for the JSON plugin's annotations too
-    start, end = _span(board)
     text = dashboards.substitute(annotation["target"]["target"], dashboards.chosen(board))
-    asked = {"refId": "Anno", "target": text, "payload": {}, "datasource": annotation["datasource"]}
-    scoped = {"__annotation": {"text": annotation["name"], "value": annotation}}
-    body = {"range": {"from": start, "to": end}, "maxDataPoints": 800, "targets": [asked], "scopedVars": scoped}
-    (table,) = _post(machine, "/query", body)
+    (table,) = _post(machine, "/query", _annotation_request(text, _span(board)))
     columns = [column["text"] for column in table["columns"]]
     assert {"time", "title", "text"} <= set(columns)
     assert all(len(row) == len(columns) for row in table["rows"])
     assert table["rows"] or board["time"]["to"] == "now"
+
+
+@pytest.mark.parametrize("query", _queries_of_the_docs("## Variables"))
+def test_variables_of_the_docs_have_values(machine, query):
+    """Each query for a variable that the docs show is answered with values, by the nodes of the demo."""
+    _need("/variable")
+    assert _post(
+        machine, "/variable", {"payload": {"target": query}, "range": dict(zip(("from", "to"), YEAR, strict=True))}
+    )
+
+
+@pytest.mark.parametrize("query", _queries_of_the_docs("## Annotations"))
+def test_annotations_of_the_docs_are_tables(machine, query):
+    """Each query for annotations that the docs show is answered with a table that complains of nothing."""
+    _need("/annotations")
+    (table,) = _post(machine, "/query", _annotation_request(query, YEAR))
+    assert "meta" not in table
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`(/rows\?[^`]+)`", GRAFANA_PAGE))))
+def test_rows_of_the_docs_are_rows(machine, path):
+    """Each address of rows that the docs show gives rows."""
+    _need("/rows")
+    start, end = (str(int(1e3 * (time.time() + shift))) for shift in (-60, 0))
+    filled = path.replace("${__timeFrom}", start).replace("${__timeTo}", end)
+    with urllib.request.urlopen(f"{machine.adapter}{filled}", timeout=10) as reply:
+        assert b"host::cpu.percent" in reply.read()
 
 
 def test_the_certificate_names_the_router(machine):
