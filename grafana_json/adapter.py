@@ -27,6 +27,7 @@ from grafana_json.exposition import NodeHealth
 from grafana_json.protocol import Query, Target
 from grafana_json.readings import Readings, check_work, match_texts
 from grafana_json.rows import Arguments, parse_rows, points_of_each
+from grafana_json.status import Status, gather
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.answer import Answer, Series, SeriesWanted
@@ -112,6 +113,10 @@ class Adapter:
         """Return which nodes and fields there are, and what is wrong with them."""
         freshening: Deferred[Snapshot] = self._gateway.freshen()
         return freshening
+
+    def page(self) -> Deferred[Status]:
+        """Return what the status page shows."""
+        return Deferred.fromCoroutine(gather(self._gateway, self._gateway.now()))
 
     def query(self, body: bytes) -> Deferred[bytes]:
         """Return the reply to the body of a query: what is drawn for each target.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Any
 
 from flask import Flask, Response, render_template, request
@@ -23,7 +22,6 @@ from sisock.gateway.directory import Snapshot
 from sisock.settings import Settings
 
 LARGEST_BODY_BYTES = 4 * 2**20
-MOST_FIELDS_SHOWN = 500
 LONGEST_HEADER = 1000
 JSON = "application/json"
 # The page shows names that nodes chose: whatever they contain, nothing of it may run.
@@ -66,10 +64,9 @@ def _add_pages(app: Flask, settings: Settings, adapter: Adapter, wait: Wait, tel
 
     @app.get("/")
     def root() -> Response:
-        snapshot = wait(adapter.status)
         if "text/html" not in request.headers.get("Accept", ""):
-            return Response(_status_text(snapshot), mimetype="text/plain")
-        page = render_template("status.html", **_page(snapshot), settings=settings, version=__version__)
+            return Response(_status_text(wait(adapter.status)), mimetype="text/plain")
+        page = render_template("status.html", status=wait(adapter.page), settings=settings, version=__version__)
         return Response(page, headers=PAGE_HEADERS)
 
     @app.get("/health")
@@ -165,11 +162,3 @@ def _status_text(snapshot: Snapshot) -> str:
     if snapshot.outage:
         return f"sisock: {snapshot.outage}\n"
     return f"sisock: {len(snapshot.nodes)} data nodes, {len(snapshot.targets)} fields\n"
-
-
-def _page(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what the status page shows; of many fields only the first."""
-    shown = {
-        name: list(islice(node.catalogue.fields.values(), MOST_FIELDS_SHOWN)) for name, node in snapshot.nodes.items()
-    }
-    return {"snapshot": snapshot, "shown": shown}

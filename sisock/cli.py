@@ -137,6 +137,24 @@ def get(target: str, start: str, end: str, min_stride: float | None, reducer: st
         click.echo(f"{format_iso8601(sample_time)},{value}")
 
 
+@cli.command()
+@click.argument("name", metavar="NAME")
+def credential(name: str) -> None:
+    """Print the secret that the data node NAME logs in with, and make one if it has none.
+
+    For a data node on another machine, which needs it as WAMP_SECRET. Run it on the router's machine, with the
+    router's state directory; the secret counts at once.
+    """
+    from sisock.wamp.credentials import FILE_NAME, Credentials
+
+    state = Settings.from_environment().state.resolve()
+    if not state.is_dir():
+        raise ConfigurationError(
+            f"there is no state directory {state}: start the router first, or set SISOCK_STATE to the router's"
+        )
+    click.echo(Credentials(state / FILE_NAME).secret(name, create=True))
+
+
 def _consumer() -> Consumer:
     from sisock.client import Consumer
 

@@ -81,7 +81,7 @@ def parse_site(document: Any, folder: Path, settings: Settings) -> Site:
     """Turn a site file's document into programs; paths in it are relative to ``folder``."""
     _check_mapping(document, "the file", SECTIONS)
     settings = _merge(document.get("settings") or {}, settings)
-    settings = settings.replace(state=settings.state.resolve())
+    settings = _with_absolute_paths(settings)
     nodes = {} if document.get("nodes") is None else document["nodes"]
     _check_mapping(nodes, "'nodes'", None)
     programs = []
@@ -127,6 +127,13 @@ def _merge(given: Any, settings: Settings) -> Settings:
         if table[name].metadata["variable"] not in os.environ
     }
     return settings.replace(**changes)
+
+
+def _with_absolute_paths(settings: Settings) -> Settings:
+    """Return the settings such that programs in any folder find the same files."""
+    files = {name: getattr(settings, name) for name in ("certificate", "certificate_key")}
+    absolute = {name: str(Path(path).resolve()) for name, path in files.items() if path}
+    return settings.replace(state=settings.state.resolve(), **absolute)
 
 
 def _check_mapping(value: Any, what: str, known: set[str] | None) -> None:

@@ -37,7 +37,10 @@ PAGES = [
     ROOT / "tests" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-SHELL_WORDS = {"source", "export"}
+SHELL_WORDS = {"source", "export", "echo"}
+SYSTEM_COMMANDS = {"install", "systemctl", "useradd"}
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+COMPOSE_COMMANDS = {"up", "ps", "exec", "logs", "down", "cp"}
 OWN_COMMANDS = sorted(cli.list_commands(click.Context(cli)))
 
 
@@ -99,7 +102,33 @@ def check_paths(arguments: list[str]) -> None:
         assert "/" not in path or (ROOT / path).exists(), f"{path} does not exist"
 
 
-CHECKS = {"sisock": check_sisock, "make": check_make, ".venv/bin/python": check_paths}
+def check_docker(arguments: list[str]) -> None:
+    """Check that services exist, and commands that run inside of them."""
+    compose, command, *rest = arguments
+    assert compose == "compose"
+    assert command in COMPOSE_COMMANDS
+    words = [word for word in rest if not word.startswith("--")]
+    if command in ("exec", "logs"):
+        assert words[0] in COMPOSE["services"]
+    if command == "exec":
+        assert words[1] == "sisock"
+        check_sisock(rest[rest.index("sisock") + 1 :])
+
+
+def check_system(arguments: list[str]) -> None:
+    """Check that what is installed is in the project, and that units are those of the examples."""
+    check_paths([word for word in arguments if word.startswith("examples/")])
+    if "enable" in arguments:
+        assert (ROOT / "examples" / "systemd" / f"{arguments[-1]}.service").exists()
+
+
+CHECKS = {
+    "sisock": check_sisock,
+    "docker": check_docker,
+    **dict.fromkeys(SYSTEM_COMMANDS, check_system),
+    "make": check_make,
+    ".venv/bin/python": check_paths,
+}
 
 
 @pytest.mark.parametrize("line", sorted(set(shell_lines())))
@@ -194,18 +223,46 @@ def test_the_options_of_nodes_are_listed():
     assert {kind: listed[kind] | common for kind in listed} == {kind: options_of(kind) - not_in_yaml for kind in KINDS}
 
 
-@pytest.mark.parametrize("block", blocks("ini", "json"), ids=where)
-def test_other_files_in_the_docs_can_be_read(block):
-    """A service file has the sections that it needs and starts a command that exists; JSON is JSON."""
-    if block.language == "json":
-        json.loads(block.text)
-        return
-    unit = configparser.ConfigParser(interpolation=None)
+@pytest.mark.parametrize("block", blocks("json"), ids=where)
+def test_json_in_the_docs_is_json(block):
+    """JSON that is shown can be read."""
+    json.loads(block.text)
+
+
+def check_unit(text: str) -> None:
+    """Check a service file of systemd: it starts a command that exists, with variables that are settings."""
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str
-    unit.read_string(block.text)
+    unit.read_string(text)
     program, *arguments = shlex.split(unit["Service"]["ExecStart"])
-    assert Path(program).name == "sisock"
+    assert program == "/opt/sisock/.venv/bin/sisock"
     check_sisock(arguments)
+    assert unit["Install"]["WantedBy"] == "multi-user.target"
+    set_here = set(re.findall(r"^Environment=(\w+)=", text, re.MULTILINE))
+    assert set_here <= {entry.metadata["variable"] for entry in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples" / "systemd").glob("*.service")), ids=lambda path: path.name)
+def test_unit_files_start_commands_that_exist(path):
+    """Each unit file among the examples can be read, starts a command of ours, and is told of in the docs."""
+    check_unit(path.read_text(encoding="utf-8"))
+    assert path.name in read("docs/deployment.md")
+
+
+def test_the_site_of_the_unit_file_is_a_site():
+    """The site file beside the unit files has the programs of the router's machine, and the docs install it."""
+    assert load_site(ROOT / "examples" / "systemd" / "site.yml", Settings()).nodes == ("machine",)
+    assert "examples/systemd/site.yml /etc/sisock/site.yml" in read("docs/deployment.md")
+
+
+def test_a_first_panel_takes_ten_steps_at_most():
+    """The README counts the steps from nothing to a drawn panel, for each way, and there are at most ten."""
+    section = read("README.md").partition("## Draw it in Grafana\n")[2].partition("\n## ")[0]
+    ways = [[int(number) for number in re.findall(r"^(\d+)\.", part, re.MULTILINE)] for part in section.split("\nOr ")]
+    assert len(ways) == 2
+    for steps in ways:
+        assert steps == list(range(1, len(steps) + 1))
+        assert len(steps) <= 10
 
 
 def anchors(path: Path) -> set[str]:
@@ -243,6 +300,7 @@ def test_the_table_of_settings_is_the_table_in_the_code():
 def test_variables_in_the_docs_are_settings():
     """Whatever looks like one of our variables is one."""
     known = {entry.metadata["variable"] for entry in dataclasses.fields(Settings)}
+    known |= set(COMPOSE["services"]["grafana"]["environment"])  # read by our provisioning
     for page in PAGES:
         named = set(re.findall(r"\b(?:SISOCK|CROSSBAR|WAMP)_[A-Z_]+\b", page.read_text(encoding="utf-8")))
         assert named <= known, page

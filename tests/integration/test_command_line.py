@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from integration.sites import clean_environment, poll, running_site
 from integration.test_original_servers import program
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ("demo", "fields", "get", "grafana", "hub", "node", "nodes", "router", "up")
+COMMANDS = ("credential", "demo", "fields", "get", "grafana", "hub", "node", "nodes", "router", "up")
 # As the command starts: its first module has been loaded, and nothing else.
 STARTER = "import sisock.__main__ as command; print('started', flush=True); command.main()"
 ARCHIVE = ROOT / "tests" / "data" / "apex"
@@ -97,9 +98,24 @@ def test_samples_can_be_thinned(settings, field):
     assert len(sisock("get", f"roof::{field}", "--start", "1", *options, settings=settings)[1]) < len(everything)
 
 
+def test_the_credential_of_a_node_is_made_once(tmp_path):
+    """A name gets a secret, which is printed again the next time; without a router's state, none is made."""
+    state = {"SISOCK_STATE": str(tmp_path)}
+    status, secret, errors = sisock("credential", "roof", **state)
+    assert (status, errors, len(secret.split())) == (0, "", 1)
+    assert len(secret) > 30
+    assert sisock("credential", "roof", **state)[1] == secret
+    assert sisock("credential", "cellar", **state)[1] != secret
+    assert json.loads((tmp_path / "credentials.json").read_text())["roof"] == secret.strip()
+    status, output, errors = sisock("credential", "roof", SISOCK_STATE=str(tmp_path / "nosuch"))
+    assert (status, output) == (2, "")
+    assert "there is no state directory" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (("credential", "a b"), "'a b' cannot log in"),
         (("fields", "rof"), "data node 'rof' is not online"),
         (("get", "roof::nosuch"), "field 'nosuch' is not served by node 'roof'"),
         (("get", "roof"), "'roof' must be NODE::FIELD"),

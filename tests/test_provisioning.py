@@ -1,0 +1,151 @@
+"""What Grafana is provisioned with: datasources, and dashboards that fit them."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+from grafana_json import protocol, targets
+from sisock.core.times import parse_iso8601
+
+import dashboards
+from dashboards import DASHBOARDS, JSON_PLUGIN, ROOT, ROWS_PLUGIN
+
+PANELS = dashboards.panels()
+BOARDS = [dashboards.load(path) for path in DASHBOARDS]
+DATASOURCES = {one["uid"]: one for one in dashboards.load_datasources()}
+DRAWN = {"timeseries", "stat", "state-timeline", "table", "bargauge"}
+
+
+def each_board(test):
+    return pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["uid"])(test)
+
+
+def each_panel(test):
+    return pytest.mark.parametrize("panel", PANELS, ids=str)(test)
+
+
+def test_datasources_lead_to_the_adapter():
+    """Both plugins have a fixed uid and the adapter's address from the environment; one of them is the default."""
+    assert {one["type"] for one in DATASOURCES.values()} == {JSON_PLUGIN, ROWS_PLUGIN}
+    assert [one["type"] for one in DATASOURCES.values() if one["isDefault"]] == [JSON_PLUGIN]
+    for one in DATASOURCES.values():
+        assert (one["access"], one["url"]) == ("proxy", "$SISOCK_URL")
+    assert DATASOURCES["sisock-rows"]["jsonData"]["allowedHosts"] == ["$SISOCK_URL"]
+
+
+def test_the_legacy_datasource_is_a_comment():
+    """The plugin that new versions of Grafana no longer have is there for those who need it, as valid YAML."""
+    text = (ROOT / "provisioning" / "datasources" / "sisock.yml").read_text()
+    comment = text[text.index("# - name") :].splitlines()
+    (legacy,) = yaml.safe_load("\n".join(line.strip().removeprefix("# ") for line in comment))
+    assert legacy["type"] == "grafana-simple-json-datasource"
+    assert set(legacy) == set(DATASOURCES["sisock"])
+
+
+def test_the_provider_reads_the_folder_that_compose_mounts():
+    """The dashboards are looked for where docker-compose.yml puts them."""
+    (provider,) = yaml.safe_load((ROOT / "provisioning" / "dashboards" / "provider.yml").read_text())["providers"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    mounts = dict(mount.split(":")[:2] for mount in compose["services"]["grafana"]["volumes"])
+    assert provider["type"] == "file"
+    assert provider["options"]["path"] == mounts["./provisioning/dashboards"]
+    assert mounts["./provisioning/datasources"] == "/etc/grafana/provisioning/datasources"
+
+
+def test_uids_are_unique():
+    """Links and bookmarks lead to one dashboard each, whatever its title becomes."""
+    uids = [board["uid"] for board in BOARDS]
+    assert uids
+    assert len(set(uids)) == len(uids)
+    assert all("sisock" in board["tags"] for board in BOARDS)
+
+
+@each_board
+def test_panels_of_a_dashboard_do_not_overlap(board):
+    """Panels have ids of their own, stand inside 24 columns, and each on a place of its own."""
+    everything = board["panels"]
+    assert len({one["id"] for one in everything}) == len(everything)
+    taken: set[tuple[int, int]] = set()
+    for one in everything:
+        place = one["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {(place["x"] + i, place["y"] + j) for i in range(place["w"]) for j in range(place["h"])}
+        assert not taken & cells, one["title"]
+        taken |= cells
+
+
+@each_board
+def test_links_to_dashboards_lead_somewhere(board):
+    """A link in a text panel names a dashboard that is provisioned."""
+    texts = [one["options"]["content"] for one in board["panels"] if one["type"] == "text"]
+    linked = {part.split(")")[0] for text in texts for part in text.split("](/d/")[1:]}
+    assert linked <= {one["uid"] for one in BOARDS}
+
+
+@each_board
+def test_a_live_dashboard_refreshes_and_an_archive_stands(board):
+    """A window that ends now is drawn again every 5 s; one that ends in the past need not be."""
+    if board["time"]["to"] == "now":
+        assert board["refresh"] == "5s"
+    else:
+        assert board["refresh"] == ""
+        start, end = (parse_iso8601(board["time"][key]) for key in ("from", "to"))
+        assert start < end
+
+
+@each_panel
+def test_a_panel_says_what_it_shows(panel):
+    """Each panel is of a kind that current versions have, with a title, a description, and datasources that exist."""
+    assert panel.content["type"] in DRAWN
+    assert panel.content["title"]
+    assert len(panel.content["description"]) > 10
+    for source in (panel.content["datasource"], *(target["datasource"] for target in panel.targets)):
+        assert DATASOURCES[source["uid"]]["type"] == source["type"]
+    refs = [target["refId"] for target in panel.targets]
+    assert refs
+    assert len(set(refs)) == len(refs)
+
+
+@each_panel
+def test_targets_of_a_panel_are_read(panel):
+    """Every target is a text of the grammar, with a payload that is JSON, and every variable in it is defined."""
+    if panel.plugin != JSON_PLUGIN:
+        return
+    request = dashboards.request_of(panel, "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")
+    query = protocol.parse_query(json.loads(json.dumps(request)))
+    assert len(query.targets) == len(panel.targets)
+    for target in request["targets"]:
+        assert "$" not in target["target"]
+        assert set(target["payload"]) <= {"alias", "reduce", "units", "metrics", "gaps", "changes"}
+        assert isinstance(targets.match(target["target"], {}), str)
+
+
+@each_panel
+def test_addresses_of_rows_are_relative(panel):
+    """A query for rows names a path of the adapter, which follows the datasource's address, and reads it there."""
+    if panel.plugin != ROWS_PLUGIN:
+        return
+    for target in panel.targets:
+        address = urlsplit(target["url"])
+        assert not address.netloc
+        assert address.path in ("/rows", "/health")
+        assert set(parse_qs(address.query)) <= {"metric", "from", "to", "max_points", "format", "reduce"}
+        assert (target["parser"], target["source"], target["format"]) == ("backend", "url", "table")
+        assert target["columns"]
+
+
+@each_board
+def test_variables_and_annotations_ask_the_adapter(board):
+    """Each variable has a query and a value to begin with; each annotation a query and variables that are defined."""
+    for one in dashboards.variables(board):
+        assert one["datasource"]["uid"] in DATASOURCES
+        assert one["query"]["query"].split()[0] in ("nodes", "fields", "targets", "units")
+        assert one["current"]["value"]
+    for one in dashboards.annotations(board):
+        assert one["datasource"]["uid"] in DATASOURCES
+        assert one["target"]["refId"] == "Anno"
+        assert "$" not in dashboards.substitute(one["target"]["target"], dashboards.chosen(board))
