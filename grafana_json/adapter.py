@@ -36,6 +36,7 @@ from sisock.gateway.plan import PLAIN, Drawing
 
 MOST_SERIES_IN_A_REQUEST = 1000
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
+MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON
 
 POINTS_FOR_ANNOTATIONS = 20_000
 PLAINLY_DRAWN: Mapping[str, Any] = {"reducer": "minmax", "connect": False}
@@ -158,10 +159,12 @@ class Adapter:
             return replies.encode([await self._annotation_entry(query, target) for target in query.targets])
         choices = await self._choose(query)
         drawn = await self._draw(query, choices)
-        entries = [entry for choice in choices for entry in _entries(choice, drawn)]
-        if sum(series.times.size for found in drawn.values() for series in found.values()) <= MOST_POINTS_AT_ONCE:
-            return replies.encode(entries)
-        encoded: bytes = await self._in_thread(replies.encode, entries)
+        points = _count_points(choices, drawn)
+        if points > MOST_POINTS_IN_A_REPLY:
+            raise BadRequest(f"{points} points are over the {MOST_POINTS_IN_A_REPLY} of a reply: ask for fewer series")
+        if points <= MOST_POINTS_AT_ONCE:
+            return _encode(choices, drawn)
+        encoded: bytes = await self._in_thread(_encode, choices, drawn)
         return encoded
 
     async def _annotation_entry(self, query: Query, target: Target) -> replies.Entry:
@@ -271,6 +274,17 @@ class Adapter:
 
 def _search(snapshot: Snapshot, wanted: str) -> list[str]:
     return [name for name in snapshot.targets if wanted in name.casefold()]
+
+
+def _count_points(choices: Sequence[Choice], drawn: Drawn) -> int:
+    """Return the points of a reply, in which a series may stand several times."""
+    return sum(
+        drawn[choice.target.options.drawing][wanted].times.size for choice in choices for wanted in choice.wanted
+    )
+
+
+def _encode(choices: Sequence[Choice], drawn: Drawn) -> bytes:
+    return replies.encode([entry for choice in choices for entry in _entries(choice, drawn)])
 
 
 def _entries(choice: Choice, drawn: Drawn) -> list[replies.Entry]:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import maybeDeferred
 
+from grafana_json import adapter
 from grafana_json.adapter import Adapter
 from grafana_json.app import LARGEST_BODY_BYTES, create_app
 from grafana_json.targets import match
@@ -454,3 +455,14 @@ def test_what_texts_mean_is_kept_within_bounds(site):
     known = site.adapter._readings.of(site.gateway.snapshot())
     assert 0 < len(known) <= 1000
     assert max(map(len, known)) < 1000
+
+
+def test_a_series_that_is_asked_for_many_times_counts_each_time(crowded, monkeypatch):
+    """Repeating a target does not get round the bound of a reply, and the reason is readable."""
+    monkeypatch.setattr(adapter, "MOST_POINTS_IN_A_REPLY", 2500)
+    span = {"from": "2026-11-22T03:39:47.030Z", "to": "2026-11-22T05:39:47.030Z"}
+    sent = {"range": span, "maxDataPoints": 1000, "targets": [{"target": "busy::x", "refId": "A"}]}
+    assert crowded.post("/query", json=sent).status_code == 200
+    reply = crowded.post("/query", json=sent | {"targets": sent["targets"] * 10})
+    assert reply.status_code == 400
+    assert "ask for fewer series" in reply.json["message"]
