@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,7 +108,7 @@ class Peer:
     async def call(
         self, timeout_s: float, name: str, *arguments: Any, proves_health: bool = True, **keywords: Any
     ) -> Any:
-        """Call one of the node's procedures, unless it has kept missing its deadline.
+        """Call one of the node's procedures, unless it has missed its deadline and not answered since.
 
         Parameters
         ----------
@@ -122,8 +122,26 @@ class Peer:
         DeadlinePassed
             A miss for the breaker, unless the node was given less than half of the deadline.
         """
-        if not self.breaker.allows():
+        if self.breaker.is_open:
+            if self.breaker.allows():
+                self._probe(name, arguments, keywords)
             raise NodeUnavailable(self._held_back())
+        return await self._call(timeout_s, name, arguments, keywords, proves_health=proves_health)
+
+    def _probe(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        """Ask on the side whether the node answers again; whoever comes next will know, and nobody waits."""
+        asking = self._call(self._deadline_s, name, arguments, keywords, proves_health=True)
+        Deferred.fromCoroutine(asking).addErrback(lambda failure: self.explain(failure.value))
+
+    async def _call(
+        self,
+        timeout_s: float,
+        name: str,
+        arguments: Sequence[Any],
+        keywords: Mapping[str, Any],
+        *,
+        proves_health: bool,
+    ) -> Any:
         try:
             reply = await self._link.call(timeout_s, wire.procedure(self.name, name), *arguments, **keywords)
         except DeadlinePassed as error:
