@@ -12,6 +12,7 @@ from twisted.internet.error import ReactorNotRunning
 
 from sisock.wamp.connection import RECONNECTS
 
+STANDARD_ERROR = 2
 GRACE_S = 10.0  # how long an unknown runner has for a reconnect of its own
 
 
@@ -61,7 +62,8 @@ class Lifeline:
         if self._ending:
             return
         self._ending = True
-        sys.stderr.write(message + "\n")
+        # Not sys.stderr: once a runner has started its log, that is a part of the log, and perhaps never written.
+        os.write(STANDARD_ERROR, f"{message}\n".encode())
         reactor.addSystemEventTrigger("after", "shutdown", _exit_with_failure)
         with contextlib.suppress(ReactorNotRunning):  # the server is stopping it
             reactor.stop()
@@ -69,8 +71,9 @@ class Lifeline:
 
 def _exit_with_failure() -> None:
     # A script that calls ApplicationRunner.run() goes on after it as if all were well, so nothing but this tells.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
     os._exit(1)
 
 

@@ -30,7 +30,8 @@ def clean_environment() -> dict[str, str]:
     """Return the environment without settings of sisock, with what this process can import."""
     names = {entry.metadata["variable"] for entry in dataclasses.fields(Settings)}
     inherited = {name: value for name, value in os.environ.items() if name not in names}
-    return inherited | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # Unbuffered, because tests read what programs have printed while they run.
+    return inherited | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUNBUFFERED": "1"}
 
 
 def poll(condition: Callable[[], Any], within_s: float, what: str) -> Any:

@@ -50,12 +50,12 @@ def lost(line, config):
     line.session_closed("n", "transport lost", config)
 
 
-def test_runner_that_does_not_reconnect_ends_at_once(reactor, capsys):
+def test_runner_that_does_not_reconnect_ends_at_once(reactor, capfd):
     """With a plain runner nothing can bring the connection back."""
     lost(lifeline.Lifeline(), SimpleNamespace(runner=SimpleNamespace(_client_service=None), extra={}))
     assert reactor.stopped
     assert ends_in_failure(reactor)
-    assert capsys.readouterr().err == (
+    assert capfd.readouterr().err == (
         "data node 'n': the connection to the router is gone (transport lost); the process ends\n"
     )
 
