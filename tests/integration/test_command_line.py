@@ -249,11 +249,14 @@ def test_stopping_while_it_starts_ends_quietly(tmp_path, number, after_s):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert process.stdout.readline() == "started\n"
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(after_s)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
+    try:
+        assert process.stdout.readline() == "started\n"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after_s)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()  # its programs end with it
     assert process.returncode == 0, output
     assert "Traceback" not in output
     assert "Abort" not in output
