@@ -25,6 +25,7 @@ Choice = Callable[[Values, Indices], Indices]
 
 # Samples handled at once: small enough that the passes over them find them in the processor's cache.
 _CHUNK_SAMPLES = 16384
+_FEW_BUCKETS = 8
 _THIN_SEARCH_SAMPLES_PER_STEP = 64  # a search in Python costs as much as so many steps of a table
 
 
@@ -268,9 +269,26 @@ def _lowest_and_highest(values: Values, starts: Indices) -> Indices:
     """Choose the earliest of the lowest and of the highest values of each bucket; no NaN is among them."""
     if len(starts) == 1:
         return np.array([values.argmin(), values.argmax()], dtype=np.intp)
+    lengths = np.diff(starts)
+    if len(starts) > _FEW_BUCKETS and (lengths[1:] == lengths[1]).all():
+        return _of_equal_buckets(values, starts, int(lengths[1]))
     lowest = _earliest(values, np.minimum.reduceat(values, starts), starts)
     highest = _earliest(values, np.maximum.reduceat(values, starts), starts)
     return np.concatenate([lowest, highest])
+
+
+def _of_equal_buckets(values: Values, starts: Indices, length: int) -> Indices:
+    """Choose the same where all buckets but the first and the last are as long, as they are of regular samples."""
+    middle, last = starts[1:-1], starts[-1]
+    table = values[middle[0] : last].reshape(-1, length)
+    edges = [
+        low + extreme
+        for low, part in ((0, values[: middle[0]]), (last, values[last:]))
+        for extreme in (part.argmin(), part.argmax())
+    ]
+    return np.concatenate(
+        [middle + table.argmin(axis=1), middle + table.argmax(axis=1), np.array(edges, dtype=np.intp)]
+    )
 
 
 def _earliest(values: Values, wanted: Values, starts: Indices) -> Indices:

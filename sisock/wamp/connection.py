@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import autobahn.wamp.websocket
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.twisted.websocket import WampWebSocketClientFactory
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer
@@ -36,6 +37,8 @@ THIS_MACHINE = {"127.0.0.1", "localhost", "::1"}
 RECONNECTS = "sisock_reconnects"
 
 log = Logger()
+# Autobahn colours each message for a log line that is off, which takes longer than to send it.
+autobahn.wamp.websocket.hlval = lambda value, **_: value
 
 SessionFactory = Callable[[ComponentConfig], ApplicationSession]
 
