@@ -261,6 +261,8 @@ class DataNodeServer(Session):
         if any(name not in self._catalogue.fields for name in request.fields):
             try:
                 yield self._fields_in(request.start, request.end)
+            except CancelledError:
+                raise
             except Exception as error:  # noqa: BLE001 - whatever a subclass raises is not the caller's question
                 self._report([f"get_fields failed: {type(error).__name__}: {error}"])
         return self._catalogue

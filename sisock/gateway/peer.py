@@ -105,15 +105,8 @@ class Peer:
             log.error("node '{node}': {error!r}", node=self.name, error=error)
         return f"node '{self.name}' {in_words(error, self._deadline_s)}"
 
-    async def call(
-        self, timeout_s: float, name: str, *arguments: Any, proves_health: bool = True, **keywords: Any
-    ) -> Any:
+    async def call(self, timeout_s: float, name: str, *arguments: Any, **keywords: Any) -> Any:
         """Call one of the node's procedures, unless it has missed its deadline and not answered since.
-
-        Parameters
-        ----------
-        proves_health
-            Whether an answer ends a row of misses: one that costs the node nothing proves nothing.
 
         Raises
         ------
@@ -126,22 +119,14 @@ class Peer:
             if self.breaker.allows():
                 self._probe(name, arguments, keywords)
             raise NodeUnavailable(self._held_back())
-        return await self._call(timeout_s, name, arguments, keywords, proves_health=proves_health)
+        return await self._call(timeout_s, name, arguments, keywords)
 
     def _probe(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
         """Ask on the side whether the node answers again; whoever comes next will know, and nobody waits."""
-        asking = self._call(self._deadline_s, name, arguments, keywords, proves_health=True)
+        asking = self._call(self._deadline_s, name, arguments, keywords)
         Deferred.fromCoroutine(asking).addErrback(lambda failure: self.explain(failure.value))
 
-    async def _call(
-        self,
-        timeout_s: float,
-        name: str,
-        arguments: Sequence[Any],
-        keywords: Mapping[str, Any],
-        *,
-        proves_health: bool,
-    ) -> Any:
+    async def _call(self, timeout_s: float, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         try:
             reply = await self._link.call(timeout_s, wire.procedure(self.name, name), *arguments, **keywords)
         except DeadlinePassed as error:
@@ -149,11 +134,9 @@ class Peer:
                 self.breaker.missed(in_words(error, self._deadline_s))
             raise
         except ApplicationError:
-            if proves_health:
-                self.breaker.answered()
-            raise
-        if proves_health:
             self.breaker.answered()
+            raise
+        self.breaker.answered()
         return reply
 
     def _held_back(self) -> str:
@@ -178,7 +161,7 @@ class Peer:
 
     async def _ask_info(self) -> NodeInfo:
         try:
-            return wire.decode_info(await self.call(self._deadline_s, "info", proves_health=False))
+            return wire.decode_info(await self.call(self._deadline_s, "info"))
         except ApplicationError as error:
             if error.error != NO_SUCH_PROCEDURE:
                 raise

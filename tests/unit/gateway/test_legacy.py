@@ -168,3 +168,14 @@ def test_what_lies_outside_a_span_is_cut():
     node._get_data = lambda now, field, start, end, **other: answer(now, field, start, end + 5.0, **other)
     drawn = result_of(ask(gateway, NOW - 60, end=NOW - 20)).series[0].times
     assert drawn.tolist() == times[(times >= NOW - 60) & (times < NOW - 20)].tolist()
+
+
+def test_silence_does_not_make_a_span_longer_than_a_reply_may_be():
+    """However long a node had nothing, a span holds no more than the spacing of its fields lets one reply hold."""
+    walk = SpanWalk(0.0, 14_400.0, longest_s=100.0)
+    spans = []
+    while (span := walk.span) is not None:
+        spans.append(span[1] - span[0])
+        walk.answered(0)
+    assert max(spans) <= 100.0 + 1e-6
+    assert sum(spans) == pytest.approx(14_400.0)
