@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
 NAMES = ("number", "on", "word")
-REDUCERS = ("minmax", "minmax", "minmax", "last", "first")
+REDUCERS = ("minmax", "minmax", "minmax", "last", "first", "m4", "mean", "min", "max")
 
 
 class LivingSite:
@@ -180,8 +179,3 @@ class LivingSite:
     def _cut(series, low, high):
         inside = (series.times >= low) & (series.times < high)
         return series.times[inside].tolist(), [repr(value) for value in series.values[inside].tolist()]
-
-
-def with_final(block: TimelineBlock, final: float) -> TimelineBlock:
-    """Return a block that is final up to a time."""
-    return replace(block, finalized_until=final)

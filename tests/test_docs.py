@@ -22,8 +22,9 @@ import yaml
 from grafana_json import adapter, app, protocol, targets
 from sisock import __version__
 from sisock.cli import cli
-from sisock.core import errors, serving, wire
+from sisock.core import errors, serving, wire, wire_spans
 from sisock.core.downsample import REDUCERS
+from sisock.core.model import DataRequest
 from sisock.gateway import plan
 from sisock.nodes import KINDS
 from sisock.settings import Settings
@@ -188,7 +189,9 @@ def test_replies_in_the_contract_are_replies():
     assert block.find("temperature").values["temperature"].tolist() == [4.5, 4.4]
     own = wire.NodeInfo(__version__, wire.CAPABILITIES, serving.EXTENDED_ALLOWANCE_BYTES)
     assert info == wire.encode_info(own)
-    request = DataRequest(("temperature", "unknown"), 1.3e9, 1.4e9, 60.0, "minmax", packed=True, spans=((1.3e9, 1.4e9),))
+    request = DataRequest(
+        ("temperature", "unknown"), 1.3e9, 1.4e9, 60.0, "minmax", packed=True, spans=((1.3e9, 1.4e9),)
+    )
     (reduction,) = wire_spans.decode_reductions(spans, request).values()
     assert [part.tolist() for part in reduction.pieces[0]] == [[1357020000.0], [4.5]]
     assert (reduction.statement.finalized_until, reduction.statement.generation) == (1357023600.0, "3f2a")

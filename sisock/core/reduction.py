@@ -7,31 +7,17 @@ newest sample of the whole window, which is always drawn, comes apart from them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sisock.core.column import Column
+from sisock.core.downsample import Sampled
 from sisock.core.errors import BadRequest
-from sisock.core.model import DataBlock, DataRequest, Span, Statement, TimelineBlock, Times, Values
+from sisock.core.model import DataBlock, DataRequest, Span, Statement
 
-Samples = tuple[Times, Values]
 MOST_SPANS = 64
-NO_SAMPLES: Samples = (np.empty(0), np.empty(0))
-
-
-class Reducible(Protocol):
-    """One field's samples, however they are kept."""
-
-    @property
-    def statement(self) -> Statement:
-        """Return what is stated about the samples."""
-
-    def reduced(self, start: float, end: float, reducer: str, stride: float) -> Samples:
-        """Return what a reducer leaves of the samples inside [start, end), without the newest."""
-
-    def newest(self, start: float, end: float) -> Samples:
-        """Return the newest sample inside [start, end), at most one."""
+NO_SAMPLES: Sampled = (np.empty(0), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -48,8 +34,8 @@ class Reduction:
         What the node states about the samples.
     """
 
-    pieces: tuple[Samples, ...]
-    newest: Samples
+    pieces: tuple[Sampled, ...]
+    newest: Sampled
     statement: Statement
 
 
@@ -63,12 +49,12 @@ def check_spans(spans: Sequence[Span], start: float, end: float) -> tuple[Span, 
     return tuple(spans)
 
 
-def reduce_spans(columns: Mapping[str, Reducible], request: DataRequest) -> list[Reduction | None]:
+def reduce_spans(columns: Mapping[str, Column], request: DataRequest) -> list[Reduction | None]:
     """Return the reduction of each field of a request, in its order; None for a field that is not known."""
     return [_reduce(columns[name], request) if name in columns else None for name in request.fields]
 
 
-def _reduce(column: Reducible, request: DataRequest) -> Reduction:
+def _reduce(column: Column, request: DataRequest) -> Reduction:
     assert request.reduce is not None
     assert request.min_stride is not None
     spans = request.spans or ()
@@ -93,8 +79,8 @@ class SpanReading:
         self._taken = 0
         self._searched = request.end
         self._length_s = max(self._stride, float(np.spacing(request.end)))
-        self._pieces: dict[str, list[Samples]] = {}
-        self._newest: dict[str, Samples] = {}
+        self._pieces: dict[str, list[Sampled]] = {}
+        self._newest: dict[str, Sampled] = {}
         self._stated: dict[str, Statement] = {}
 
     @property
@@ -113,7 +99,7 @@ class SpanReading:
         span = self.span
         assert span is not None
         found = {name: block.find(name) for name in self._request.fields}
-        columns = {name: PlainColumn.of(name, one) for name, one in found.items() if one is not None}
+        columns = {name: Column.of_block(one, name) for name, one in found.items() if one is not None}
         reducing = self._taken < len(self._spans)
         for name, column in columns.items():
             if reducing:
@@ -124,7 +110,7 @@ class SpanReading:
             self._length_s *= 1 if reducing else 2
             self._searched = span[0]
 
-    def _note(self, name: str, column: PlainColumn, span: Span) -> None:
+    def _note(self, name: str, column: Column, span: Span) -> None:
         """Keep what is told at the end of the window."""
         if span[1] == self._searched and name not in self._newest and column.newest(*span)[0].size:
             self._newest[name] = column.newest(*span)
@@ -147,34 +133,3 @@ def _until(statement: Statement, end: float, window_end: float) -> Statement:
     if end >= window_end:
         return statement
     return replace(statement, finalized_until=min(statement.finalized_until, end))
-
-
-@dataclass(frozen=True)
-class PlainColumn:
-    """One field's samples in arrays, without any summary: every reduction reads all of them."""
-
-    times: Times
-    values: Values
-    statement: Statement = field(default_factory=Statement)
-
-    @classmethod
-    def of(cls, name: str, block: TimelineBlock) -> PlainColumn:
-        """Return a field of a block."""
-        return cls(block.times, block.values[name], block.statement)
-
-    def reduced(self, start: float, end: float, reducer: str, stride: float) -> Samples:
-        """Return what a reducer leaves of the samples inside [start, end), without the newest."""
-        from sisock.core.downsample import reduce_samples
-
-        low, high = self._inside(start, end)
-        return reduce_samples(self.times[low:high], self.values[low:high], reducer, stride)
-
-    def newest(self, start: float, end: float) -> Samples:
-        """Return the newest sample inside [start, end), at most one."""
-        low, high = self._inside(start, end)
-        low = max(low, high - 1)
-        return self.times[low:high], self.values[low:high]
-
-    def _inside(self, start: float, end: float) -> tuple[int, int]:
-        low, high = np.searchsorted(self.times, [start, end], side="left")
-        return int(low), int(max(low, high))

@@ -73,7 +73,7 @@ def choose_resolution(start: float, end: float, max_points: int, reducer: str = 
 
     For fewer than eight points the reducer is ``last``, on the buckets of eight: the newest of them are kept.
     """
-    if max_points < FEWEST_REDUCED:
+    if max_points < max(FEWEST_REDUCED, find_reducer(reducer).fewest_points):
         reducer = "last"
     room = max(max_points, FEWEST_REDUCED)
     return Resolution(reducer, find_reducer(reducer).stride_for_points(start, end, room), max_points)

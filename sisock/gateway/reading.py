@@ -10,9 +10,10 @@ import numpy as np
 from twisted.internet.defer import Deferred, gatherResults
 
 from sisock.core import wire
+from sisock.core.downsample import Sampled, add_newest
 from sisock.core.errors import BadReply, OverAllowance, SisockError
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
-from sisock.core.reduction import NO_SAMPLES, Reduction, Samples
+from sisock.core.reduction import NO_SAMPLES, Reduction
 from sisock.core.wire_spans import decode_reductions
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
@@ -261,7 +262,7 @@ def _inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduct
     return replace(reduction, pieces=pieces, newest=_cut(reduction.newest, window))
 
 
-def _cut(samples: Samples, span: Span) -> Samples:
+def _cut(samples: Sampled, span: Span) -> Sampled:
     times, values = samples
     if not np.all(times[1:] >= times[:-1]):
         raise BadReply("the answer to 'get_data' with spans is not in order of time")
@@ -271,33 +272,21 @@ def _cut(samples: Samples, span: Span) -> Samples:
     return times[low:high], values[low:high]
 
 
-def _assemble(name: str, found: Found, came: Mapping[Span, Samples], reduction: Reduction | None) -> TimelineBlock:
+def _assemble(name: str, found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> TimelineBlock:
     """Return one field's samples of a window out of the parts that were kept and those that came."""
     kept = [part for piece in found.pieces for part in _beside(piece, came)]
     pieces = sorted([*kept, *(Piece(*span, *samples) for span, samples in came.items())], key=lambda one: one.start)
-    times, values = NO_SAMPLES
-    if pieces:
-        whole = join(pieces)
-        times, values = whole.times, whole.values
-    newest = reduction.newest if reduction is not None else found.newest
-    if newest is not None and newest[0].size and not _ends_with(times, values, newest):
-        times, values = np.concatenate([times, newest[0]]), np.concatenate([values, newest[1]])
+    whole = join(pieces) if pieces else Piece(0.0, 0.0, *NO_SAMPLES)
+    newest = (reduction.newest if reduction is not None else found.newest) or NO_SAMPLES
+    times, values = add_newest((whole.times, whole.values), newest) if newest[0].size else (whole.times, whole.values)
     statement = (reduction.statement if reduction else found.statement) or Statement()
     return TimelineBlock(times, {name: values}, *_as_stated(statement))
 
 
-def _beside(piece: Piece, came: Mapping[Span, Samples]) -> list[Piece]:
+def _beside(piece: Piece, came: Mapping[Span, Sampled]) -> list[Piece]:
     """Return the parts of a kept piece that have not come anew; what came begins and ends on buckets there."""
     over = [Piece(*span, *NO_SAMPLES) for span in came if span[0] < piece.end and piece.start < span[1]]
     return [piece.part(*span) for span in without((piece.start, piece.end), over)] if over else [piece]
-
-
-def _ends_with(times: Any, values: Any, newest: Samples) -> bool:
-    """Tell whether the last sample is the newest: the same time, and the same value (NaN equals NaN)."""
-    if not times.size or times[-1] != newest[0][0]:
-        return False
-    last, value = values[-1], newest[1][0]
-    return bool(last == value or (last != last and value != value))  # noqa: PLR0124 - NaN
 
 
 def _as_stated(statement: Statement) -> tuple[float, float, str | None]:

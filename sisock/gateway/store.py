@@ -12,8 +12,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sisock.core.downsample import Sampled
 from sisock.core.model import Span, Statement
-from sisock.core.reduction import NO_SAMPLES, Reduction, Samples
+from sisock.core.reduction import NO_SAMPLES, Reduction
 from sisock.core.times import bucket_number
 from sisock.gateway.lru import Lru
 from sisock.gateway.pieces import TILE_BUCKETS, Grid, Piece, join, merge, without
@@ -57,7 +58,7 @@ class Tail(NamedTuple):
     """The end of a window as it was when it was asked for, its newest sample among it."""
 
     piece: Piece
-    newest: Samples
+    newest: Sampled
     asked_at: float
 
 
@@ -65,7 +66,7 @@ class Newest(NamedTuple):
     """The newest sample of a window that is final, and where that window began."""
 
     searched_from: float
-    sample: Samples
+    sample: Sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Found:
 
     pieces: Sequence[Piece]
     missing: Sequence[Span]
-    newest: Samples | None = None
+    newest: Sampled | None = None
     statement: Statement | None = None
     fresh: bool = False
 
@@ -228,7 +229,7 @@ class _Look:
         longer = piece.start <= span[0] and span[1] <= piece.end
         return self._key.chooses and longer and piece.lies_inside(*span)
 
-    def _newest(self, grid: Grid) -> Samples | None:
+    def _newest(self, grid: Grid) -> Sampled | None:
         found: Newest | None = self._kept.get((*self._scope, "newest", grid.end))
         if found is None:
             return None
@@ -262,7 +263,7 @@ class _Look:
         return Piece(*span, *_samples(join([cut, piece.part(edge, piece.end)])))
 
 
-def _samples(piece: Piece) -> Samples:
+def _samples(piece: Piece) -> Sampled:
     return piece.times, piece.values
 
 
