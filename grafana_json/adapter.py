@@ -106,10 +106,6 @@ class Adapter:
         self._in_thread = in_thread
         self._readings = Readings()
 
-    def search(self, text: str) -> Deferred[list[str]]:
-        """Return all targets that contain a text, whatever their case."""
-        return self.status().addCallback(_search, text.strip().casefold())
-
     def status(self) -> Deferred[Snapshot]:
         """Return which nodes and fields there are, and what is wrong with them."""
         freshening: Deferred[Snapshot] = self._gateway.freshen()
@@ -260,20 +256,16 @@ class Adapter:
 
     async def _match_all(self, targets: Sequence[Target], snapshot: Snapshot) -> dict[str, Reading]:
         texts = dict.fromkeys(text for target in targets for text in target.texts)
-        known = self._readings.of(snapshot)
+        known = self._readings.of(snapshot.targets)
         new = [text for text in texts if text not in known]
         if all(text in snapshot.targets for text in new):
-            found = match_texts(new, snapshot)
+            found = match_texts(new, snapshot.targets)
         else:
-            check_work(new, snapshot)
-            found = await self._in_thread(match_texts, new, snapshot)
+            check_work(new, snapshot.targets)
+            found = await self._in_thread(match_texts, new, snapshot.targets)
         readings = {text: found[text] if text in found else known[text] for text in texts}
-        self._readings.keep(snapshot, found)
+        self._readings.keep(snapshot.targets, found)
         return readings
-
-
-def _search(snapshot: Snapshot, wanted: str) -> list[str]:
-    return [name for name in snapshot.targets if wanted in name.casefold()]
 
 
 def _count_points(choices: Sequence[Choice], drawn: Drawn) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from grafana_json.listing import near
 from grafana_json.options import GAPS
 from sisock.core.downsample import REDUCERS
 from sisock.gateway.directory import Snapshot
 
 # The plugin asks for the choices of a list when it is opened, if they aren't sent; they swell long lists.
-MOST_WITH_CHOICES = 2000
+MOST_WITH_CHOICES = 200
 CHOICES: Mapping[str, Sequence[str]] = {"reduce": tuple(REDUCERS), "gaps": GAPS}
 INPUTS: Sequence[dict[str, Any]] = (
     {"name": "reduce", "label": "Reducer", "type": "select", "placeholder": "minmax", "width": 16},
@@ -20,11 +21,12 @@ INPUTS: Sequence[dict[str, Any]] = (
 )
 
 
-def list_metrics(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return all targets, each with what may be set for it."""
-    choices = len(snapshot.targets) <= MOST_WITH_CHOICES
-    inputs = [_with_choices(entry) for entry in INPUTS] if choices else INPUTS
-    return [{"label": name, "value": name, "payloads": inputs} for name in snapshot.targets]
+def list_metrics(request: Any, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return what may be chosen as target, each with what may be set for it; a bounded number, near what is chosen."""
+    metric = request.get("metric") if isinstance(request, Mapping) else None
+    listed = near(metric if isinstance(metric, str) else "", snapshot.targets)
+    inputs = [_with_choices(entry) for entry in INPUTS] if len(listed) <= MOST_WITH_CHOICES else INPUTS
+    return [{"label": one.label, "value": one.target, "payloads": inputs} for one in listed]
 
 
 def list_choices(request: Any) -> list[dict[str, str]]:
