@@ -36,6 +36,7 @@ class Selection:
     strides_per_bucket: int
     samples_per_bucket: int
     choose: Choice
+    chooses: bool = True
 
     def width(self, stride: float) -> float:
         """Return the width in seconds of the buckets for a stride in seconds."""
@@ -99,6 +100,13 @@ def reduce_block(block: DataBlock, reducer: str, stride: float) -> DataBlock:
     for timeline in block.timelines.values():
         timelines.update(_reduce_timeline(timeline, chosen, stride))
     return DataBlock(timelines)
+
+
+def reduce_samples(times: Times, values: Values, reducer: str, stride: float) -> tuple[Times, Values]:
+    """Return what a reducer leaves of the samples of one field, without the newest; see :func:`reduce_block`."""
+    selection = find_reducer(reducer).for_values(values)
+    kept = _select(selection.choose, values, _bucket_starts(times, selection.width(stride)), newest=False)
+    return times[kept], values[kept]
 
 
 def thin_block(block: DataBlock, min_stride: float | None) -> DataBlock:
@@ -190,8 +198,17 @@ def _reduce_timeline(timeline: TimelineBlock, reducer: Reducer, stride: float) -
         width = selection.width(stride)
         if width not in starts:
             starts[width] = _bucket_starts(timeline.times, width)
-        kept = _select(selection.choose, values, starts[width])
+        kept = _select(selection.choose, values, starts[width], newest=False)
+        if len(values) and not _repeats(timeline.times, values, kept):
+            kept = np.append(kept, len(values) - 1)
         yield name, timeline.of_field(name).take(kept)
+
+
+def _repeats(times: Times, values: Values, kept: Indices) -> bool:
+    """Tell whether the last sample kept has the newest one's time and value; NaN equals NaN."""
+    last, value = values[kept[-1]], values[-1]
+    same = bool(last == value or (last != last and value != value))  # noqa: PLR0124 - NaN
+    return same and bool(times[kept[-1]] == times[-1])
 
 
 def _bucket_starts(times: Times, width: float) -> Indices:
@@ -207,14 +224,15 @@ def _bucket_starts(times: Times, width: float) -> Indices:
     return starts[np.diff(starts, prepend=-1) > 0]
 
 
-def _select(choose: Choice, values: Values, starts: Indices) -> Indices:
+def _select(choose: Choice, values: Values, starts: Indices, *, newest: bool = True) -> Indices:
     """Return the indices, ascending, of what is chosen from all buckets, and of the newest sample."""
     kept = np.zeros(len(values), dtype=bool)
     for first, last in _chunks(starts, len(values)):
         low = starts[first]
         high = starts[last] if last < len(starts) else len(values)
         kept[low + choose(values[low:high], starts[first:last] - low)] = True
-    kept[-1:] = True
+    if newest:
+        kept[-1:] = True
     return np.flatnonzero(kept)
 
 

@@ -212,6 +212,14 @@ def bucket_edges(first: int, last: int, width: float) -> Times:
     return np.arange(first, last + 1, dtype=np.int64).astype(np.float64) * width
 
 
+def bucket_number(instant: float, width: float) -> int:
+    """Return the number of the bucket of one time, by the rule of :func:`bucket_of`, much sooner than that."""
+    number = math.floor(instant / width)
+    number -= number * width > instant
+    number += (number + 1) * width <= instant
+    return number
+
+
 def bucket_of(times: Times | float, width: float) -> NDArray[np.int64]:
     """Return the number of the epoch-aligned bucket of each time: k with ``k*width <= t < (k+1)*width`` in float64.
 

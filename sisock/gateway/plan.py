@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sisock.core.downsample import find_reducer
+from sisock.core.downsample import Selection, find_reducer
 from sisock.core.model import DataRequest, FieldType
 from sisock.gateway.answer import SeriesWanted
 
@@ -45,9 +45,13 @@ class Resolution:
     stride_s: float
     max_points: int
 
+    def selection(self, field_type: FieldType) -> Selection:
+        """Return what the reducer keeps of a field of this type."""
+        return find_reducer(self.reducer).for_type(field_type)
+
     def bucket_s(self, field_type: FieldType) -> float:
         """Return the width of the buckets that a field of this type is reduced on, seconds."""
-        return find_reducer(self.reducer).for_type(field_type).width(self.stride_s)
+        return self.selection(field_type).width(self.stride_s)
 
 
 @dataclass(frozen=True)
