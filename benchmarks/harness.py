@@ -224,6 +224,12 @@ def make_query(targets: Sequence[str], start: float, end: float, points: int) ->
     }
 
 
+def make_body(targets: Sequence[str], points: int) -> str:
+    """Return the same with ``{from}`` and ``{to}`` for the span, for :mod:`clients`."""
+    query = make_query(targets, 0.0, 0.0, points) | {"range": {"from": "{from}", "to": "{to}"}}
+    return json.dumps(query)
+
+
 def percentile(values: Sequence[float], hundredths: int) -> float:
     """Return a percentile of the values."""
     if len(values) == 1:

@@ -51,6 +51,11 @@ class Wave:
         return float(self.times[-1]) + INTERVAL_MS / 1e3
 
 
+def make_wave(folder: Path, count: int) -> Wave:
+    """Return the samples of a folder; write them first when they are not there."""
+    return read_wave(folder) if folder.exists() else write_wave(folder, count)
+
+
 def write_wave(folder: Path, count: int, *, nan_share: float = NAN_SHARE, spikes: int = SPIKES) -> Wave:
     """Make ``count`` samples in a folder, and return them as they are read from there."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import numpy as np
 from brute_force import Array, Choice, drawn, first_change_last, lowest_and_highest
 from figures import Figure, at_least
 from harness import Bench, connected, make_query, post, running_site, wave_node
-from samples import SPIKES, Wave, planted, write_wave
+from samples import SPIKES, Wave, make_wave, planted
 
 from sisock.client import Consumer
 from sisock.gateway.plan import choose_resolution
@@ -52,7 +52,7 @@ class Sides:
 
 def measure(bench: Bench) -> Iterator[Figure]:
     """Compare all zooms of the number field and of the state, then look for each planted sample."""
-    wave = write_wave(bench.wave_folder, bench.samples)
+    wave = make_wave(bench.wave_folder, bench.samples)
     with (
         running_site(bench.folder / "spikes", {"wave": wave_node(bench.wave_folder, ZOOMS)}) as site,
         connected(site.port) as connection,
