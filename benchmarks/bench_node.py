@@ -1,10 +1,12 @@
-"""The data node that both sides of the benchmark ask: a regular series in memory, so that reading costs nothing."""
+"""The data nodes that are measured."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from samples import INTERVAL_MS, read_wave
 
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 
@@ -14,7 +16,7 @@ SAMPLES = 2_000_000
 
 
 class BenchNode:
-    """One field, ten samples a second for more than two days."""
+    """One field, ten samples a second for more than two days, and no more than the original API can do."""
 
     name = "bench"
     description = "a noisy wave at 10 Hz"
@@ -34,3 +36,38 @@ class BenchNode:
         if "wave" not in fields:
             return DataBlock()
         return DataBlock({"wave": TimelineBlock(self._times, {"wave": self._values}).within(start, end)})
+
+
+class WaveNode:
+    """The samples of a folder under many names, so that each request can ask for a field that nobody asked for yet.
+
+    Parameters
+    ----------
+    folder
+        Written by :func:`samples.write_wave`.
+    fields
+        How many names the number field has, ``wave0`` and so on, and the state, ``state0`` and so on.
+    """
+
+    name = "wave"
+    description = "a noisy wave at 200 Hz with spikes"
+    in_memory = True
+
+    def __init__(self, folder: str, fields: int = 1) -> None:
+        wave = read_wave(Path(folder))
+        self._times = np.asarray(wave.times)
+        self._arrays = {"wave": np.asarray(wave.values), "state": np.asarray(wave.states)}
+        self._names = {f"{kind}{number}": kind for kind in self._arrays for number in range(fields)}
+
+    def catalogue(self, start: float, end: float) -> FieldCatalogue:
+        """Return the fields, each on a timeline of its own."""
+        kinds = {"wave": "number", "state": "bool"}
+        fields = [Field(name, name, kinds[kind]) for name, kind in self._names.items()]  # type: ignore[arg-type]
+        return FieldCatalogue.of(fields, dict.fromkeys(self._names, INTERVAL_MS / 1e3))
+
+    def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
+        """Return views of the samples inside [start, end)."""
+        known = {name: self._arrays[self._names[name]] for name in fields if name in self._names}
+        return DataBlock(
+            {name: TimelineBlock(self._times, {name: one}).within(start, end) for name, one in known.items()}
+        )
