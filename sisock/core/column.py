@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sisock.core.choices import Indices, is_state
+from sisock.core.choices import Indices, is_state, stops_of
 from sisock.core.downsample import (
     Sampled,
     Selection,
@@ -204,10 +204,10 @@ class Column:
             return False
         if selection.chooses:
             return bool(stop - starts[0] >= _FEW_SAMPLES_PER_BUCKET * len(starts))
-        return bool(np.diff(starts, append=stop).max() >= BLOCK)
+        return bool((stops_of(starts, stop) - starts).max() >= BLOCK)
 
     def _summarised(self, summary: Summary, selection: Selection, starts: Indices, stop: int) -> Sampled:
-        stops = np.append(starts[1:], stop)
+        stops = stops_of(starts, stop)
         parts = [slice(low, low + _BUCKETS_AT_ONCE) for low in range(0, len(starts), _BUCKETS_AT_ONCE)]
         if selection.make is None:
             picked = [summary.pick(self.values, selection.picks, starts[part], stops[part]) for part in parts]
