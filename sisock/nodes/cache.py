@@ -59,6 +59,10 @@ class Entry:
     folder: Path
     meta: Mapping[str, Any]
 
+    def exists(self) -> bool:
+        """Tell whether the entry is still where it was."""
+        return (self.folder / META).is_file()
+
     def array(self, name: str) -> NDArray[Any]:
         """Return an array, read-only; a long one is mapped, and stays as it is when the entry is removed.
 
