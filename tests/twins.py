@@ -60,6 +60,11 @@ def minmax(values, bucket):
     return [lowest, highest]
 
 
+def m4(values, bucket):
+    """The first, the lowest, the highest and the last."""
+    return [*first(values, bucket), *minmax(values, bucket), *last(values, bucket)]
+
+
 def first_change_last(values, bucket):
     """The first state, the first that differs from it, the last."""
     kept = [bucket[0], bucket[-1]]
@@ -70,21 +75,57 @@ def first_change_last(values, bucket):
     return kept
 
 
-OF_NUMBERS = {"first": (1, first), "last": (1, last), "minmax": (2, minmax)}
+def mean(values, bucket):
+    """The exact mean of the finite values; of infinities alone their sum; NaN of NaN alone."""
+    able = [values[index] for index in candidates(values, bucket)]
+    if all(math.isfinite(value) for value in able):
+        return float(sum(map(Fraction, able)) / len(able))
+    return sum(able)
+
+
+def lowest(values, bucket):
+    """The lowest value."""
+    return values[minmax(values, bucket)[0]]
+
+
+def highest(values, bucket):
+    """The highest value."""
+    return values[minmax(values, bucket)[1]]
+
+
+OF_NUMBERS = {"first": (1, first), "last": (1, last), "minmax": (2, minmax), "m4": (4, m4)}
 OF_STATES = {
     "first": (1, lambda _, bucket: bucket[:1]),
     "last": (1, lambda _, bucket: bucket[-1:]),
-    "minmax": (3, first_change_last),
+    **dict.fromkeys(("minmax", "m4", "mean", "min", "max"), (3, first_change_last)),
 }
+MADE = {"mean": mean, "min": lowest, "max": highest}
+
+
+def chosen(times, values, table, reducer, stride):
+    """Indices kept of each bucket of a field."""
+    strides, choose = table[reducer]
+    return sorted({index for bucket in buckets(times, strides * stride) for index in choose(values, bucket)})
+
+
+def made(times, values, reducer, stride):
+    """A value for each bucket of numbers, at the time of the bucket's middle sample."""
+    found = buckets(times, stride)
+    return [times[(one[0] + one[-1] + 1) // 2] for one in found], [MADE[reducer](values, one) for one in found]
+
+
+def same(one, other):
+    """Equal, or both NaN."""
+    return one == other or str(one) == str(other) == "nan"
 
 
 def reduce(times, values, table, reducer, stride):
-    """Indices kept of a field: those of each bucket and the newest."""
-    strides, choose = table[reducer]
-    kept = {len(times) - 1} if len(times) else set()
-    for bucket in buckets(times, strides * stride):
-        kept.update(choose(values, bucket))
-    return sorted(kept)
+    """Indices kept of a field: those of each bucket and the newest, unless it repeats the last of them."""
+    kept = chosen(times, values, table, reducer, stride)
+    newest = len(times) - 1
+    if kept and not (times[kept[-1]] == times[newest] and same(values[kept[-1]], values[newest])):
+        kept.append(newest)
+    return kept
 
 
 def most_points(start, end, stride, samples_per_bucket, strides_per_bucket):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from sisock.core import downsample
-from sisock.core.downsample import REDUCERS, Reducer, reduce_block, thin, thin_block
+from sisock.core import downsample, thinning
+from sisock.core.downsample import REDUCERS, Reducer, add_newest, reduce_block, thin, thin_block
 from sisock.core.errors import BadRequest
 from sisock.core.model import DataBlock, TimelineBlock
 
@@ -17,6 +17,8 @@ import twins
 many = settings(derandomize=True, deadline=None, max_examples=300)
 
 reducers = st.sampled_from(sorted(REDUCERS))
+choosing = sorted(twins.OF_NUMBERS)
+making = sorted(twins.MADE)
 strides = st.sampled_from([1e-6, 3.15e-5, 1e-4, 0.1, 0.2, 1.0, 1.6, 3.0, 7.7, 1e3, 1e12]) | st.floats(1e-5, 100.0)
 origins = st.sampled_from([0.0, -5.0, 0.3, 1.7e9, 1.7e9 + 0.1, 1735689599.9])
 numbers = st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0]) | st.integers(-3, 3).map(float)
@@ -63,7 +65,7 @@ def check_reduced(reduced, name, times, values, kept):
 
 
 @many
-@given(series(numbers), reducers)
+@given(series(numbers), st.sampled_from(choosing))
 def test_numbers_are_reduced_as_by_the_twin(data, reducer):
     """Of each bucket the reducer keeps what a plain loop over its definition keeps."""
     stride, times, values = data
@@ -73,15 +75,54 @@ def test_numbers_are_reduced_as_by_the_twin(data, reducer):
 
 
 @many
-@given(series(st.integers(-3, 3)), reducers)
+@given(series(st.integers(-3, 3) | st.integers(2**53, 2**63 - 1)), st.sampled_from(choosing))
 def test_integers_stay_integers(data, reducer):
-    """Whole numbers are reduced like others and keep their type."""
+    """Whole numbers are reduced like others, keep their type, and are told apart where floats are not."""
     stride, times, values = data
     values = np.array(values, dtype=np.int64)
-    kept = twins.reduce(times, values, twins.OF_NUMBERS, reducer, stride)
+    kept = twins.reduce(times, values.tolist(), twins.OF_NUMBERS, reducer, stride)
     reduced = reduce_block(block_of(times, a=values), reducer, stride)
     check_reduced(reduced, "a", times, values, kept)
     assert reduced.timelines["a"].values["a"].dtype == np.int64
+
+
+def check_made(reduced, times, values, reducer, stride):
+    """The field has the twin's values, but for rounding, and then the newest sample unless it repeats the last."""
+    expected_times, expected = twins.made(times.tolist(), values.tolist(), reducer, stride)
+    block = reduced.timelines["a"]
+    made = block.values["a"][: len(expected)]
+    if reducer == "mean":
+        magnitude = max((abs(value) for value in values.tolist() if math.isfinite(value)), default=0.0)
+        np.testing.assert_allclose(made, expected, rtol=1e-14, atol=magnitude * 1e-14)
+    else:
+        np.testing.assert_array_equal(made, np.array(expected, dtype=values.dtype))
+        assert made.dtype == values.dtype
+    newest = values[-1:].astype(made.dtype).tolist()
+    if newest and not (expected_times[-1] == times[-1] and twins.same(made.tolist()[-1], newest[0])):
+        expected_times.append(times[-1])
+        assert twins.same(block.values["a"].tolist()[-1], newest[0])
+    assert block.times.tolist() == expected_times
+    assert len(block.values["a"]) == len(expected_times)
+
+
+@many
+@given(series(numbers | st.floats(allow_nan=False)), st.sampled_from(making))
+def test_values_are_made_as_by_the_twin(data, reducer):
+    """Mean, lowest and highest are of the finite values of each bucket, at the time of its middle sample."""
+    stride, times, values = data
+    values = np.array(values, dtype=np.float64)
+    check_made(reduce_block(block_of(times, a=values), reducer, stride), times, values, reducer, stride)
+
+
+@many
+@given(series(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)), st.sampled_from(making))
+def test_values_are_made_of_integers(data, reducer):
+    """The extremes of whole numbers are exact; only their mean is a float."""
+    stride, times, values = data
+    values = np.array(values, dtype=np.int64)
+    if reducer == "mean":
+        values = values // 2**10  # float64 holds them
+    check_made(reduce_block(block_of(times, a=values), reducer, stride), times, values, reducer, stride)
 
 
 @many
@@ -122,16 +163,21 @@ def test_fields_of_one_timeline_are_reduced_each_for_itself(data, reducer):
 @pytest.mark.parametrize("samples_per_bucket", [0.7, 3, 700, 20000])
 @pytest.mark.parametrize("reducer", sorted(REDUCERS))
 @pytest.mark.parametrize("missing", [0.0, 0.01, 1.0], ids=["clean", "some NaN", "all NaN"])
-def test_long_series_agree_with_the_twin(reducer, samples_per_bucket, missing):
+def test_long_series_agree_with_the_twin(monkeypatch, reducer, samples_per_bucket, missing):
     """What holds for a few samples holds across the chunks in which many are handled."""
+    monkeypatch.setattr(downsample, "_CHUNK_SAMPLES", 16384)
     random = np.random.default_rng(1)
     times = 1.7e9 + np.arange(50_000) * 0.1
     values = random.integers(-1000, 1000, len(times)).astype(np.float64)
     values[random.random(len(times)) < missing] = np.nan
     values[20_000:20_050] = np.inf
     stride = samples_per_bucket * 0.1 / REDUCERS[reducer].numbers.strides_per_bucket
-    kept = twins.reduce(times.tolist(), values.tolist(), twins.OF_NUMBERS, reducer, stride)
-    check_reduced(reduce_block(block_of(times, a=values), reducer, stride), "a", times, values, kept)
+    reduced = reduce_block(block_of(times, a=values), reducer, stride)
+    if reducer in making:
+        check_made(reduced, times, values, reducer, stride)
+    else:
+        kept = twins.reduce(times.tolist(), values.tolist(), twins.OF_NUMBERS, reducer, stride)
+        check_reduced(reduced, "a", times, values, kept)
 
 
 @pytest.mark.parametrize("period", [2, 50, 30_000])
@@ -144,14 +190,16 @@ def test_long_states_agree_with_the_twin(period):
         check_reduced(reduce_block(block_of(times, a=values), "minmax", stride), "a", times, values, kept)
 
 
+@pytest.mark.parametrize("reducer", ["minmax", "m4"])
 @pytest.mark.parametrize("place", [0, 1, 16383, 16384, 16385, 33333, 49998, 49999])
-def test_a_spike_of_one_sample_is_never_lost(place):
+def test_a_spike_of_one_sample_is_never_lost(monkeypatch, place, reducer):
     """One sample that stands out is drawn, wherever it lies and however coarse the stride."""
+    monkeypatch.setattr(downsample, "_CHUNK_SAMPLES", 16384)
     times = 1.7e9 + np.arange(50_000) * 0.005
     values = np.zeros(len(times))
     values[place] = 1e6
     for stride in (0.01, 1.0, 1e9):
-        reduced = reduce_block(block_of(times, a=values, b=values > 0), "minmax", stride)
+        reduced = reduce_block(block_of(times, a=values, b=values > 0), reducer, stride)
         for name in "ab":
             one = reduced.timelines[name]
             assert times[place] in one.times[one.values[name] > 0]
@@ -163,6 +211,30 @@ def test_the_newest_sample_is_kept(reducer):
     for newest in (5.0, math.nan, math.inf):
         reduced = reduce_block(block_of([0.0, 1.0, 2.0], a=[9.0, 1.0, newest]), reducer, 100.0)
         assert reduced.timelines["a"].times[-1] == 2.0
+
+
+@pytest.mark.parametrize("values", [[1.0, 7.0, 7.0], [1.0, math.nan, math.nan], ["a", "b", "b"], [True, False, False]])
+def test_a_newest_sample_that_repeats_the_last_one_kept_is_left_out(values):
+    """A second sample with the same time and value adds nothing, and nobody could tell which of them is there."""
+    array = texts(values) if isinstance(values[0], str) else np.array(values)
+    kept = (np.array([0.0, 5.0]), array[:2])
+    for newest, count in ((5.0, 2), (6.0, 3)):
+        times, joined = add_newest(kept, (np.array([newest]), array[2:]))
+        assert times.tolist() == [0.0, 5.0, 6.0][:count]
+        assert str(joined.tolist()) == str(array[:count].tolist())
+
+
+def test_without_a_newest_sample_what_was_kept_stays():
+    """A span without samples has no newest one."""
+    kept = (np.array([1.0]), np.array([2.0]))
+    assert [part.tolist() for part in add_newest(kept, (np.empty(0), np.empty(0)))] == [[1.0], [2.0]]
+
+
+def test_a_newest_sample_at_the_same_time_with_another_value_is_added():
+    """Duplicate times may have different values, and the newest of these is drawn."""
+    reduced = reduce_block(block_of([0.0, 1.0, 1.0, 1.0], a=[0.0, 9.0, 2.0, 3.0]), "minmax", 50.0).timelines["a"]
+    assert reduced.times.tolist() == [0.0, 1.0, 1.0]
+    assert reduced.values["a"].tolist() == [0.0, 9.0, 3.0]
 
 
 def test_a_flat_bucket_is_one_sample():
@@ -179,9 +251,48 @@ def test_infinities_stand_only_where_nothing_is_finite():
     assert reduced.times.tolist() == [1.0, 10.0, 12.0, 20.0, 30.0]
 
 
-def test_no_samples_reduce_to_no_samples():
+@pytest.mark.parametrize(("value", "mean"), [(1.7e308, 1.7e308), (5e-324, 5e-324), (math.inf, math.inf)])
+def test_the_mean_of_values_at_the_ends_of_the_range_is_one_of_them(value, mean):
+    """A sum may overflow where its mean does not; infinities that agree are their own mean."""
+    reduced = reduce_block(block_of(np.arange(1000.0), a=np.full(1000, value)), "mean", 2000.0).timelines["a"]
+    np.testing.assert_allclose(reduced.values["a"][0], mean, rtol=1e-15)
+
+
+def test_the_mean_of_opposite_infinities_is_no_number():
+    """Where nothing is finite, infinities that disagree have no mean, and NaN beside them says nothing."""
+    values = [math.inf, -math.inf, math.nan, math.inf, math.nan]
+    reduced = reduce_block(block_of([0.0, 1.0, 10.0, 11.0, 20.0], a=values), "mean", 10.0).timelines["a"]
+    np.testing.assert_array_equal(reduced.values["a"], [math.nan, math.inf, math.nan])
+
+
+@pytest.mark.parametrize("reducer", making)
+def test_what_is_made_has_the_same_times(reducer):
+    """Mean, lowest and highest of a bucket are at one time, inside the span, so that a band may be filled."""
+    times = np.array([0.0, 1.0, 2.0, 10.0, 19.5, 30.0])
+    reduced = reduce_block(block_of(times, a=[4.0, 5.0, 9.0, 2.0, 3.0, 7.0]), reducer, 10.0).timelines["a"]
+    assert reduced.times.tolist() == [1.0, 19.5, 30.0]
+
+
+@pytest.mark.parametrize("reducer", ["min", "max", "mean"])
+def test_a_made_zero_has_no_sign(reducer):
+    """Zeros are equal, so which one is the lowest must not show."""
+    for zeros in ([0.0, -0.0], [-0.0, 0.0], [-0.0, -0.0]):
+        made = reduce_block(block_of([0.0, 1.0], a=zeros), reducer, 10.0).timelines["a"].values["a"][0]
+        assert math.copysign(1.0, made) == 1.0
+
+
+@pytest.mark.parametrize("reducer", sorted(REDUCERS))
+def test_a_reducer_says_whether_it_chooses(reducer):
+    """States are always chosen; of numbers a mean is made, and so are min and max of a bucket."""
+    assert REDUCERS[reducer].numbers.chooses is (reducer not in making)
+    assert REDUCERS[reducer].states.chooses
+
+
+@pytest.mark.parametrize("reducer", sorted(REDUCERS))
+def test_no_samples_reduce_to_no_samples(reducer):
     """An empty timeline gives each field an empty one."""
-    reduced = reduce_block(block_of([], a=np.empty(0), b=np.empty(0, dtype=bool)), "minmax", 1.0)
+    reduced = reduce_block(block_of([], a=np.empty(0), b=np.empty(0, dtype=bool)), reducer, 1.0)
+    assert [one.values[name].dtype for name, one in reduced.timelines.items()] == [np.float64, np.bool_]
     assert {name: len(one.times) for name, one in reduced.timelines.items()} == {"a": 0, "b": 0}
 
 
@@ -196,6 +307,7 @@ def test_what_a_timeline_states_is_carried_over():
 @given(reducers, origins, st.floats(0.01, 1e5), st.floats(0.0, 1.0), st.integers(8, 60))
 def test_reduced_fields_never_exceed_the_points_asked_for(reducer, origin, length, phase, max_points):
     """With the stride chosen for them, spans of any length and phase stay within max_points for any type."""
+    max_points = max(max_points, REDUCERS[reducer].fewest_points)
     start = origin + phase * length
     end = start + length
     stride = REDUCERS[reducer].stride_for_points(start, end, max_points)
@@ -210,6 +322,17 @@ def test_the_stride_for_points_fits_numbers_and_states():
     """A reducer's stride is the larger of those that its two kinds need."""
     assert REDUCERS["minmax"].stride_for_points(0.0, 6000.0, 9) == pytest.approx(2000.0)
     assert REDUCERS["last"].stride_for_points(0.0, 1000.0, 12) == pytest.approx(100.0)
+    assert REDUCERS["m4"].stride_for_points(0.0, 8000.0, 9) == pytest.approx(3150.0)  # two buckets of 3 for states
+    assert REDUCERS["m4"].stride_for_points(0.0, 8000.0, 13) == pytest.approx(1000.0)
+
+
+@pytest.mark.parametrize("reducer", sorted(REDUCERS))
+def test_fewer_points_than_a_reducer_needs_are_refused(reducer):
+    """Two buckets of either kind and the newest sample must fit."""
+    fewest = REDUCERS[reducer].fewest_points
+    REDUCERS[reducer].stride_for_points(0.0, 1.0, fewest)
+    with pytest.raises(BadRequest, match=f"at least {fewest}"):
+        REDUCERS[reducer].stride_for_points(0.0, 1.0, fewest - 1)
 
 
 def test_types_choose_their_selection():
@@ -257,8 +380,8 @@ def test_thinning_agrees_with_the_twin(data):
 def test_both_walks_of_thinning_agree(data, factor):
     """The walk for far steps and the walk for near steps keep the same samples."""
     stride, times, _ = data
-    near = list(downsample._walk_near(times, stride * factor))
-    assert near == list(downsample._walk_far(times, stride * factor)) == twins.thin(times.tolist(), stride * factor)
+    near = list(thinning._walk_near(times, stride * factor))
+    assert near == list(thinning._walk_far(times, stride * factor)) == twins.thin(times.tolist(), stride * factor)
 
 
 @pytest.mark.parametrize("stride", [0.05, 0.1, 0.3, 0.7, 1.0, 100.0, 1e6])

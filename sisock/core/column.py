@@ -1,0 +1,215 @@
+"""One field's samples with what makes reading them quick: a span is reduced in the time that its buckets take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sisock.core.choices import Indices, is_state
+from sisock.core.downsample import (
+    Sampled,
+    Selection,
+    bucket_starts,
+    distinct,
+    find_reducer,
+    middles,
+    reduce_samples,
+)
+from sisock.core.model import Times, Values
+from sisock.core.pyramid import pyramid_for
+from sisock.core.samples import ArraySamples, Samples
+from sisock.core.summary import BLOCK, NumberSummary, StateSummary, Summary
+from sisock.core.times import bucket_edges, bucket_of, check_stride
+
+_FEW_SAMPLES_PER_BUCKET = 256  # so many are read as quickly as a summary of them
+_BUCKETS_AT_ONCE = 4096
+_SUMMARY = "summary_"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """The samples of one field, which never change for who holds it.
+
+    Parameters
+    ----------
+    times, values
+        Samples by absolute index; times are UNIX seconds, ascending, equal ones may follow one another.
+    stop, first
+        What is kept: absolute indices [first, stop).
+    steps
+        Time of each 64th sample, of those whose index is a multiple of 64, by that multiple; at least of all kept.
+        None: searched without.
+    summary
+        Of all complete blocks that are kept. None: the samples themselves are reduced.
+    finalized_until, available_from, generation
+        As in :class:`sisock.core.model.TimelineBlock`.
+    """
+
+    times: Samples
+    values: Samples
+    stop: int
+    first: int = 0
+    steps: ArraySamples | None = None
+    summary: Summary | None = field(default=None, repr=False)
+    finalized_until: float = math.inf
+    available_from: float = -math.inf
+    generation: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        times: Times,
+        values: Values,
+        *,
+        finalized_until: float = math.inf,
+        available_from: float = -math.inf,
+        generation: str | None = None,
+    ) -> Self:
+        """Return the column of two arrays, shape (n,), with a summary that is made now."""
+        plain = cls.plain(
+            times, values, finalized_until=finalized_until, available_from=available_from, generation=generation
+        )
+        pyramid = pyramid_for(values.dtype)
+        pyramid.update(plain.values, plain.stop)
+        return replace(plain, steps=ArraySamples(times[::BLOCK].copy()), summary=pyramid.view())
+
+    @classmethod
+    def plain(
+        cls,
+        times: Times,
+        values: Values,
+        *,
+        finalized_until: float = math.inf,
+        available_from: float = -math.inf,
+        generation: str | None = None,
+    ) -> Self:
+        """Return the column of two arrays, shape (n,), of which each span is reduced from its samples."""
+        return cls(
+            ArraySamples(times),
+            ArraySamples(values),
+            len(times),
+            finalized_until=finalized_until,
+            available_from=available_from,
+            generation=generation,
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        finalized_until: float = math.inf,
+        available_from: float = -math.inf,
+        generation: str | None = None,
+    ) -> Self:
+        """Return the column of which these are the :meth:`arrays`; memory-mapped files stay on disk."""
+        plain = cls.plain(
+            arrays["times"],
+            arrays["values"],
+            finalized_until=finalized_until,
+            available_from=available_from,
+            generation=generation,
+        )
+        kind = StateSummary if is_state(plain.values.dtype) else NumberSummary
+        parts = {name.removeprefix(_SUMMARY): one for name, one in arrays.items() if name.startswith(_SUMMARY)}
+        summary = kind.from_arrays(parts) if parts else None
+        return replace(plain, steps=ArraySamples(arrays["steps"]) if "steps" in arrays else None, summary=summary)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all there is as plain arrays, to be written to files; only of a column whose head is all there."""
+        if self.first:
+            raise ValueError("a column whose first samples were dropped has indices that files would not keep")
+        arrays = {"times": self.times.slice(0, self.stop), "values": self.values.slice(0, self.stop)}
+        if self.steps is not None:
+            arrays["steps"] = self.steps.values
+        if self.summary is not None:
+            arrays.update({_SUMMARY + name: one for name, one in self.summary.arrays().items()})
+        return arrays
+
+    def index_of(self, instants: Times) -> Indices:
+        """Return for each instant, UNIX seconds, the index of the first sample that is not before it."""
+        if self.steps is None:
+            found = np.searchsorted(self.times.slice(self.first, self.stop), instants)
+            return np.asarray(found + self.first, dtype=np.intp)
+        blocks = self.steps.first + np.searchsorted(self.steps.values, instants)
+        # The step before is too early; what is sought lies behind it, and not behind the next.
+        low = np.clip((blocks - 1) * BLOCK, self.first, self.stop)
+        high = np.clip(blocks * BLOCK, self.first, self.stop)
+        rows, own = np.unique(low, return_inverse=True)
+        if not self.stop > self.first:
+            return low
+        places = rows[:, np.newaxis] + np.arange(BLOCK)
+        times = self.times.take(np.minimum(places, self.stop - 1).ravel()).reshape(places.shape)[own]
+        earlier = np.count_nonzero(times < np.asarray(instants)[:, np.newaxis], axis=1)
+        return np.asarray(np.minimum(low + earlier, high), dtype=np.intp)
+
+    def within(self, start: float, end: float) -> Sampled:
+        """Return the samples inside [start, end), UNIX seconds, as views where possible."""
+        low, high = self._span(start, end)
+        return self.times.slice(low, high), self.values.slice(low, high)
+
+    def newest(self, start: float, end: float) -> Sampled:
+        """Return the last sample inside [start, end), UNIX seconds, or none."""
+        low, high = self._span(start, end)
+        low = max(low, high - 1)
+        return self.times.slice(low, high), self.values.slice(low, high)
+
+    def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
+        """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake.
+
+        Parameters
+        ----------
+        start, end, stride
+            UNIX seconds, and seconds.
+        reducer
+            A key of :data:`sisock.core.downsample.REDUCERS`.
+
+        Raises
+        ------
+        BadRequest
+            For a reducer that does not exist, or a stride that is not a finite number above zero or too fine.
+        """
+        selection = find_reducer(reducer).for_dtype(self.values.dtype)
+        width = selection.width(check_stride(stride))
+        low, high = self._span(start, end)
+        starts = self._bucket_starts(low, high, width)
+        if self.summary is None or not self._summary_pays(selection, starts, high):
+            return reduce_samples(self.times.slice(low, high), self.values.slice(low, high), selection, starts - low)
+        return self._summarised(self.summary, selection, starts, high)
+
+    def _span(self, start: float, end: float) -> tuple[int, int]:
+        low, high = (int(index) for index in self.index_of(np.array([start, end], dtype=np.float64)))
+        return low, max(low, high)
+
+    def _bucket_starts(self, low: int, high: int, width: float) -> Indices:
+        """Return the index of the first sample of each bucket of the samples [low, high)."""
+        if low < high and self.steps is not None:
+            ends = self.times.take(np.array([low, high - 1], dtype=np.intp))
+            first, last = (int(number) for number in bucket_of(ends, width))
+            if (last - first) * BLOCK < high - low:
+                return distinct(self.index_of(bucket_edges(first + 1, last, width)), low)
+        return bucket_starts(self.times.slice(low, high), width) + low
+
+    def _summary_pays(self, selection: Selection, starts: Indices, stop: int) -> bool:
+        """Tell whether the summary is quicker; a mean takes it where it has a block, to be the same for all spans."""
+        if not len(starts):
+            return False
+        if selection.chooses:
+            return bool(stop - starts[0] >= _FEW_SAMPLES_PER_BUCKET * len(starts))
+        return bool(np.diff(starts, append=stop).max() >= BLOCK)
+
+    def _summarised(self, summary: Summary, selection: Selection, starts: Indices, stop: int) -> Sampled:
+        stops = np.append(starts[1:], stop)
+        parts = [slice(low, low + _BUCKETS_AT_ONCE) for low in range(0, len(starts), _BUCKETS_AT_ONCE)]
+        if selection.make is None:
+            picked = [summary.pick(self.values, selection.picks, starts[part], stops[part]) for part in parts]
+            kept = np.unique(np.concatenate(picked))
+            return self.times.take(kept), self.values.take(kept)
+        assert isinstance(summary, NumberSummary)
+        made = [summary.make(self.values, selection.make, starts[part], stops[part]) for part in parts]
+        return self.times.take(middles(starts, stop)), np.concatenate(made)

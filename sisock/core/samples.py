@@ -1,0 +1,103 @@
+"""Samples by absolute index: arrays, memory-mapped files or chunks, and arrays that grow and lose their head.
+
+An index is absolute: it is given to a sample once, and stays when older samples are dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from sisock.core.choices import Indices
+
+
+class Samples(Protocol):
+    """A series of which a part is kept, read by absolute index."""
+
+    def __len__(self) -> int:
+        """Return the index after the last one kept."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of every sample."""
+        ...
+
+    def take(self, indices: Indices) -> NDArray[Any]:
+        """Return the samples of ascending indices, all of them kept."""
+        ...
+
+    def slice(self, low: int, high: int) -> NDArray[Any]:
+        """Return the samples from ``low`` up to ``high``, a view where possible; never to be written to."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySamples:
+    """An array, or a memory-mapped file, as samples; its first one has the index ``first``."""
+
+    values: NDArray[Any]
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        """Read a memory-mapped file as the plain array that it is: the subclass makes each access slow."""
+        object.__setattr__(self, "values", np.asarray(self.values).view(np.ndarray))
+
+    def __len__(self) -> int:
+        """Return the index after the last one kept."""
+        return self.first + len(self.values)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of every sample."""
+        return self.values.dtype
+
+    def take(self, indices: Indices) -> NDArray[Any]:
+        """Return the samples of some indices."""
+        taken: NDArray[Any] = self.values.take(indices - self.first if self.first else indices)
+        return taken
+
+    def slice(self, low: int, high: int) -> NDArray[Any]:
+        """Return the samples from ``low`` up to ``high``, as a view."""
+        return self.values[low - self.first : high - self.first]
+
+
+class GrowingArray:
+    """An array that one writer appends to and drops the head of, each in amortised constant time a sample.
+
+    What a view shows never changes: appending writes behind it, and moving to a larger array leaves the old one alone.
+    """
+
+    def __init__(self, dtype: DTypeLike, first: int = 0) -> None:
+        """Begin empty; the first entry appended gets the index ``first``."""
+        self._array: NDArray[Any] = np.empty(0, dtype=dtype)
+        self._base = first  # the index of the array's first place
+        self.first = first
+        self.stop = first
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Append entries at the end."""
+        stop = self.stop + len(values)
+        if stop - self._base > len(self._array):
+            self._move(stop - self.first)
+        self._array[self.stop - self._base : stop - self._base] = values
+        self.stop = stop
+
+    def drop_before(self, first: int) -> None:
+        """Forget the entries before an index; past the end, the next entry gets that index."""
+        self.first = max(self.first, first)
+        if self.first > self.stop:
+            self._array, self._base, self.stop = self._array[:0], self.first, self.first
+
+    def view(self) -> ArraySamples:
+        """Return what is kept now."""
+        return ArraySamples(self._array[self.first - self._base : self.stop - self._base], self.first)
+
+    def _move(self, needed: int) -> None:
+        kept = self._array[self.first - self._base : self.stop - self._base]
+        self._array = np.empty(needed + needed // 2, dtype=kept.dtype)
+        self._array[: len(kept)] = kept
+        self._base = self.first
