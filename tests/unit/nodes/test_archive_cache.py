@@ -18,7 +18,7 @@ from sisock.core.model import DataBlock, Field
 from sisock.nodes import archive as module
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive
 from sisock.nodes.archived import FileCache
-from sisock.nodes.cache import ArrayCache
+from sisock.nodes.cache import CHECKED_BYTES, FORGET_AFTER_S, ArrayCache
 from sisock.nodes.texts import Texts
 from sisock.nodes.weather import WeatherNode
 
@@ -455,8 +455,12 @@ def test_the_page_on_the_format_reads_an_entry(tmp_path, monkeypatch, capsys):
     WeatherNode(tmp_path, cache=tmp_path / ".cache" / "sisock").catalogue(*ALL_TIME)
     (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert len([line for line in program.splitlines() if line and "import" not in line]) <= 5
-    exec(program, {})
-    assert capsys.readouterr().out == "temp 1560.0 2.5\n"
+    found: dict[str, dict[str, np.ndarray]] = {}
+    exec(program, found)
+    assert capsys.readouterr().out.startswith("temp {'times'")
+    assert {name: found["arrays"][name].tolist() for name in ("times", "values")} == {
+        "times": [1500, 1560], "values": [1, 2.5],
+    }  # fmt: skip
 
 
 def test_the_page_on_the_format_lists_what_is_there(setting):
@@ -467,11 +471,14 @@ def test_the_page_on_the_format_lists_what_is_there(setting):
     meta = json.loads((entry / "meta.json").read_text())
     page = PAGE.read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
-    arrays = {re.sub(r"\d+", "N", name) for column in meta["columns"] for name in column["arrays"]}
+    arrays = {name for column in meta["columns"] for name in column["arrays"]}
     described = {key for column in meta["columns"] for key in column}
     files = {key for one in meta["files"].values() for key in one}
     assert listed == {*meta, *arrays, *described, *files}
-    assert f"format is {meta['format']}" in page
+    assert f"| `format` | {meta['format']}: " in page
+    assert f"its first {CHECKED_BYTES} bytes" in page
+    assert f"more than {module.CHEAP_BYTES >> 20} MiB" in page
+    assert f"for {FORGET_AFTER_S / 86400:g} days" in page
 
 
 def test_the_cache_is_swept_at_the_start(setting):
