@@ -136,17 +136,15 @@ class Column:
         if self.steps is None:
             found = np.searchsorted(self.times.slice(self.first, self.stop), instants)
             return np.asarray(found + self.first, dtype=np.intp)
-        blocks = self.steps.first + np.searchsorted(self.steps.values, instants)
-        # The step before is too early; what is sought lies behind it, and not behind the next.
-        low = np.clip((blocks - 1) * BLOCK, self.first, self.stop)
-        high = np.clip(blocks * BLOCK, self.first, self.stop)
-        rows, own = np.unique(low, return_inverse=True)
-        if not self.stop > self.first:
-            return low
-        places = rows[:, np.newaxis] + np.arange(BLOCK)
-        times = self.times.take(np.minimum(places, self.stop - 1).ravel()).reshape(places.shape)[own]
-        earlier = np.count_nonzero(times < np.asarray(instants)[:, np.newaxis], axis=1)
-        return np.asarray(np.minimum(low + earlier, high), dtype=np.intp)
+        if self.first == self.stop:
+            return np.full(len(instants), self.stop, dtype=np.intp)
+        # The step before is too early: what is sought lies behind it, and not behind the next.
+        blocks, own = np.unique(np.searchsorted(self.steps.values, instants) - 1, return_inverse=True)
+        rows = (self.steps.first + blocks) * BLOCK
+        places = np.clip(rows[:, np.newaxis] + np.arange(BLOCK), self.first, self.stop - 1)
+        times = self.times.take(places.ravel()).reshape(places.shape)[own]
+        earlier = np.count_nonzero(times < instants[:, np.newaxis], axis=1)
+        return np.asarray(np.clip(rows[own] + earlier, self.first, self.stop), dtype=np.intp)
 
     def within(self, start: float, end: float) -> Sampled:
         """Return the samples inside [start, end), UNIX seconds, as views where possible."""
