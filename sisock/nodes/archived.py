@@ -22,6 +22,7 @@ from sisock.nodes.texts import Texts
 Signature = tuple[int, int, int]
 """Modification time in ns, size in bytes, inode number."""
 COMPARED_AT_ONCE = 2**18
+VERSION_DIGITS = 16
 
 
 class ServedColumn:
@@ -146,7 +147,7 @@ class ArchivedFile:
     def digest(self) -> str:
         """Return a short text that differs for columns that differ."""
         parts = [part for column in self.columns for part in (repr(column.field.name), *_contents(column.open()))]
-        return digest(*parts)[:16]
+        return digest(*parts)[:VERSION_DIGITS]
 
 
 class FileCache:
@@ -213,7 +214,7 @@ class FileCache:
         return digest(self._reader, os.fsencode(_absolute(path)))
 
     def _entry_version(self, signature: Signature) -> str:
-        return digest(self._version, *signature)[:16]
+        return digest(self._version, *signature)[:VERSION_DIGITS]
 
 
 def _absolute(path: Path) -> Path:
@@ -277,13 +278,13 @@ def _column(arrays: Mapping[str, NDArray[Any]], generation: str, finalized_until
     return column if texts is None else dataclasses.replace(column, values=texts)
 
 
-def _contents(column: Column) -> tuple[bytes, bytes]:
+def _contents(column: Column) -> list[str | memoryview]:
     """Return what a digest is made of."""
-    values = column.values.slice(0, column.stop)
-    return (
-        column.times.slice(0, column.stop).tobytes(),
-        repr(values.tolist()).encode("utf-8", "surrogatepass") if values.dtype.hasobject else values.tobytes(),
-    )
+    arrays = [samples.slice(0, column.stop) for samples in (column.times, column.values)]
+    return [
+        ascii(array.tolist()) if array.dtype.hasobject else np.ascontiguousarray(array).view(np.uint8).data
+        for array in arrays
+    ]
 
 
 def _spans(count: int) -> list[tuple[int, int]]:

@@ -223,12 +223,13 @@ class ArrayCache:
             )
 
 
-def digest(*parts: str | bytes | int) -> str:
-    """Return a short name, of hexadecimal digits, for some texts and numbers."""
+def digest(*parts: str | int | bytes | memoryview) -> str:
+    """Return a short name, of hexadecimal digits, for some texts, numbers and bytes."""
     state = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for part in parts:
-        text = part if isinstance(part, bytes) else str(part).encode()
-        state.update(len(text).to_bytes(8, "big") + text)
+        content = part if isinstance(part, bytes | memoryview) else str(part).encode()
+        state.update(len(content).to_bytes(8, "big"))
+        state.update(content)
     return state.hexdigest()
 
 
