@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sisock.core.buffer import RollingBuffer
+from sisock.core.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 
 ALL_TIME = (0.0, 1e12)
@@ -93,9 +94,18 @@ class Feeds:
         fields = [Field(name, feed, units="K") for feed, one in self.feeds.items() for name in one.names]
         return FieldCatalogue.of(fields, dict.fromkeys(self.feeds, self._spacing_s))
 
+    def columns(self, fields: Sequence[str]) -> dict[str, Column]:
+        """Return the samples as they are now, and count the call."""
+        self._calls[0] += 1
+        columns = {}
+        for name in fields:
+            if name in self._feed_of:
+                block = self._feed_of[name].buffer.block([name], *ALL_TIME)
+                columns[name] = Column.of_block(block, name)
+        return columns
+
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
         """Return the samples inside [start, end)."""
-        self._calls[0] += 1
         wanted: dict[str, list[str]] = {}
         for name in fields:
             if name in self._feed_of:
@@ -120,7 +130,7 @@ class ManyFields:
 
     def __init__(self, fields: int = 100_000, samples: int = 40_000) -> None:
         times = self.start + np.arange(samples) * self.spacing_s
-        self._block = TimelineBlock(times, {"": np.sin(times / 60)})
+        self._column = Column.of(times, np.sin(times / 60), generation="bench")
         self._names: Mapping[str, Field] = {
             name: Field(name, f"feed{number // 20}", units="K", description="A temperature of the cryostat")
             for number, name in enumerate(many_names(fields))
@@ -131,14 +141,14 @@ class ManyFields:
         fields = list(self._names.values())
         return FieldCatalogue.of(fields, {one.timeline: self.spacing_s for one in fields})
 
+    def columns(self, fields: Sequence[str]) -> dict[str, Column]:
+        """Return the samples with their summaries."""
+        return dict.fromkeys((name for name in fields if name in self._names), self._column)
+
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
         """Return the samples inside [start, end)."""
-        inside = self._block.within(start, end)
-        blocks: dict[str, dict[str, np.ndarray]] = {}
-        for name in fields:
-            if name in self._names:
-                blocks.setdefault(self._names[name].timeline, {})[name] = inside.values[""]
-        return DataBlock({timeline: TimelineBlock(inside.times, values) for timeline, values in blocks.items()})
+        times, values = self._column.within(start, end)
+        return DataBlock({name: TimelineBlock(times, {name: values}) for name in fields if name in self._names})
 
 
 def many_names(count: int) -> list[str]:
