@@ -19,7 +19,7 @@ from harness import Bench, prepare_process
 
 from sisock.supervisor import die_with_parent
 
-GROUPS = ("spikes", "flat", "end_to_end", "throughput", "panels")
+GROUPS = ("spikes", "flat", "end_to_end", "refresh", "viewers", "throughput", "buffer", "catalogue", "panels")
 
 
 def run_group(name: str, bench: Bench) -> list[Figure]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from samples import INTERVAL_MS, read_wave
 
+from sisock.core.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 
 START_S = 1.7e9
@@ -55,9 +56,11 @@ class WaveNode:
 
     def __init__(self, folder: str, fields: int = 1) -> None:
         wave = read_wave(Path(folder))
-        self._times = np.asarray(wave.times)
-        self._arrays = {"wave": np.asarray(wave.values), "state": np.asarray(wave.states)}
-        self._names = {f"{kind}{number}": kind for kind in self._arrays for number in range(fields)}
+        self._columns = {
+            "wave": Column.of(wave.times, wave.values, generation="bench"),
+            "state": Column.of(wave.times, wave.states, generation="bench"),
+        }
+        self._names = {f"{kind}{number}": kind for kind in self._columns for number in range(fields)}
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return the fields, each on a timeline of its own."""
@@ -65,9 +68,14 @@ class WaveNode:
         fields = [Field(name, name, kinds[kind]) for name, kind in self._names.items()]  # type: ignore[arg-type]
         return FieldCatalogue.of(fields, dict.fromkeys(self._names, INTERVAL_MS / 1e3))
 
+    def columns(self, fields: Sequence[str]) -> dict[str, Column]:
+        """Return the samples with their summaries."""
+        return {name: self._columns[self._names[name]] for name in fields if name in self._names}
+
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
-        """Return views of the samples inside [start, end)."""
-        known = {name: self._arrays[self._names[name]] for name in fields if name in self._names}
-        return DataBlock(
-            {name: TimelineBlock(self._times, {name: one}).within(start, end) for name, one in known.items()}
-        )
+        """Return the samples inside [start, end)."""
+        blocks = {}
+        for name, column in self.columns(fields).items():
+            times, values = column.within(start, end)
+            blocks[name] = TimelineBlock(times, {name: values}, generation=column.generation)
+        return DataBlock(blocks)

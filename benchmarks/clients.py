@@ -6,10 +6,11 @@ request), ``span_s``, and
 
 - ``interval_s`` and ``phase_s``: a viewer, who refreshes all bodies together, over at most six connections, as a
   browser does; the span ends now; or
-- ``end`` and ``step_s``: a client that asks one request after another over one connection, each span a step later.
+- ``end`` and ``step_s``: a client that asks one request after another over one connection, each span a step later;
+  with ``per_s`` so many a second, over as many connections as that takes, each at its time whatever became of others.
 
-Latencies are from the first byte sent to the last received. Each answer must have status 200 and a whole body with
-points in it.
+Latencies are from the first byte sent to the last received; with ``per_s`` from when the request was due. Each answer
+must have status 200 and a whole body, and those to queries points in it.
 """
 
 from __future__ import annotations
@@ -35,20 +36,21 @@ class Connection:
         self._latencies_s = latencies_s
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def post(self, path: str, body: bytes) -> bytes:
-        """Ask and note how long it took; return the body of the answer."""
+    async def post(self, path: str, body: bytes, due: float | None = None) -> None:
+        """Ask, note how long it took, and check the answer."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=2**24)
         reader, writer = self._streams
         head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-        began = time.perf_counter()
+        began = time.perf_counter() if due is None else due
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         answer_head = await reader.readuntil(HEAD_END)
         answer = await reader.readexactly(_length(answer_head))
         self._latencies_s.append(time.perf_counter() - began)
         if b" 200 " not in answer_head.split(b"\r\n", 1)[0]:
             raise RuntimeError(f"{path} was answered with {answer_head!r} {answer[:300]!r}")
-        return answer
+        if path == "/query":
+            check(answer)
 
 
 def _length(head: bytes) -> int:
@@ -76,7 +78,27 @@ async def ask_in_turn(client: Mapping[str, Any], port: int, until: float, latenc
     for end, body in _steps(client):
         if time.perf_counter() > until:
             return
-        check(await connection.post(client.get("path", "/query"), fill(body, end - client["span_s"], end)))
+        await connection.post(client.get("path", "/query"), fill(body, end - client["span_s"], end))
+
+
+async def ask_regularly(client: Mapping[str, Any], port: int, until: float, latencies_s: list[float]) -> None:
+    """Ask at regular times."""
+    free: list[Connection] = []
+    due = time.perf_counter()
+    async with asyncio.TaskGroup() as tasks:
+        for end, body in _steps(client):
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            if due > until:
+                return
+            connection = free.pop() if free else Connection(port, latencies_s)
+            request = fill(body, end - client["span_s"], end)
+            tasks.create_task(_ask_at(due, connection, client.get("path", "/query"), request, free))
+            due += 1 / client["per_s"]
+
+
+async def _ask_at(due: float, connection: Connection, path: str, body: bytes, free: list[Connection]) -> None:
+    await connection.post(path, body, due)
+    free.append(connection)
 
 
 def _steps(client: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
@@ -101,18 +123,21 @@ async def view(client: Mapping[str, Any], port: int, until: float, latencies_s: 
 
 async def _work_off(connection: Connection, waiting: list[bytes]) -> None:
     while waiting:
-        check(await connection.post("/query", waiting.pop()))
+        await connection.post("/query", waiting.pop())
 
 
 async def run(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Let all clients ask; return when they began and ended, UNIX seconds, and each latency in seconds."""
     latencies_s: list[float] = []
     began, until = time.time(), time.perf_counter() + plan["seconds"]
-    kinds = [view if "interval_s" in client else ask_in_turn for client in plan["clients"]]
-    await asyncio.gather(
-        *(kind(client, plan["port"], until, latencies_s) for kind, client in zip(kinds, plan["clients"], strict=True))
-    )
+    await asyncio.gather(*(_kind(client)(client, plan["port"], until, latencies_s) for client in plan["clients"]))
     return {"began": began, "ended": time.time(), "latencies_s": latencies_s}
+
+
+def _kind(client: Mapping[str, Any]) -> Any:
+    if "interval_s" in client:
+        return view
+    return ask_regularly if "per_s" in client else ask_in_turn
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 START_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 10.0
 HTTP_TIMEOUT_S = 60.0
+LIVE = {"Feeds", "ManyFields"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ def wave_node(folder: Path, fields: int) -> dict[str, Any]:
 
 
 def bench_node(class_name: str, **options: Any) -> dict[str, Any]:
-    """Return the entry of a site file for one of the nodes of :mod:`bench_node`."""
-    return {"file": f"{HERE / 'bench_node.py'}:{class_name}", **options}
+    """Return the entry of a site file for one of the nodes of :mod:`bench_node` or :mod:`live_nodes`."""
+    file = "live_nodes.py" if class_name in LIVE else "bench_node.py"
+    return {"file": f"{HERE / file}:{class_name}", **options}
 
 
 @contextmanager
