@@ -165,7 +165,7 @@ def made_mean(pieces: Pieces, starts: Indices) -> Values:
     """Return the mean of the finite values of each bucket; else of its infinities, which may be NaN; else NaN."""
     mean, count = _merged_means(pieces, starts)
     if not count.all():
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # of the finite ones too, whose sum is not used
             otherwise = lowest_values(pieces.low, starts) + highest_values(pieces.high, starts)
         mean = np.where(count == 0, otherwise, mean)
     return _unsigned_zero(mean)
