@@ -17,6 +17,7 @@ import numpy as np
 
 from sisock.core.choices import Indices
 from sisock.core.model import Times, Values
+from sisock.core.samples import BLOCK
 
 MOST_SAMPLES = 65536
 """The room of a chunk; only late samples make one longer, up to twice as long."""
@@ -92,6 +93,20 @@ class ChunkSamples:
                 taken[low:high] = self._arrays[chunk][indices[low:high] - self._starts[chunk]]
         return taken
 
+    def rows(self, blocks: Indices) -> Values:
+        """Return the samples of ascending blocks of 64, a row each."""
+        lows, ends = blocks * BLOCK, np.append(self._starts[1:], len(self))
+        begins, stops = lows.searchsorted(self._starts), lows.searchsorted(ends - BLOCK, side="right")
+        taken = np.empty((len(blocks), BLOCK), dtype=self.dtype)
+        across = np.ones(len(blocks), dtype=bool)
+        for chunk in np.flatnonzero(begins < stops).tolist():
+            window = slice(begins[chunk], stops[chunk])
+            taken[window] = self._rows_of(chunk, blocks[window])
+            across[window] = False
+        for number in np.flatnonzero(across).tolist():
+            taken[number] = self.slice(lows[number], lows[number] + BLOCK)
+        return taken
+
     def slice(self, low: int, high: int) -> Values:
         """Return the samples [low, high), read-only: a view where one chunk has them all."""
         first, last = self._chunk_of(low), self._chunk_of(max(low, high - 1))
@@ -99,6 +114,14 @@ class ChunkSamples:
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
         whole.flags.writeable = False
         return whole
+
+    def _rows_of(self, chunk: int, blocks: Indices) -> Values:
+        """Return blocks that one chunk has to itself."""
+        array, first = self._arrays[chunk], -(-int(self._starts[chunk]) // BLOCK)
+        skipped = first * BLOCK - int(self._starts[chunk])
+        whole = array[skipped : skipped + (len(array) - skipped) // BLOCK * BLOCK].reshape(-1, BLOCK)
+        rows: Values = whole.take(blocks - first, axis=0)  # rows are copied quicker than samples
+        return rows
 
     def _chunk_of(self, index: int) -> int:
         return max(0, int(self._starts.searchsorted(index, side="right")) - 1)

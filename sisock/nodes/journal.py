@@ -172,9 +172,7 @@ class FileJournal:
         file = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             inode = os.fstat(file).st_ino
-            header = Header(
-                new.number, oldest, boot_id(), inode, self.generation, self._fields, mark, self._about
-            )
+            header = Header(new.number, oldest, boot_id(), inode, self.generation, self._fields, mark, self._about)
             opening = segments.encode_opening(header)
             _write_at(file, opening, 0)
         finally:
@@ -283,7 +281,7 @@ def recover(
     recovered = reading.recovered()
     if recovered is None or reading.buffer is None:
         return None
-    used = {path: segment for path, segment in reading.read}
+    used = dict(reading.read)
     for path in (*folder.glob("*.journal"), *folder.glob("*.new")):
         if path not in used:
             path.unlink()

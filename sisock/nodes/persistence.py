@@ -69,7 +69,9 @@ class BufferFolder:
             self._keep(buffer, path, FileJournal(path, fields, about or {}, self._warn))
         return buffer
 
-    def restored(self, duration_s: float, max_bytes: float = math.inf) -> list[tuple[RollingBuffer, Mapping[str, Any]]]:
+    def restored(
+        self, duration_s: float, max_bytes: float = math.inf
+    ) -> list[tuple[RollingBuffer, Mapping[str, Any]]]:
         """Return the buffers of an earlier process, each with what was said about it; call it once, before others."""
         found = []
         for path in self._journal_folders():

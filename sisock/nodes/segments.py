@@ -4,24 +4,25 @@ A journal is a folder of segments, ``00000001.journal`` and so on. All numbers a
 with the one part that is written again, 24 bytes::
 
     magic    8 bytes   "sisockJ1"
-    length   uint64    how many bytes of the file count: it is set after each record, before any reader sees the samples
-    state    uint32    0 in use, 1 followed by another segment, 2 closed: flushed to the disk at the end of the process
+    length   uint64    how many bytes count: set after each record is written, before any reader sees the samples
+    state    uint32    0 in use, 1 followed by another segment, 2 closed: flushed to the disk as the process ended
     header   uint32    the length of the header
 
-The header is JSON in UTF-8: the segment's number, the number of the oldest segment still needed, the run of the machine
-that it was written in, the file's own inode, the generation, name and type of each field, the mark at which the buffer
-stood (a time that lacks is null), and what the owner of the buffer has to say of it. A CRC follows, and then records::
+The header is JSON in UTF-8: the segment's number, the number of the oldest segment that is still needed, the run of
+the machine that it was written in, the file's own inode, the generation, name and type of each field, the mark at
+which the buffer stood (a time that lacks is null), and what the owner of the buffer has to say of it. A CRC follows,
+then records::
 
     length   uint32    of the whole record
     count    uint32    how many samples; 0 for a mark
     times    float64   UNIX seconds, one for each sample, ascending
-    values   for each field, in the order of the header: number float64, bool uint8, string uint32 for the length of each
-             in bytes and then all of them in UTF-8
+    values   for each field, in the order of the header: number float64, bool uint8, string uint32 for the length of
+             each in bytes and then all of them in UTF-8
     crc      uint32
 
 A mark in place of samples says that all samples newer than its newest were dropped: stop uint64, newest float64, floor
-float64, revision uint32, dropped uint8. Each CRC is the CRC-32 of all that comes before it, from the header's first byte
-on, so that the last of them vouches for the whole file.
+float64, revision uint32, dropped uint8. Each CRC is the CRC-32 of all that comes before it, from the header's first
+byte on, so that the last of them vouches for the whole file.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +81,8 @@ class Header:
         """Return the header that some JSON tells of; raise SegmentDamaged when it is of another kind."""
         try:
             told = json.loads(text)
-            mark = Mark(**{name: -math.inf if value is None else value for name, value in told["mark"].items()})
+            known: dict[str, Any] = {name: -math.inf if one is None else one for name, one in told["mark"].items()}
+            mark = Mark(**known)
             return cls(**{**told, "fields": dict(told["fields"]), "mark": mark})
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise SegmentDamaged(f"the header is none: {error}") from None
@@ -107,7 +110,7 @@ class Lot(NamedTuple):
         before = np.maximum.accumulate(np.concatenate([[newest], self.times[ends - 1]]))[:-1]
         alone = np.flatnonzero(self.times[starts] < before)
         cuts = np.unique(np.concatenate([[0], starts[alone], ends[alone], ends[-1:]]))
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+        for low, high in pairwise(cuts.tolist()):
             yield self.times[low:high], [array[low:high] for array in self.values]
 
 
@@ -183,7 +186,7 @@ class _Run(NamedTuple):
 
     offset: int
     length: int
-    count: int
+    samples: int
     repeats: int
 
     @property
@@ -235,7 +238,7 @@ def _steps(data: bytes, runs: Sequence[_Run], types: Sequence[FieldType]) -> Ite
     """Yield what the records say, those with samples put together up to a mark."""
     lots: list[Lot] = []
     for run in runs:
-        if run.count:
+        if run.samples:
             lots += _decode_run(data, run, types)
             continue
         if lots:
@@ -250,39 +253,37 @@ def _steps(data: bytes, runs: Sequence[_Run], types: Sequence[FieldType]) -> Ite
 
 def _together(lots: Sequence[Lot]) -> Lot:
     values = [np.concatenate(arrays) for arrays in zip(*(lot.values for lot in lots), strict=True)]
-    return Lot(
-        np.concatenate([lot.times for lot in lots]), values, np.concatenate([lot.counts for lot in lots])
-    )
+    return Lot(np.concatenate([lot.times for lot in lots]), values, np.concatenate([lot.counts for lot in lots]))
 
 
 def _decode_run(data: bytes, run: _Run, types: Sequence[FieldType]) -> Iterator[Lot]:
     if "string" in types:
         yield from (_decode_record(data, one, types) for one in run.each())
         return
-    shape = (run.count,)
+    shape = (run.samples,)
     columns = [(str(number), _FIXED[kind], shape) for number, kind in enumerate(types)]
     layout = np.dtype([("head", "<u8"), ("times", "<f8", shape), *columns, ("crc", "<u4")])
     if layout.itemsize != run.length:
         raise ValueError("a record is not as long as its samples")
     table = np.ndarray((run.repeats,), dtype=layout, buffer=data, offset=run.offset)
     values = [table[name].reshape(-1) for name, *_ in columns]
-    yield Lot(table["times"].reshape(-1), values, np.full(run.repeats, run.count, dtype=np.intp))
+    yield Lot(table["times"].reshape(-1), values, np.full(run.repeats, run.samples, dtype=np.intp))
 
 
 def _decode_record(data: bytes, run: _Run, types: Sequence[FieldType]) -> Lot:
     at = run.offset + _RECORD.size
-    times = np.frombuffer(data, "<f8", run.count, at)
+    times = np.frombuffer(data, "<f8", run.samples, at)
     at += times.nbytes
     values: list[Values] = []
     for kind in types:
-        lengths_or_values = np.frombuffer(data, _FIXED.get(kind, "<u4"), run.count, at)
+        lengths_or_values = np.frombuffer(data, _FIXED.get(kind, "<u4"), run.samples, at)
         at += lengths_or_values.nbytes
         if kind == "string":
             texts, at = _decode_texts(data, lengths_or_values, at)
             values.append(texts)
         else:
             values.append(lengths_or_values)
-    return Lot(times, values, np.array([run.count], dtype=np.intp))
+    return Lot(times, values, np.array([run.samples], dtype=np.intp))
 
 
 def _decode_texts(data: bytes, lengths: Values, at: int) -> tuple[Values, int]:
