@@ -10,6 +10,7 @@ import numpy as np
 
 from sisock.core.chunks import MOST_SAMPLES, Chunks
 from sisock.core.model import Values
+from sisock.core.samples import BLOCK
 
 _LEAST_SAMPLES, _FEW_SAMPLES = 256, 16
 _CHUNKS_KEPT = 4  # so that a chunk which has expired but for a little is a quarter of the memory at most
@@ -37,7 +38,8 @@ class Budget:
 
     def room_after(self, kept: int, coming: int = 0) -> int:
         """Return the room of a new chunk beside so many samples, for at least so many that are coming."""
-        return min(max(kept // _CHUNKS_KEPT, coming, _LEAST_SAMPLES), self._most_samples)
+        room = min(max(kept // _CHUNKS_KEPT, coming, _LEAST_SAMPLES), self._most_samples)
+        return room - room % BLOCK or room  # few blocks lie across two chunks
 
     def is_exceeded(self, chunks: Chunks) -> bool:
         """Tell whether chunks take too much, and some can be let go of."""
