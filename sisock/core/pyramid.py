@@ -54,6 +54,13 @@ class Pyramid(ABC):
             for one in arrays.values():
                 one.drop_before(min(index // BLOCK**level, one.stop))
 
+    def cut(self, index: int) -> None:
+        """Forget the blocks that end after a sample, for the samples from there on are going to be others."""
+        self._levels = [
+            {name: one.until(index // BLOCK**level) for name, one in arrays.items()}
+            for level, arrays in enumerate(self._levels, start=1)
+        ]
+
     def view(self) -> Summary:
         """Return what is summarised now; it stays as it is."""
         return self.SUMMARY([{name: one.view() for name, one in level.items()} for level in self._levels])

@@ -6,7 +6,7 @@ An index is absolute: it is given to a sample once, and stays when older samples
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -106,6 +106,14 @@ class GrowingArray:
         self.first = max(self.first, first)
         if self.first > self.stop:
             self._array, self._base, self.stop = self._array[:0], self.first, self.first
+
+    def until(self, stop: int) -> Self:
+        """Return an array of its own with the entries before an index; itself where there are no others."""
+        if stop >= self.stop:
+            return self
+        shorter = type(self)(self._array.dtype, self.first)
+        shorter.append(self._array[self.first - self._base : max(0, stop - self._base)])
+        return shorter
 
     def view(self) -> ArraySamples:
         """Return what is kept now."""
