@@ -57,3 +57,10 @@ def test_equal_texts_are_kept_once():
     encoded = Texts.of(as_array(["on", "off"] * 5000))
     assert encoded.codes.nbytes == 40_000
     assert encoded.letters.tobytes() == b"onoff"
+
+
+def test_rows_are_blocks_of_samples():
+    """Blocks of 64 come as rows, decoded as the samples themselves."""
+    values = np.array([f"text {number % 7}" for number in range(200)], dtype=object)
+    rows = Texts.of(values).rows(np.array([0, 2]))
+    assert rows.tolist() == [values[:64].tolist(), values[128:192].tolist()]
