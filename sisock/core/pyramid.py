@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sisock.core.choices import BlockPieces, SamplePieces, is_state, merged
-from sisock.core.samples import ArraySamples, GrowingArray, Samples
-from sisock.core.summary import BLOCK, NumberSummary, StateSummary, Summary
+from sisock.core.samples import BLOCK, ArraySamples, GrowingArray, Samples
+from sisock.core.summary import NumberSummary, StateSummary, Summary
 
 __all__ = ["BLOCK", "ArraySamples", "NumberPyramid", "Pyramid", "Samples", "StatePyramid", "Summary", "pyramid_for"]
 

@@ -13,6 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from sisock.core.choices import Indices
 
+BLOCK = 64
+"""How many samples make a block, and blocks a larger one."""
+
 
 class Samples(Protocol):
     """A series of which a part is kept, read by absolute index."""
@@ -28,6 +31,10 @@ class Samples(Protocol):
 
     def take(self, indices: Indices) -> NDArray[Any]:
         """Return the samples of ascending indices, all of them kept."""
+        ...
+
+    def rows(self, blocks: Indices) -> NDArray[Any]:
+        """Return the samples of blocks of 64, ascending and all of them kept, shape (n, 64)."""
         ...
 
     def slice(self, low: int, high: int) -> NDArray[Any]:
@@ -58,6 +65,14 @@ class ArraySamples:
     def take(self, indices: Indices) -> NDArray[Any]:
         """Return the samples of some indices."""
         taken: NDArray[Any] = self.values.take(indices - self.first if self.first else indices)
+        return taken
+
+    def rows(self, blocks: Indices) -> NDArray[Any]:
+        """Return the samples of some blocks, a row each."""
+        if self.first % BLOCK:
+            return self.take((blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)).ravel()).reshape(-1, BLOCK)
+        whole = self.values[: len(self.values) // BLOCK * BLOCK].reshape(-1, BLOCK)
+        taken: NDArray[Any] = whole.take(blocks - self.first // BLOCK, axis=0)  # rows are copied quicker than samples
         return taken
 
     def slice(self, low: int, high: int) -> NDArray[Any]:
