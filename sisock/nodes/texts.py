@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.model import Values
+from sisock.core.pyramid import BLOCK
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,11 @@ class Texts:
     def take(self, indices: NDArray[np.intp]) -> Values:
         """Return the texts of some samples; each different one is decoded once."""
         return self._decoded(self.codes[indices])
+
+    def rows(self, blocks: NDArray[np.intp]) -> Values:
+        """Return the texts of blocks of 64 samples, shape (n, 64)."""
+        indices = blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)
+        return self.take(indices.ravel()).reshape(-1, BLOCK)
 
     def slice(self, low: int, high: int) -> Values:
         """Return the texts of the samples from ``low`` up to ``high``."""
