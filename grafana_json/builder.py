@@ -6,15 +6,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grafana_json.listing import near
-from grafana_json.options import GAPS
-from sisock.core.downsample import REDUCERS
 from sisock.gateway.directory import Snapshot
 
 # The plugin asks for the choices of a list when it is opened, if they aren't sent; they swell long lists.
 MOST_WITH_CHOICES = 200
-CHOICES: Mapping[str, Sequence[str]] = {"reduce": tuple(REDUCERS), "gaps": GAPS}
+CHOICES: Mapping[str, Mapping[str, str]] = {
+    "reduce": {
+        "minmax": "lowest and highest (minmax)",
+        "m4": "first, lowest, highest, last (m4)",
+        "band": "mean between min and max (band)",
+        "mean": "mean",
+        "min": "min",
+        "max": "max",
+        "first": "first",
+        "last": "last",
+    },
+    "gaps": {"break": "break the line", "connect": "connect"},
+}
+"""What may be chosen, and in which words it is offered."""
 INPUTS: Sequence[dict[str, Any]] = (
-    {"name": "reduce", "label": "Reducer", "type": "select", "placeholder": "minmax", "width": 16},
+    {"name": "reduce", "label": "Reducer", "type": "select", "placeholder": "minmax", "width": 32},
     {"name": "alias", "label": "Alias", "type": "input", "placeholder": "{node} {field}", "width": 24},
     {"name": "units", "label": "Units", "type": "input", "placeholder": "as the node says", "width": 20},
     {"name": "gaps", "label": "Gaps", "type": "select", "placeholder": "break", "width": 16},
@@ -32,7 +43,8 @@ def list_metrics(request: Any, snapshot: Snapshot) -> list[dict[str, Any]]:
 def list_choices(request: Any) -> list[dict[str, str]]:
     """Return what may be chosen for one part of the payload."""
     name = request.get("name") if isinstance(request, Mapping) else None
-    return [{"label": choice, "value": choice} for choice in CHOICES.get(name, ())] if isinstance(name, str) else []
+    choices = CHOICES.get(name, {}) if isinstance(name, str) else {}
+    return [{"label": label, "value": choice} for choice, label in choices.items()]
 
 
 def _with_choices(entry: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,9 @@ class Settings:
     cache_mib: int = _setting(
         256, "SISOCK_CACHE_MB", "most MiB of memory that the Grafana adapter keeps answers in; 0 keeps none"
     )
+    cache: str = _setting(
+        "", "SISOCK_CACHE", "folder for columns and indexes of archives; unset: sisock in the user's cache folder"
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -72,6 +75,18 @@ class Settings:
             if text is not None:
                 given[entry.name] = parse(entry.metadata["variable"], text, type(entry.default))
         return cls(**given)
+
+    def cache_folder(self) -> Path | None:
+        """Return the folder for columns and indexes of archives; None when none is set and the user has no home."""
+        if self.cache:
+            return Path(self.cache)
+        user_cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if user_cache.is_absolute():
+            return user_cache / "sisock"
+        try:
+            return Path.home() / ".cache" / "sisock"
+        except RuntimeError:
+            return None
 
     def replace(self, **changes: Any) -> Settings:
         """Return the settings with some of them changed."""

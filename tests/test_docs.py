@@ -19,7 +19,7 @@ import click
 import pytest
 import yaml
 
-from grafana_json import adapter, app, protocol, targets
+from grafana_json import app, drawing, protocol, targets
 from sisock import __version__
 from sisock.cli import cli
 from sisock.core import errors, serving, wire, wire_spans
@@ -334,7 +334,7 @@ def test_limits_are_those_of_the_code():
     assert listed == [
         f"{plan.MOST_POINTS:,}",
         str(targets.MOST_SERIES),
-        str(adapter.MOST_SERIES_IN_A_REQUEST),
+        str(drawing.MOST_SERIES_IN_A_REQUEST),
         str(protocol.MOST_TARGETS),
         f"{app.LARGEST_BODY_BYTES // 2**20} MiB",
     ]

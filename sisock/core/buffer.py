@@ -8,32 +8,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from sisock.core.batch import DTYPES, checked_batch, exact_row
+from sisock.core.budget import Budget
+from sisock.core.chunks import Chunk, Chunks
+from sisock.core.coarse import Coarse
+from sisock.core.column import Column
+from sisock.core.marks import Journal, Mark
 from sisock.core.model import FieldType, TimelineBlock, Times, Values
 
-_DTYPES: Mapping[FieldType, Any] = {"number": np.float64, "bool": np.bool_, "string": np.object_}
-_LEAST_CAPACITY = 256
 
+class _State(NamedTuple):
+    """The samples from the absolute index ``first`` up to that of the mark, and what is said of them."""
 
-@dataclass(frozen=True)
-class _State:
-    """Arrays with room to spare, of which the samples from ``start`` up to ``stop`` are kept."""
+    chunks: Chunks
+    first: int
+    mark: Mark
+    generation: str
 
-    times: Times
-    values: Mapping[str, Values]
-    start: int = 0
-    stop: int = 0
-    revision: int = 0
-    dropped: bool = False
+    def index_of(self, instant: float, *, after_equal: bool = False) -> int:
+        return self.chunks.index_of(instant, self.first, self.mark.stop, after_equal=after_equal)
 
-    def kept(self) -> tuple[Times, dict[str, Values]]:
-        window = slice(self.start, self.stop)
-        return self.times[window], {name: array[window] for name, array in self.values.items()}
+    def span(self, start: float, end: float) -> tuple[int, int]:
+        """Return the absolute indices of what lies inside [start, end)."""
+        low = self.index_of(start)
+        return low, max(low, self.index_of(end))
+
+    @property
+    def oldest(self) -> float | None:
+        return self.chunks.time_at(self.first) if self.first < self.mark.stop else None
+
+    def statement(self) -> tuple[float, float, str]:
+        """Return what holds for any part of it: until when it is final, from when on there is something, and whose."""
+        oldest, mark = self.oldest, self.mark
+        finalized_until = -math.inf if oldest is None else mark.newest
+        available_from = max(mark.floor, -math.inf if oldest is None else oldest) if mark.dropped else -math.inf
+        generation = f"{self.generation}+{mark.revision}" if mark.revision else self.generation
+        return finalized_until, available_from, generation
 
 
 class RollingBuffer:
@@ -48,36 +63,62 @@ class RollingBuffer:
     generation
         Identity of the data, of the caller's making: it should differ after a restart that loses them. It is
         handed on with a suffix once a late sample has changed what was final.
+    max_bytes
+        The oldest samples are dropped, too, when all take more memory than this; about a quarter of it goes at
+        once. A few samples are kept whatever it is.
     """
 
-    def __init__(self, fields: Mapping[str, FieldType], duration_s: float, generation: str) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, FieldType],
+        duration_s: float,
+        generation: str,
+        max_bytes: float = math.inf,
+    ) -> None:
         if not duration_s > 0:
             raise ValueError(f"a buffer of {duration_s} s keeps nothing: give a duration above zero")
         self._fields = dict(fields)
+        self._positions = {name: position for position, name in enumerate(self._fields)}
+        self._dtypes = [DTYPES[kind] for kind in self._fields.values()]
+        self._budget = Budget(self._dtypes, max_bytes)
+        self._max_bytes = max_bytes
         self._duration_s = duration_s
         self._generation = generation
-        self._state = self._allocate(0)
+        self._journal: Journal | None = None
+        self._guard = Lock()  # of what the states share in coarse form; readers of blocks need none
+        self._state = self._empty(Mark())
 
     def __len__(self) -> int:
         """Return the number of samples kept."""
         state = self._state
-        return state.stop - state.start
+        return state.mark.stop - state.first
 
     @property
     def newest(self) -> float | None:
         """The time of the newest sample, None when there is none."""
-        times, _ = self._state.kept()
-        return float(times[-1]) if len(times) else None
+        state = self._state
+        return None if state.oldest is None else state.mark.newest
 
     @property
     def oldest(self) -> float | None:
         """The time of the oldest sample kept, None when there is none."""
-        times, _ = self._state.kept()
-        return float(times[0]) if len(times) else None
+        return self._state.oldest
+
+    @property
+    def mark(self) -> Mark:
+        """How far it has come."""
+        return self._state.mark
+
+    def keep_in(self, journal: Journal) -> None:
+        """Have a journal told of all that is taken from now on; its generation is the buffer's."""
+        self._journal = journal
+        self._state = self._state._replace(generation=journal.generation)
 
     def append(self, time: float, values: Mapping[str, Any]) -> None:
         """Take one sample of each field; rules and errors as for :meth:`extend`."""
-        self.extend([time], {name: [value] for name, value in values.items()})
+        row = None if self._journal else exact_row(self._fields, time, values)
+        if row is None or not self._take_row(time, row):
+            self.extend([time], {name: [value] for name, value in values.items()})
 
     def extend(self, times: ArrayLike, values: Mapping[str, Any]) -> None:
         """Take some samples of each field.
@@ -97,135 +138,194 @@ class RollingBuffer:
         ValueError
             When a field lacks or is unknown, lengths differ, a time is not finite, or a value is of another type.
         """
-        batch_times, batch = self._checked(times, values)
-        if not len(batch_times):
-            return
-        order = np.argsort(batch_times, kind="stable")
-        batch_times, batch = batch_times[order], {name: array[order] for name, array in batch.items()}
-        newest = -math.inf if self.newest is None else self.newest
-        cutoff = max(newest, batch_times[-1]) - self._duration_s
-        timely = batch_times >= cutoff
-        late = bool((timely & (batch_times < newest)).any())
-        put = self._merged if late else self._appended
-        state = put(batch_times[timely], _each(batch, timely))
-        self._state = _expired(replace(state, dropped=state.dropped or not timely.all()), cutoff)
+        batch_times, batch = checked_batch(self._fields, times, values)
+        if len(batch_times):
+            if self._journal:
+                self._journal.extended(self._state.mark, batch_times, batch)
+            self._take(batch_times, batch)
 
     def forget_after(self, time: float) -> None:
         """Drop the samples newer than ``time``, UNIX seconds: their clock was ahead and has been set back."""
-        kept_times, kept = self._state.kept()
-        true = kept_times <= time
-        if not true.all():
+        state, mark = self._state, self._state.mark
+        stop = state.index_of(time, after_equal=True)
+        if stop < mark.stop:
+            newest = state.chunks.time_at(stop - 1) if stop > state.first else -math.inf
+            mark = Mark(stop, newest, min(mark.floor, time), mark.dropped, mark.revision + 1)
+            if self._journal:
+                self._journal.resumed(mark)
+            self.resume(mark)
+
+    def forget_before(self, time: float) -> None:
+        """Drop the samples before ``time``, UNIX seconds, and take no more of them: some of them are not known."""
+        with self._guard:
+            mark = self._state.mark
+            self._show(self._state, mark._replace(floor=max(mark.floor, time), dropped=True))
+
+    def resume(self, mark: Mark) -> bool:
+        """Take up where a journal says that the buffer stood: samples newer than the mark's newest are dropped.
+
+        Returns
+        -------
+        bool
+            Whether what is kept goes on without a gap. Otherwise it is dropped, too, and the buffer begins anew.
+        """
+        with self._guard:
             state = self._state
-            smaller = self._filled(kept_times[true], _each(kept, true))
-            self._state = replace(smaller, revision=state.revision + 1, dropped=state.dropped)
+            stop = state.index_of(mark.newest, after_equal=True)
+            if stop != mark.stop:
+                self._state = self._empty(mark)
+                return False
+            self._show(self._until(state, stop) if stop < state.mark.stop else state, mark)
+            return True
+
+    def count(self, start: float, end: float) -> int:
+        """Return the number of samples inside [start, end), UNIX seconds."""
+        low, high = self._state.span(start, end)
+        return high - low
 
     def block(self, names: Iterable[str], start: float, end: float) -> TimelineBlock:
         """Return the samples of some fields inside [start, end), UNIX seconds.
 
-        The arrays are read-only views that stay as they are while the buffer goes on. Unknown fields are left
-        out. All before the newest sample is final.
+        The arrays are read-only, and stay as they are while the buffer goes on. Unknown fields are left out. All
+        before the newest sample is final.
         """
         state = self._state
-        times, values = state.kept()
-        for array in (times, *values.values()):
-            array.flags.writeable = False
-        available_from = times[0] if state.dropped and len(times) else -math.inf
-        generation = f"{self._generation}+{state.revision}" if state.revision else self._generation
-        whole = TimelineBlock(
-            times,
-            {name: values[name] for name in names if name in values},
-            finalized_until=float(times[-1]) if len(times) else -math.inf,
-            available_from=float(available_from),
-            generation=generation,
-        )
-        return whole.within(start, end)
+        low, high = state.span(start, end)
+        values = {
+            name: state.chunks.values(self._positions[name]).slice(low, high)
+            for name in names
+            if name in self._positions
+        }
+        return TimelineBlock(state.chunks.times.slice(low, high), values, *state.statement())
 
-    def _checked(self, times: ArrayLike, values: Mapping[str, Any]) -> tuple[Times, dict[str, Values]]:
-        """Return a batch as arrays of the right types, or raise ValueError."""
-        if values.keys() != self._fields.keys():
-            wrong = sorted(values.keys() ^ self._fields.keys())
-            raise ValueError(f"a row must have a value for each field and no other; look at {', '.join(wrong)}")
-        checked_times = np.asarray(times, dtype=np.float64)
-        if checked_times.ndim != 1 or not np.isfinite(checked_times).all():
-            raise ValueError("times must be a list of finite UNIX seconds")
-        checked = {name: _as_array(name, values[name], self._fields[name]) for name in self._fields}
-        for name, array in checked.items():
-            if array.shape != checked_times.shape:
-                raise ValueError(f"field '{name}' has {array.shape} values for {checked_times.shape} times")
-        return checked_times, checked
+    def column(self, name: str) -> Column:
+        """Return a field's samples with what makes reducing them quick; raise KeyError when it is unknown."""
+        return self.columns([name])[name]
 
-    def _allocate(self, count: int) -> _State:
-        """Return an empty state with room for as many samples again as it is to hold."""
-        capacity = max(_LEAST_CAPACITY, 2 * count)
-        values = {name: np.empty(capacity, dtype=_DTYPES[kind]) for name, kind in self._fields.items()}
-        return _State(np.empty(capacity, dtype=np.float64), values)
+    def columns(self, names: Iterable[str]) -> dict[str, Column]:
+        """Return the same for several fields, as they are at one moment; unknown ones are left out."""
+        positions = {name: self._positions[name] for name in names if name in self._positions}
+        with self._guard:
+            state = self._state
+            steps, summaries = self._coarse.read(state.chunks, state.first, state.mark.stop, [*positions.values()])
+        finalized_until, available_from, generation = state.statement()
+        return {
+            name: Column(
+                times=state.chunks.times,
+                values=state.chunks.values(position),
+                stop=state.mark.stop,
+                first=state.first,
+                steps=steps,
+                summary=summary,
+                finalized_until=finalized_until,
+                available_from=available_from,
+                generation=generation,
+            )
+            for (name, position), summary in zip(positions.items(), summaries, strict=True)
+        }
 
-    def _filled(self, times: Times, values: Mapping[str, Values]) -> _State:
-        """Return a state in arrays of its own that holds some samples."""
-        state = self._allocate(len(times))
-        state.times[: len(times)] = times
-        for name, array in state.values.items():
-            array[: len(times)] = values[name]
-        return replace(state, stop=len(times))
+    def _empty(self, mark: Mark) -> _State:
+        """Return a state that stands at a mark without any samples."""
+        self._coarse = Coarse(self._dtypes, mark.stop)
+        self._budget = Budget(self._dtypes, self._max_bytes)
+        chunk = Chunk.with_room(mark.stop, self._budget.room_after(0), self._dtypes)
+        return _State(Chunks((chunk,)), mark.stop, mark, self._identity())
 
-    def _appended(self, times: Times, values: Mapping[str, Values]) -> _State:
-        """Put samples behind those kept: in the room left, or in new arrays, for readers hold views of the old."""
-        state = self._state
-        stop = state.stop + len(times)
-        if stop > len(state.times):
-            return self._joined(times, values)
-        state.times[state.stop : stop] = times
-        for name, array in state.values.items():
-            array[state.stop : stop] = values[name]
-        return replace(state, stop=stop)
+    def _identity(self) -> str:
+        return self._journal.generation if self._journal else self._generation
 
-    def _joined(self, times: Times, values: Mapping[str, Values]) -> _State:
-        """Return those kept with some more behind them, in new arrays."""
-        state = self._state
-        kept_times, kept = state.kept()
-        whole = {name: np.concatenate([kept[name], values[name]]) for name in kept}
-        joined = self._filled(np.concatenate([kept_times, times]), whole)
-        return replace(joined, revision=state.revision, dropped=state.dropped)
+    def _take_row(self, time: float, row: Sequence[Any]) -> bool:
+        """Take a row if it is of the simplest kind: in time, and in the room that is left."""
+        state, (stop, newest, floor, dropped, revision) = self._state, self._state.mark
+        chunk = state.chunks.tail
+        place = stop - chunk.start
+        if not newest <= time >= floor or place == chunk.room or self._budget.weighs_texts:
+            return False
+        try:
+            for array, value in zip(chunk.values, row, strict=True):
+                array[place] = value
+        except OverflowError:
+            return False
+        chunk.times[place] = time
+        with self._guard:
+            self._show(state, Mark(stop + 1, time, max(floor, time - self._duration_s), dropped, revision))
+        return True
 
-    def _merged(self, times: Times, values: Mapping[str, Values]) -> _State:
-        """Return those kept with late ones in their places, under a new generation."""
-        joined = self._joined(times, values)
-        every_time, every = joined.kept()
-        order = np.argsort(every_time, kind="stable")
-        merged = self._filled(every_time[order], _each(every, order))
-        return replace(merged, revision=joined.revision + 1, dropped=joined.dropped)
+    def _take(self, times: Times, batch: Sequence[Values]) -> None:
+        """Take a batch in ascending order."""
+        before = self._state.mark
+        newest = max(before.newest, float(times[-1]))
+        floor = max(before.floor, newest - self._duration_s)
+        with self._guard:
+            state, dropped = self._state, before.dropped
+            if times[0] < floor:
+                state, dropped = self._without_old(state, times, floor), True
+                times, batch = _from(int(times.searchsorted(floor)), times, batch)
+            late = int(times.searchsorted(before.newest)) if len(times) and times[0] < before.newest else 0
+            if late:
+                state = self._merged(state, times[:late], [array[:late] for array in batch])
+                times, batch = _from(late, times, batch)
+            state = self._appended(state, times, batch)
+            self._show(state, Mark(state.mark.stop, newest, floor, dropped, before.revision + (late > 0)))
+
+    def _without_old(self, state: _State, times: Times, floor: float) -> _State:
+        """Pass over those of a batch that are too old; those in time before the batch itself made them old count."""
+        too_old = times[: times.searchsorted(floor)]
+        counted = len(too_old) - int(too_old.searchsorted(state.mark.newest))
+        return self._empty(state.mark._replace(stop=state.mark.stop + counted)) if counted else state
+
+    def _appended(self, state: _State, times: Times, batch: Sequence[Values]) -> _State:
+        """Put samples behind those kept, in the room left and then in new chunks."""
+        chunks, stop, done = state.chunks, state.mark.stop, 0
+        self._budget.take(batch)
+        while done < len(times):
+            tail = chunks.tail
+            count = min(len(times) - done, tail.start + tail.room - stop)
+            if count:
+                window = slice(done, done + count)
+                tail.put(stop, times[window], [array[window] for array in batch])
+                stop, done = stop + count, done + count
+            else:
+                room = self._budget.room_after(stop - state.first, len(times) - done)
+                chunks = chunks.followed_by(Chunk.with_room(stop, room, self._dtypes))
+        return _State(chunks, state.first, state.mark._replace(stop=stop), state.generation)
+
+    def _merged(self, state: _State, times: Times, batch: Sequence[Values]) -> _State:
+        """Put late samples in their places."""
+        stop = state.mark.stop
+        if stop == state.first:
+            return self._appended(state, times, batch)
+        self._budget.take(batch)
+        self._coarse.cut(state.index_of(float(times[0]), after_equal=True))
+        chunks = state.chunks.merged(stop, times, batch)
+        return state._replace(chunks=chunks, mark=state.mark._replace(stop=stop + len(times)))
+
+    def _until(self, state: _State, stop: int) -> _State:
+        """Drop the samples from an absolute index on."""
+        self._coarse.cut(stop)
+        self._budget.let_go(state.chunks, stop, state.mark.stop)
+        return state._replace(chunks=state.chunks.until(stop))
+
+    def _show(self, state: _State, mark: Mark) -> None:
+        """Let go of what is too old or too much, and let readers see the rest."""
+        chunks, first = state.chunks, state.first
+        if first < mark.stop and chunks.time_at(first) < mark.floor:
+            first = chunks.index_of(mark.floor, first, mark.stop)
+            chunks, mark = self._from_index(chunks, first), mark._replace(dropped=True)
+        while self._budget.is_exceeded(chunks):
+            first = chunks.chunks[1].start
+            floor = math.nextafter(chunks.time_at(first - 1), math.inf)
+            chunks, mark = self._from_index(chunks, first), mark._replace(floor=floor, dropped=True)
+        if self._coarse.lags(mark.stop):
+            self._coarse.update(chunks, first, mark.stop)
+        self._state = _State(chunks, first, mark, self._identity())
+
+    def _from_index(self, chunks: Chunks, index: int) -> Chunks:
+        """Let go of the chunks before an absolute index."""
+        rest = chunks.from_index(index)
+        self._budget.let_go(chunks, chunks.chunks[0].start, rest.chunks[0].start)
+        return rest
 
 
-def _expired(state: _State, cutoff: float) -> _State:
-    """Return the state without the samples before ``cutoff``, UNIX seconds."""
-    times, _ = state.kept()
-    start = state.start + int(np.searchsorted(times, cutoff))
-    return replace(state, start=start, dropped=state.dropped or start > state.start)
-
-
-def _each(values: Mapping[str, Values], selection: NDArray[Any]) -> dict[str, Values]:
-    """Return the selected entries of each array."""
-    return {name: array[selection] for name, array in values.items()}
-
-
-def _as_array(name: str, values: Sequence[Any], kind: FieldType) -> Values:
-    """Return the values of a field as an array, or raise ValueError when they are of another type."""
-    if kind == "number":
-        return _as_numbers(name, values)
-    wanted = (bool, np.bool_) if kind == "bool" else (str,)
-    if not all(isinstance(value, wanted) for value in values):
-        raise ValueError(f"field '{name}' holds {kind}s only, but was given something else")
-    array = np.empty(len(values), dtype=_DTYPES[kind])
-    array[:] = values
-    return array
-
-
-def _as_numbers(name: str, values: Sequence[Any]) -> Values:
-    """Return numbers as float64, None as NaN; text is refused even where it could be read as a number."""
-    try:
-        given = np.asarray(values)
-        if given.dtype.kind in "biufO":
-            return given.astype(np.float64)
-    except (TypeError, ValueError):
-        pass  # nested or foreign objects: the same advice holds
-    raise ValueError(f"field '{name}' holds numbers only, but was given something else")
+def _from(index: int, times: Times, batch: Sequence[Values]) -> tuple[Times, Sequence[Values]]:
+    return times[index:], [array[index:] for array in batch]

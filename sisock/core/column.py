@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sisock.core.choices import Indices, is_state
+from sisock.core.choices import Indices, is_state, stops_of
 from sisock.core.downsample import (
     Sampled,
     Selection,
@@ -22,8 +22,8 @@ from sisock.core.downsample import (
 )
 from sisock.core.model import Statement, TimelineBlock, Times, Values
 from sisock.core.pyramid import pyramid_for
-from sisock.core.samples import ArraySamples, Samples
-from sisock.core.summary import BLOCK, NumberSummary, StateSummary, Summary
+from sisock.core.samples import BLOCK, ArraySamples, Samples
+from sisock.core.summary import NumberSummary, StateSummary, Summary
 from sisock.core.times import bucket_edges, bucket_of, check_stride
 
 _FEW_SAMPLES_PER_BUCKET = 256  # so many are read as quickly as a summary of them
@@ -156,11 +156,9 @@ class Column:
             return np.full(len(instants), self.stop, dtype=np.intp)
         # The step before is too early: what is sought lies behind it, and not behind the next.
         blocks, own = np.unique(np.searchsorted(self.steps.values, instants) - 1, return_inverse=True)
-        rows = (self.steps.first + blocks) * BLOCK
-        places = np.clip(rows[:, np.newaxis] + np.arange(BLOCK), self.first, self.stop - 1)
-        times = self.times.take(places.ravel()).reshape(places.shape)[own]
-        earlier = np.count_nonzero(times < instants[:, np.newaxis], axis=1)
-        return np.asarray(np.clip(rows[own] + earlier, self.first, self.stop), dtype=np.intp)
+        blocks += self.steps.first
+        earlier = np.count_nonzero(self._times_of(blocks)[own] < instants[:, np.newaxis], axis=1)
+        return np.asarray(np.clip(blocks[own] * BLOCK + earlier, self.first, self.stop), dtype=np.intp)
 
     def within(self, start: float, end: float) -> Sampled:
         """Return the samples inside [start, end), UNIX seconds, as views where possible."""
@@ -200,6 +198,13 @@ class Column:
         low, high = (int(index) for index in self.index_of(np.array([start, end], dtype=np.float64)))
         return low, max(low, high)
 
+    def _times_of(self, blocks: Indices) -> Times:
+        """Return the times of blocks, shape (n, 64); the first and the last kept for those that are not."""
+        if not len(blocks) or (blocks[0] * BLOCK >= self.first and (blocks[-1] + 1) * BLOCK <= self.stop):
+            return self.times.rows(blocks)
+        places = np.clip(blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK), self.first, self.stop - 1)
+        return self.times.take(places.ravel()).reshape(places.shape)
+
     def _bucket_starts(self, low: int, high: int, width: float) -> Indices:
         """Return the index of the first sample of each bucket of the samples [low, high)."""
         if low < high and self.steps is not None:
@@ -215,10 +220,10 @@ class Column:
             return False
         if selection.chooses:
             return bool(stop - starts[0] >= _FEW_SAMPLES_PER_BUCKET * len(starts))
-        return bool(np.diff(starts, append=stop).max() >= BLOCK)
+        return bool((stops_of(starts, stop) - starts).max() >= BLOCK)
 
     def _summarised(self, summary: Summary, selection: Selection, starts: Indices, stop: int) -> Sampled:
-        stops = np.append(starts[1:], stop)
+        stops = stops_of(starts, stop)
         parts = [slice(low, low + _BUCKETS_AT_ONCE) for low in range(0, len(starts), _BUCKETS_AT_ONCE)]
         if selection.make is None:
             picked = [summary.pick(self.values, selection.picks, starts[part], stops[part]) for part in parts]

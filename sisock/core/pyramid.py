@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sisock.core.choices import BlockPieces, SamplePieces, is_state, merged
-from sisock.core.samples import ArraySamples, GrowingArray, Samples
-from sisock.core.summary import BLOCK, NumberSummary, StateSummary, Summary
+from sisock.core.samples import BLOCK, ArraySamples, GrowingArray, Samples
+from sisock.core.summary import NumberSummary, StateSummary, Summary
 
 __all__ = ["BLOCK", "ArraySamples", "NumberPyramid", "Pyramid", "Samples", "StatePyramid", "Summary", "pyramid_for"]
 
@@ -53,6 +53,13 @@ class Pyramid(ABC):
         for level, arrays in enumerate(self._levels, start=1):
             for one in arrays.values():
                 one.drop_before(min(index // BLOCK**level, one.stop))
+
+    def cut(self, index: int) -> None:
+        """Forget the blocks that end after a sample, for the samples from there on are going to be others."""
+        self._levels = [
+            {name: one.until(index // BLOCK**level) for name, one in arrays.items()}
+            for level, arrays in enumerate(self._levels, start=1)
+        ]
 
     def view(self) -> Summary:
         """Return what is summarised now; it stays as it is."""

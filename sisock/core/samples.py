@@ -6,12 +6,15 @@ An index is absolute: it is given to a sample once, and stays when older samples
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sisock.core.choices import Indices
+
+BLOCK = 64
+"""How many samples make a block, and blocks a larger one."""
 
 
 class Samples(Protocol):
@@ -28,6 +31,10 @@ class Samples(Protocol):
 
     def take(self, indices: Indices) -> NDArray[Any]:
         """Return the samples of ascending indices, all of them kept."""
+        ...
+
+    def rows(self, blocks: Indices) -> NDArray[Any]:
+        """Return the samples of blocks of 64, ascending and all of them kept, shape (n, 64)."""
         ...
 
     def slice(self, low: int, high: int) -> NDArray[Any]:
@@ -58,6 +65,14 @@ class ArraySamples:
     def take(self, indices: Indices) -> NDArray[Any]:
         """Return the samples of some indices."""
         taken: NDArray[Any] = self.values.take(indices - self.first if self.first else indices)
+        return taken
+
+    def rows(self, blocks: Indices) -> NDArray[Any]:
+        """Return the samples of some blocks, a row each."""
+        if self.first % BLOCK:
+            return self.take((blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)).ravel()).reshape(-1, BLOCK)
+        whole = self.values[: len(self.values) // BLOCK * BLOCK].reshape(-1, BLOCK)
+        taken: NDArray[Any] = whole.take(blocks - self.first // BLOCK, axis=0)  # rows are copied quicker than samples
         return taken
 
     def slice(self, low: int, high: int) -> NDArray[Any]:
@@ -91,6 +106,14 @@ class GrowingArray:
         self.first = max(self.first, first)
         if self.first > self.stop:
             self._array, self._base, self.stop = self._array[:0], self.first, self.first
+
+    def until(self, stop: int) -> Self:
+        """Return an array of its own with the entries before an index; itself where there are no others."""
+        if stop >= self.stop:
+            return self
+        shorter = type(self)(self._array.dtype, self.first)
+        shorter.append(self._array[self.first - self._base : max(0, stop - self._base)])
+        return shorter
 
     def view(self) -> ArraySamples:
         """Return what is kept now."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sisock.core.choices import MAKES, NUMBER_CHOICES, Choice, Indices, Weighed, first_true, ragged
+from sisock.core.choices import MAKES, NUMBER_CHOICES, Choice, Indices, SamplePieces, Weighed, first_true, ragged
 from sisock.core.model import Values
-from sisock.core.samples import ArraySamples, Samples
-
-BLOCK = 64
+from sisock.core.samples import BLOCK, ArraySamples, Samples
 
 Level = Mapping[str, ArraySamples]
 """The arrays of one level by name, one entry a block."""
@@ -114,15 +112,20 @@ class Summary(ABC):
         for level in range(len(self.levels), 0, -1):
             at = np.flatnonzero(levels == level)
             if at.size:
-                parts = (indices[at, np.newaxis] * BLOCK + np.arange(BLOCK)).ravel()
-                known = self.levels[level - 2][name].take(parts) if level > 1 else self.read_raw(samples, parts)
-                indices[at] = parts[choose(known, np.arange(0, parts.size, BLOCK))]
+                below = self.levels[level - 2][name].rows if level > 1 else partial(self.read_rows, samples)
+                known = below(indices[at]).ravel()
+                parts = choose(known, np.arange(0, known.size, BLOCK))
+                indices[at] = indices[at] * BLOCK + parts % BLOCK
                 levels[at] = level - 1
         return indices
 
     @abstractmethod
     def read_raw(self, samples: Samples, indices: Indices) -> NDArray[Any]:
         """Return what there is to know of samples."""
+
+    @abstractmethod
+    def read_rows(self, samples: Samples, blocks: Indices) -> NDArray[Any]:
+        """Return what there is to know of the samples of blocks, shape (n, 64)."""
 
 
 class Gathered:
@@ -156,9 +159,10 @@ class Gathered:
 
     def weighed(self) -> Weighed:
         """Return the mean of the finite values of each, and how many there are."""
-        finite = np.isfinite(self.raw)
-        means = np.where(finite, self.raw, 0.0).astype(np.float64, copy=False)
-        return self.known("mean", means), self.known("count", finite.astype(np.int32))
+        raw = SamplePieces(self.raw).weighed()
+        counts = np.ones(len(self.raw), dtype=np.int32)
+        counts[raw.missing] = 0
+        return Weighed(self.known("mean", raw.means), self.known("count", counts), raw.missing)
 
 
 class NumberSummary(Summary):
@@ -185,6 +189,10 @@ class NumberSummary(Summary):
         """Return the samples."""
         return samples.take(indices)
 
+    def read_rows(self, samples: Samples, blocks: Indices) -> NDArray[Any]:
+        """Return the samples."""
+        return samples.rows(blocks)
+
 
 class StateSummary(Summary):
     """The summary of states."""
@@ -208,3 +216,11 @@ class StateSummary(Summary):
     def read_raw(self, samples: Samples, indices: Indices) -> NDArray[Any]:
         """Tell of samples whether each differs from the one before."""
         return np.asarray(samples.take(indices) != samples.take(indices - 1), dtype=np.bool_)
+
+    def read_rows(self, samples: Samples, blocks: Indices) -> NDArray[Any]:
+        """Tell of the samples of blocks whether each differs from the one before."""
+        states = samples.rows(blocks)
+        changes = np.empty(states.shape, dtype=np.bool_)
+        changes[:, 0] = states[:, 0] != samples.take(blocks * BLOCK - 1)
+        changes[:, 1:] = states[:, 1:] != states[:, :-1]
+        return changes

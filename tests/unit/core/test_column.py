@@ -44,6 +44,9 @@ class Chunks:
         taken[:] = found
         return taken
 
+    def rows(self, blocks):
+        return self.take((blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)).ravel()).reshape(-1, BLOCK)
+
     def slice(self, low, high):
         self.read += high - low
         return self.take(np.arange(low, high))

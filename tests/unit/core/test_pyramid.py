@@ -43,6 +43,11 @@ class Counting(ArraySamples):
         object.__setattr__(self, "read", self.read + len(indices))
         return super().take(indices)
 
+    def rows(self, blocks):
+        assert not len(blocks) or (blocks[0] * BLOCK >= self.first and np.all(np.diff(blocks) >= 0))
+        object.__setattr__(self, "read", self.read + len(blocks) * BLOCK)
+        return super().rows(blocks)
+
     def slice(self, low, high):
         assert self.first <= low <= high <= len(self)
         object.__setattr__(self, "read", self.read + high - low)
