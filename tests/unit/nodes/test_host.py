@@ -133,7 +133,7 @@ def test_what_vanished_long_ago_is_forgotten(machine):
     machine.poll(NOW + 101, a=3.0)
     assert machine.names() == {"a"}
     assert machine.node.read(["old"], *ALL_TIME).timelines == {}
-    assert len(machine.node._state.series) == 1
+    assert len(machine.node._state.buffers) == 1
 
 
 def test_what_came_back_after_being_forgotten_is_other_data(machine):
