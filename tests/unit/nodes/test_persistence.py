@@ -559,7 +559,7 @@ class Life:
 
     def __init__(self, path):
         self.path, self.now, self.run = path, 100.0, 0
-        self.served, self.states = {}, []
+        self.served, self.states, self.is_flushed = {}, [], True
         self.folder = BufferFolder(path)
         self.buffer = self.folder.new_buffer(FIELDS, 50.0)
 
@@ -576,13 +576,16 @@ class Life:
         self.states.append(samples(self.buffer))
 
     def extend(self, offsets):
+        self.is_flushed = False
         times = [self.now + offset for offset in offsets]
         self.now = max(self.now, *times)
         self.buffer.extend(times, {name: [row(int(time))[name] for time in times] for name in FIELDS})
 
     def forget(self, back):
+        before = self.buffer.mark
         self.now -= back
         self.buffer.forget_after(self.now)
+        self.is_flushed = self.is_flushed and self.buffer.mark == before
 
     def kill(self, _=None):
         before = contents(self.buffer), self.buffer.mark
@@ -595,6 +598,7 @@ class Life:
         self.folder.close()
         self.run += 1
         self.kill()
+        self.is_flushed = True
 
     def reboot(self, _=None):
         before, stop = contents(self.buffer), self.buffer.mark.stop
@@ -603,7 +607,7 @@ class Life:
         self.restart()
         if stop:
             assert contents(self.buffer)[:2] == before[:2]
-            assert generation(self.buffer) != before[2][2]
+            assert (generation(self.buffer) == before[2][2]) == self.is_flushed
 
     def cut(self, where):
         number, share = where
@@ -616,6 +620,7 @@ class Life:
             os.truncate(path, size)
         self.restart()
         if paths and cuts:
+            self.is_flushed = False
             assert generation(self.buffer) not in self.served
             if path == paths[-1]:
                 assert samples(self.buffer) in [*self.states, ([], {name: [] for name in FIELDS})]
