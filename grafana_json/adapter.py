@@ -5,45 +5,32 @@ Everything runs in the reactor's thread but what could take long there: hostile 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 
 from grafana_json import protocol, replies
-from grafana_json.annotations import (
-    Annotation,
-    legacy_entries,
-    limit,
-    mark,
-    mark_nodes,
-    parse_annotation,
-    table_entry,
-)
-from grafana_json.choices import Choice, Reading, choose
+from grafana_json.annotations import legacy_entries, table_entry
+from grafana_json.choosing import Chooser
+from grafana_json.drawing import count_points, draw, encode, lines
 from grafana_json.exposition import NodeHealth
+from grafana_json.marking import annotate
 from grafana_json.protocol import Query, Target
-from grafana_json.readings import Readings, check_work, match_texts
 from grafana_json.rows import Arguments, parse_rows, points_of_each
+from grafana_json.source import InThread, Source
 from grafana_json.status import Status, gather
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
-from sisock.gateway.answer import Answer, Series, SeriesWanted
-from sisock.gateway.directory import NodeChange, NodeState, Snapshot
-from sisock.gateway.plan import PLAIN, Drawing
+from sisock.gateway.answer import Series, SeriesWanted
+from sisock.gateway.directory import NodeState, Snapshot
 
-MOST_SERIES_IN_A_REQUEST = 1000
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON
-
-POINTS_FOR_ANNOTATIONS = 20_000
-PLAINLY_DRAWN: Mapping[str, Any] = {"reducer": "minmax", "connect": False}
 PROBED_FIELDS = 3
 PROBED_SPAN_S = 3600.0
-
-Drawn = Mapping[Drawing, Mapping[SeriesWanted, Series]]
 
 
 @dataclass(frozen=True)
@@ -53,41 +40,6 @@ class Rows:
     series: Sequence[Series]
     format: str
     notices: tuple[str, ...]
-
-
-class Source(Protocol):
-    """What the application asks; the Gateway, or a fake of it."""
-
-    def snapshot(self) -> Snapshot:
-        """Return what is known now."""
-
-    def freshen(self) -> Any:
-        """Return a Deferred with what is known after asking again."""
-
-    def query(
-        self,
-        series: Sequence[SeriesWanted],
-        start: float,
-        end: float,
-        max_points: int | None,
-        drawing: Drawing = PLAIN,
-    ) -> Any:
-        """Return a Deferred with an Answer."""
-
-    def refresh(self) -> Any:
-        """Return a Deferred that fires when the hub has been asked again."""
-
-    def now(self) -> float:
-        """Return the present, UNIX seconds."""
-
-    def outage(self) -> str | None:
-        """Return in words why nothing can be answered; None while router and hub are there."""
-
-    def history(self) -> Sequence[NodeChange]:
-        """Return the nodes that came and left."""
-
-    def states(self) -> Mapping[str, NodeState]:
-        """Return how each node that is online does."""
 
 
 class Adapter:
@@ -101,14 +53,10 @@ class Adapter:
         Calls a function in a worker thread and returns a Deferred of its result.
     """
 
-    def __init__(self, gateway: Source, in_thread: Callable[..., Deferred[Any]]) -> None:
+    def __init__(self, gateway: Source, in_thread: InThread) -> None:
         self._gateway = gateway
         self._in_thread = in_thread
-        self._readings = Readings()
-
-    def search(self, text: str) -> Deferred[list[str]]:
-        """Return all targets that contain a text, whatever their case."""
-        return self.status().addCallback(_search, text.strip().casefold())
+        self._chooser = Chooser(gateway, in_thread)
 
     def status(self) -> Deferred[Snapshot]:
         """Return which nodes and fields there are, and what is wrong with them."""
@@ -157,57 +105,41 @@ class Adapter:
         query = protocol.parse_query(protocol.parse_json(body))
         if query.annotation:
             return replies.encode([await self._annotation_entry(query, target) for target in query.targets])
-        choices = await self._choose(query)
-        drawn = await self._draw(query, choices)
-        points = _count_points(choices, drawn)
+        choices = await self._chooser.choose(query)
+        drawn = await draw(self._gateway, query, choices)
+        points = count_points(choices, drawn)
         if points > MOST_POINTS_IN_A_REPLY:
             raise BadRequest(f"{points} points are over the {MOST_POINTS_IN_A_REPLY} of a reply: ask for fewer series")
         if points <= MOST_POINTS_AT_ONCE:
-            return _encode(choices, drawn)
-        encoded: bytes = await self._in_thread(_encode, choices, drawn)
+            return encode(choices, drawn)
+        encoded: bytes = await self._in_thread(encode, choices, drawn)
         return encoded
 
     async def _annotation_entry(self, query: Query, target: Target) -> replies.Entry:
-        marks, problems = await self._annotate(query, target)
+        marks, problems = await annotate(self._gateway, self._chooser, query, target)
         notices = [replies.Notice("error", problem) for problem in problems]
         return replies.with_notices(table_entry(target.ref_id, marks), notices)
 
     async def _legacy_annotations(self, request: Any) -> list[replies.Entry]:
         query, asked = protocol.parse_annotations(request)
-        marks, problems = await self._annotate(query, query.targets[0]) if query.targets else ([], [])
+        marks, problems = (
+            await annotate(self._gateway, self._chooser, query, query.targets[0]) if query.targets else ([], [])
+        )
         if problems and not marks:
             raise BadRequest("; ".join(problems))
         return legacy_entries(marks, asked)
 
-    async def _annotate(self, query: Query, target: Target) -> tuple[list[Annotation], list[str]]:
-        """Return the annotations of one query, and in words what could not be marked."""
-        asked = parse_annotation(target.texts[0], changes=target.options.changes)
-        if asked.kind == "nodes":
-            marks = mark_nodes(asked, self._gateway.history(), query.start, query.end)
-            return limit(marks), []
-        plain = replace(target, text=asked.target, options=replace(target.options, metrics=(), **PLAINLY_DRAWN))
-        (choice,) = await self._choose(replace(query, targets=(plain,)))
-        points = max(POINTS_FOR_ANNOTATIONS // max(len(choice.wanted), 1), 1000)
-        drawn = await self._draw(replace(query, max_points=points), [choice])
-        problems = [notice.text for notice in choice.notices if notice.severity == "error"]
-        marks = []
-        for series in drawn.get(plain.options.drawing, {}).values():
-            found = mark(asked, series)
-            problems += [series.problem] if series.problem else []
-            problems += [found] if isinstance(found, str) else []
-            marks += [] if isinstance(found, str) else found
-        return limit(marks), problems
-
     async def _rows(self, arguments: Arguments) -> Rows:
         request = parse_rows(arguments, self._gateway.now())
-        choices = await self._choose(request.query)
-        count = len({wanted for choice in choices for wanted in choice.wanted})
+        choices = await self._chooser.choose(request.query)
+        count = len({(wanted, way) for one in choices for wanted in one.wanted for way in one.target.options.drawings})
         points = points_of_each(count, request.query.max_points)
-        drawn = await self._draw(replace(request.query, max_points=points), choices)
+        drawn = await draw(self._gateway, replace(request.query, max_points=points), choices)
         said = [notice.text for choice in choices for notice in choice.notices]
         if not count:
             raise BadRequest("; ".join(said))
-        series = list({wanted: one for found in drawn.values() for wanted, one in found.items()}.values())
+        named = [_named(series, ending) for choice in choices for series, ending in lines(choice, drawn)]
+        series = list({one.wanted: one for one in named}.values())
         problems = [one.problem for one in series if one.problem]
         if len(problems) == len(series) and not any(one.times.size for one in series):
             raise NodeUnavailable("; ".join(problems))
@@ -227,76 +159,11 @@ class Adapter:
         healths = [_health(name, state, snapshot, now) for name, state in states.items()]
         return healths + [NodeHealth(name, online=False) for name in sorted(gone)]
 
-    async def _choose(self, query: Query) -> list[Choice]:
-        snapshot, readings = await self._read(query.targets)
-        return [choose(target, readings, query.filters, snapshot) for target in query.targets]
 
-    async def _draw(self, query: Query, choices: Sequence[Choice]) -> Drawn:
-        """Ask for all series, those that are drawn in the same way at once."""
-        groups: dict[Drawing, dict[SeriesWanted, None]] = {}
-        for choice in choices:
-            groups.setdefault(choice.target.options.drawing, {}).update(dict.fromkeys(choice.wanted))
-        count = sum(len(group) for group in groups.values())
-        if count > MOST_SERIES_IN_A_REQUEST:
-            raise BadRequest(f"the targets match {count} series, over {MOST_SERIES_IN_A_REQUEST}: narrow them")
-        asked = [
-            self._gateway.query(list(group), query.start, query.end, query.max_points, drawing)
-            for drawing, group in groups.items()
-        ]
-        # Most panels draw in one way only, and gathering costs as much as all the rest here.
-        answers: list[Answer] = [await asked[0]] if len(asked) == 1 else await gatherResults(asked)
-        found = [{series.wanted: series for series in answer.series} for answer in answers]
-        return dict(zip(groups, found, strict=True))
-
-    async def _read(self, targets: Sequence[Target]) -> tuple[Snapshot, dict[str, Reading]]:
-        """Match the targets; where one is unknown it may be new, so the nodes are asked again, if not just now."""
-        snapshot = self._gateway.snapshot()
-        readings = await self._match_all(targets, snapshot)
-        if any(isinstance(reading, str) and text.strip() for text, reading in readings.items()):
-            fresh: Snapshot = await self._gateway.freshen()
-            if fresh is not snapshot:
-                snapshot, readings = fresh, await self._match_all(targets, fresh)
-        return snapshot, readings
-
-    async def _match_all(self, targets: Sequence[Target], snapshot: Snapshot) -> dict[str, Reading]:
-        texts = dict.fromkeys(text for target in targets for text in target.texts)
-        known = self._readings.of(snapshot)
-        new = [text for text in texts if text not in known]
-        if all(text in snapshot.targets for text in new):
-            found = match_texts(new, snapshot)
-        else:
-            check_work(new, snapshot)
-            found = await self._in_thread(match_texts, new, snapshot)
-        readings = {text: found[text] if text in found else known[text] for text in texts}
-        self._readings.keep(snapshot, found)
-        return readings
-
-
-def _search(snapshot: Snapshot, wanted: str) -> list[str]:
-    return [name for name in snapshot.targets if wanted in name.casefold()]
-
-
-def _count_points(choices: Sequence[Choice], drawn: Drawn) -> int:
-    """Return the points of a reply, in which a series may stand several times."""
-    return sum(
-        drawn[choice.target.options.drawing][wanted].times.size for choice in choices for wanted in choice.wanted
-    )
-
-
-def _encode(choices: Sequence[Choice], drawn: Drawn) -> bytes:
-    return replies.encode([entry for choice in choices for entry in _entries(choice, drawn)])
-
-
-def _entries(choice: Choice, drawn: Drawn) -> list[replies.Entry]:
-    """Return what a target gets; what is to be said of all of it is said with the first series."""
-    if not choice.wanted:
-        return [replies.notices_entry(choice.target, choice.notices)]
-    found = drawn[choice.target.options.drawing]
-    first, *others = [found[wanted] for wanted in choice.wanted]
-    return [
-        replies.series_entry(choice.target, first, choice.notices),
-        *(replies.series_entry(choice.target, series) for series in others),
-    ]
+def _named(series: Series, ending: str) -> Series:
+    """Return a series under its name with an ending."""
+    wanted = series.wanted
+    return replace(series, wanted=SeriesWanted(wanted.node, wanted.field + ending)) if ending else series
 
 
 def _periodic(catalogue: FieldCatalogue) -> Iterator[Field]:

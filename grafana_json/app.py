@@ -13,6 +13,7 @@ from grafana_json.adapter import Adapter
 from grafana_json.builder import list_choices, list_metrics
 from grafana_json.exposition import CONTENT_TYPE, render
 from grafana_json.filters import list_keys, list_values
+from grafana_json.listing import search
 from grafana_json.rows import FORMATS, encode_rows
 from grafana_json.telemetry import Telemetry
 from grafana_json.variables import list_options
@@ -88,12 +89,12 @@ def _add_lists(app: Flask, adapter: Adapter, wait: Wait) -> None:
     """Add what fills the lists of Grafana's editors."""
 
     @app.route("/search", methods=["GET", "POST"])
-    def search() -> Response:
-        return _json(replies.encode(wait(adapter.search, protocol.parse_search(_body()))))
+    def search_targets() -> Response:
+        return _json(replies.encode(search(protocol.parse_search(_body()), wait(adapter.status).targets)))
 
     @app.post("/metrics")
     def metrics() -> Response:
-        return _json(replies.encode(list_metrics(wait(adapter.status))))
+        return _json(replies.encode(list_metrics(_body(), wait(adapter.status))))
 
     @app.post("/metric-payload-options")
     def metric_payload_options() -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -21,12 +21,13 @@ LONGEST_PATTERN = 10_000
 LONGEST_SHOWN = 60
 
 Test = Callable[[str], bool]
-READERS: Mapping[str, Callable[[SeriesWanted, Field | None], str]] = {
-    "node": lambda wanted, _: wanted.node,
-    "units": lambda _, field: (field.units or "") if field else "",
-    "type": lambda _, field: field.type if field else "",
-    "field": lambda wanted, _: wanted.field,
+NODE = "node"
+OF_FIELD: Mapping[str, Callable[[Field], str]] = {
+    "units": lambda field: field.units or "",
+    "type": lambda field: field.type,
+    "field": lambda field: field.name,
 }
+KEYS = (NODE, *OF_FIELD)
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,14 @@ class Filters:
 
     def passes(self, wanted: SeriesWanted, snapshot: Snapshot) -> bool:
         """Tell whether a series is among what the viewer chose; of a merged one any part may be."""
-        return any(self._passes(part, snapshot.field(part)) for part in wanted.parts)
+        return any(self._passes(part.node, snapshot.field(part) or Field(part.field, "")) for part in wanted.parts)
 
-    def _passes(self, wanted: SeriesWanted, field: Field | None) -> bool:
-        return all(test(READERS[key](wanted, field)) for key, test in self.tests)
+    def passing(self, node: str, fields: Iterable[Field]) -> Iterator[Field]:
+        """Yield the fields of a node that are among what the viewer chose."""
+        return (field for field in fields if self._passes(node, field)) if self.tests else iter(fields)
+
+    def _passes(self, node: str, field: Field) -> bool:
+        return all(test(node if key == NODE else OF_FIELD[key](field)) for key, test in self.tests)
 
 
 NONE = Filters()
@@ -57,7 +62,7 @@ def parse_filters(given: Any) -> Filters:
         if not isinstance(entry, Mapping) or not isinstance(key := entry.get("key"), str) or not key:
             continue
         said = f"{key} {entry.get('operator')} {entry.get('value')}"[:LONGEST_SHOWN]
-        if key not in READERS:
+        if key not in KEYS:
             remarks.append(f"the filter on '{key[:LONGEST_SHOWN]}' is passed over: no series has it")
             continue
         try:
@@ -72,19 +77,21 @@ def parse_filters(given: Any) -> Filters:
 
 def list_keys() -> list[dict[str, str]]:
     """Return what series can be filtered by."""
-    return [{"type": "string", "text": key} for key in READERS]
+    return [{"type": "string", "text": key} for key in KEYS]
 
 
 def list_values(request: Any, snapshot: Snapshot) -> list[dict[str, str]]:
     """Return the values of a key among the series that pass the other filters of the request."""
     request = request if isinstance(request, Mapping) else {}
     key = request.get("key")
-    if not isinstance(key, str) or key not in READERS:
+    if not isinstance(key, str) or key not in KEYS:
         return []
     filters = parse_filters(request.get("filters"))
     others = Filters(tuple(test for test in filters.tests if test[0] != key))
-    wanted = (one for one in snapshot.targets.values() if others.passes(one, snapshot))
-    values = {READERS[key](one, snapshot.field(one)) for one in wanted}
+    values: set[str] = set()
+    for node in snapshot.nodes.values():
+        passing = others.passing(node.name, node.catalogue.fields.values())
+        values.update(map(OF_FIELD[key], passing) if key in OF_FIELD else (node.name for _ in islice(passing, 1)))
     return [{"text": value} for value in islice(sorted(values - {""}), MOST_VALUES)]
 
 

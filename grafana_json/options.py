@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -21,6 +22,10 @@ LONGEST_SHOWN = 60
 TRUE_TEXTS = {"true", "1", "yes", "on"}
 FALSE_TEXTS = {"false", "0", "no", "off", ""}
 GAPS = ("break", "connect")
+BAND = "band"
+REDUCE = (*REDUCERS, BAND)
+# What a band is made of, from below, and what is put behind the legend of each.
+BAND_PARTS: Mapping[str, str] = {"min": " min", "mean": "", "max": " max"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class Options:
     Parameters
     ----------
     reducer
-        How samples are chosen, a key of ``REDUCERS``.
+        How samples are reduced, one of ``REDUCE``.
     alias
         The legend, with ``{node}``, ``{field}`` and ``{units}``; empty for the target's name.
     units
@@ -56,10 +61,11 @@ class Options:
     changes: bool = False
     problems: tuple[str, ...] = ()
 
-    @property
-    def drawing(self) -> Drawing:
-        """Return what the gateway must know of it."""
-        return Drawing(self.reducer, breaks=not self.connect)
+    @cached_property
+    def drawings(self) -> Mapping[Drawing, str]:
+        """Return in which ways each series is drawn, and what is put behind the legend of each."""
+        parts = BAND_PARTS if self.reducer == BAND else {self.reducer: ""}
+        return {Drawing(reducer, breaks=not self.connect): ending for reducer, ending in parts.items()}
 
     def label(self, wanted: SeriesWanted, units: str | None) -> str:
         """Return the legend of a series."""
@@ -104,8 +110,8 @@ def _shown(value: Any) -> str:
 def _reducer(value: Any) -> str:
     if value == "":
         return DEFAULT_REDUCER
-    if not isinstance(value, str) or value not in REDUCERS:
-        raise ValueError(f"{_shown(value)}, but must be one of {', '.join(REDUCERS)}")
+    if not isinstance(value, str) or value not in REDUCE:
+        raise ValueError(f"{_shown(value)}, but must be one of {', '.join(REDUCE)}")
     return value
 
 

@@ -43,14 +43,23 @@ def error_reply(status: int, message: str) -> bytes:
     return encode({"message": message, "error": {"code": str(status), "message": message}})
 
 
-def series_entry(target: Target, series: Series, said: Sequence[Notice] = ()) -> Entry:
-    """Return what a target's query gets for one series, in the shape that its client draws."""
+def series_entry(target: Target, series: Series, said: Sequence[Notice] = (), ending: str = "") -> Entry:
+    """Return what a target's query gets for one series, in the shape that its client draws.
+
+    Parameters
+    ----------
+    said
+        What is to be said besides what the series says.
+    ending
+        Put behind the legend.
+    """
     notices = [*said, *(Notice("warning", text) for text in series.notices)]
     if series.bucket_s and (target.options.notices or target.kind == "table"):
         notices.append(Notice("info", _decimation(target, series.bucket_s)))
     if series.problem:
         notices.append(Notice("error", series.problem))
-    return _SHAPES[_shape_of(target, series)](target, series, notices)
+    name = target.options.label(series.wanted, target.options.units or series.units) + ending
+    return _SHAPES[_shape_of(target, series)](target, series, name, notices)
 
 
 def notice_entry(target: Target, severity: str, text: str) -> Entry:
@@ -86,28 +95,25 @@ def _unit(target: Target, series: Series) -> str | None:
     return grafana_unit(target.options.units or series.units)
 
 
-def _label(target: Target, series: Series) -> str:
-    return target.options.label(series.wanted, target.options.units or series.units)
-
-
 def _shape_of(target: Target, series: Series) -> str:
     if target.kind == "table":
         return "table"
     return "frame" if target.kind == "frame" and series.type != "number" else "series"
 
 
-def _series(target: Target, series: Series, notices: list[Notice]) -> Entry:
+def _series(target: Target, series: Series, name: str, notices: list[Notice]) -> Entry:
     if series.type == "string" and series.times.size:
         text = f"'{series.wanted.target}' is text, which this query cannot draw: set its format to Table"
         return notice_entry(target, "warning", text)
-    name = _label(target, series)
-    points = np.column_stack((series.values.astype(np.float64), milliseconds(series.times)))
+    points = np.empty((series.times.size, 2))
+    points[:, 0] = series.values
+    points[:, 1] = milliseconds(series.times)
     entry = {"target": name, "title": name, "datapoints": points, "refId": target.ref_id}
     return _labelled(entry, _unit(target, series), notices)
 
 
-def _table(target: Target, series: Series, notices: list[Notice]) -> Entry:
-    column = {"text": _label(target, series), "type": TEXT_COLUMN[series.type]}
+def _table(target: Target, series: Series, name: str, notices: list[Notice]) -> Entry:
+    column = {"text": name, "type": TEXT_COLUMN[series.type]}
     entry = {
         "type": "table",
         "columns": [{"text": "Time", "type": "time"}, _labelled(column, _unit(target, series), [])],
@@ -124,8 +130,7 @@ def _rows(series: Series) -> Any:
     return list(zip(times.tolist(), series.values.tolist(), strict=True))
 
 
-def _frame(target: Target, series: Series, notices: list[Notice]) -> Entry:
-    name = _label(target, series)
+def _frame(target: Target, series: Series, name: str, notices: list[Notice]) -> Entry:
     unit = _unit(target, series)
     values: Entry = {
         "name": name,
@@ -141,7 +146,7 @@ def _frame(target: Target, series: Series, notices: list[Notice]) -> Entry:
     return with_notices(entry, notices)
 
 
-_SHAPES: Mapping[str, Callable[[Target, Series, list[Notice]], Entry]] = {
+_SHAPES: Mapping[str, Callable[[Target, Series, str, list[Notice]], Entry]] = {
     "series": _series,
     "table": _table,
     "frame": _frame,

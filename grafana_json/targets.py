@@ -5,7 +5,8 @@ A target is ``node::field``. Variables reach us formatted in Grafana's ways, so 
 1. a name, exactly as it stands;
 2. a name with escapes, as a variable's single value is sent: ``weather::temp\.in``;
 3. a pattern, as several values are sent: ``weather::(temp|wind)``, by RE2, in linear time whatever is typed;
-4. a glob, or the formats ``:glob`` and ``:csv``: ``weather::{temp,wind}``, ``weather::*``, ``weather::temp,wind``.
+4. a glob, or the formats ``:glob`` and ``:csv``: ``weather::{temp,wind}``, ``weather::*``, ``weather::temp,wind``;
+5. a pattern with escapes, as a variable whose value is a pattern is sent: ``weather::\.\*``.
 
 ``archive+live::temp`` is one quantity that two nodes serve, as a single series; patterns may follow its ``::`` too.
 """
@@ -14,17 +15,20 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Protocol
 
 import re2
 
 from sisock.gateway.answer import MERGE, SEPARATOR
+from sisock.gateway.names import Names, Targets
 
 MOST_SERIES = 100
-MOST_COMPARED = 500  # names that a misspelt one is compared with
+MOST_COUNTED = 10_000  # of the series that a target matches
+_AT_ONCE = 1000
+MOST_COMPARED = 200  # names that a misspelt one is compared with
 LONGEST_COMPARED = 200
 LONGEST_TARGET = 100_000
 MOST_MERGED = 10  # groups of nodes in one target
@@ -32,8 +36,26 @@ _ESCAPED = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
 _PATTERN_SIGN = re.compile(r"[\\^$*+?.()|\[\]{}]")
 _GLOB_PART = re.compile(r"[*?{},]|[^*?{},]+")
 _MERGED_NODES = re.compile(r"[\w-]{1,64}(?:\\?\+[\w-]{1,64}){1,9}(?=::)", re.ASCII)
+_PREFIX_PATTERN = re.compile(r"((?:[^\\^$*+?.()|\[\]{}]|\\[\\^$*+?.()|\[\]{}/])*)\.\*")
+# Such a pattern speaks of the whole text, or changes its own options: it is tried on one name after another.
+_NOT_FOR_LINES = re.compile(r"\\[AzCQ]|\(\?(?!:|i\))")
 QUIET = re2.Options()
 QUIET.log_errors = False
+_LINES = re2.Options()
+_LINES.log_errors = False
+_LINES.never_nl = True  # whatever a pattern says, it does not go on into the next line
+_LINES.never_capture = True
+
+
+class Searchable(Protocol):
+    """Names in blocks; :class:`Names` and :class:`Targets` are such."""
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether there is such a name."""
+
+    @property
+    def blocks(self) -> Sequence[Names]:
+        """Return all names."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +66,7 @@ class Matched:
     warning: str | None = None
 
 
-def match(target: str, names: Mapping[str, Any]) -> Matched | str:
+def match(target: str, names: Iterable[str]) -> Matched | str:
     """Return the names that a target means, or in words why it means none.
 
     Parameters
@@ -57,48 +79,59 @@ def match(target: str, names: Mapping[str, Any]) -> Matched | str:
     text = target.strip()
     if not text:
         return f"choose what to draw: a target is node{SEPARATOR}field"
-    found = find(text, names)
-    return capped(found) if found else _not_found(unescape(text), names)
+    searchable = _searchable(names)
+    found = list(islice(_find(text, searchable), MOST_COUNTED + 1))
+    return capped(found) if found else _not_found(unescape(text), searchable)
 
 
-def find(target: str, names: Mapping[str, Any]) -> list[str]:
+def find(target: str, names: Iterable[str]) -> list[str]:
     """Return all names that a target means, however many; none when it is too long to be one."""
-    text = target.strip()
+    return list(_find(target.strip(), _searchable(names)))
+
+
+def _searchable(names: Iterable[str]) -> Searchable:
+    return names if isinstance(names, Names | Targets) else Names(names)
+
+
+def _find(text: str, names: Searchable) -> Iterator[str]:
     if not text or len(text) > LONGEST_TARGET:
-        return []
+        return iter(())
     for name in (text, unescape(text)):
         if name in names:
-            return [name]
+            return iter((name,))
+    blocks = names.blocks
     if MERGE in text and _MERGED_NODES.search(text):
         if _is_merged_name(unescape(text), names):
-            return [unescape(text)]
-        names = {**_merged_names(text, names), **names}
-        text = _MERGED_NODES.sub(lambda nodes: re.sub(r"\\?\+", r"\\+", nodes[0]), text)
-    for pattern in (text, *_glob_patterns(text)):
-        found = _full_matches(pattern, names)
-        if found:
-            return found
-    return []
+            return iter((unescape(text),))
+        blocks = (Names(_merged_names(text, blocks)), *blocks)
+        text = _MERGED_NODES.sub(lambda nodes: re.sub(r"\\?\+", r"\+", nodes[0]), text)
+    for pattern in (text, *_other_patterns(text)):
+        found = _full_matches(pattern, blocks)
+        first = next(found, None)
+        if first is not None:
+            return chain((first,), found)
+    return iter(())
 
 
-def _is_merged_name(text: str, names: Mapping[str, Any]) -> bool:
+def _is_merged_name(text: str, names: Searchable) -> bool:
     """Tell whether this names a field that one of several nodes serves; the others may be away."""
     nodes, _, field = text.partition(SEPARATOR)
     return MERGE in nodes and any(f"{node}{SEPARATOR}{field}" in names for node in nodes.split(MERGE))
 
 
-def _merged_names(text: str, names: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the names of what all nodes of a group that are there serve, for the groups in a text."""
-    fields: dict[str, dict[str, None]] = {}
-    for name in names:
-        node, _, field = name.partition(SEPARATOR)
-        fields.setdefault(node, {})[field] = None
-    merged: dict[str, Any] = {}
-    for nodes in [unescape(nodes) for nodes in _MERGED_NODES.findall(text)][:MOST_MERGED]:
-        first, *others = [fields[node] for node in nodes.split(MERGE) if node in fields] or [{}]
-        shared = [field for field in first if all(field in other for other in others)]
-        merged.update({f"{nodes}{SEPARATOR}{field}": None for field in shared})
-    return merged
+def _merged_names(text: str, blocks: Sequence[Names]) -> Iterator[str]:
+    """Yield the names of what all nodes of a group that are there serve, for the groups in a text."""
+    for nodes in dict.fromkeys([unescape(nodes) for nodes in _MERGED_NODES.findall(text)][:MOST_MERGED]):
+        fields = [fields for node in nodes.split(MERGE) if (fields := _fields_of(node, blocks))]
+        first, *others = fields or [{}]
+        shared = (field for field in first if all(field in other for other in others))
+        yield from (f"{nodes}{SEPARATOR}{field}" for field in shared)
+
+
+def _fields_of(node: str, blocks: Sequence[Names]) -> dict[str, None]:
+    start = f"{node}{SEPARATOR}"
+    held = (block for block in blocks if start.startswith(block.prefix))
+    return {name[len(start) :]: None for block in held for name in block if name.startswith(start)}
 
 
 def unescape(text: str) -> str:
@@ -106,19 +139,36 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(r"\1", text)
 
 
-def _full_matches(pattern: str, names: Iterable[str]) -> list[str]:
-    """Return the names that match as a whole; none when this is no pattern or too large a one for RE2."""
+def escape(text: str) -> str:
+    """Return a pattern that matches only this text."""
+    return _PATTERN_SIGN.sub(r"\\\g<0>", text)
+
+
+def _full_matches(pattern: str, blocks: Sequence[Names]) -> Iterator[str]:
+    """Yield the names that match as a whole; none when this is no pattern or too large a one for RE2."""
     if not _PATTERN_SIGN.search(pattern):
-        return []  # a plain name, which was compared already
+        return  # a plain name, which was compared already
+    if beginning := _PREFIX_PATTERN.fullmatch(pattern):
+        start = unescape(beginning[1])
+        yield from (name for name in chain.from_iterable(blocks) if name.startswith(start))
+        return
     try:
-        compiled = re2.compile(pattern, QUIET)
-    except re2.error:
-        return []
-    return [name for name in names if compiled.fullmatch(name)]
+        whole = re2.compile(pattern.encode(), QUIET)
+        each = re2.compile(f"(?m)^(?:{pattern})$".encode(), _LINES)
+    except (re2.error, UnicodeEncodeError):
+        return
+    if _NOT_FOR_LINES.search(pattern):
+        names = chain.from_iterable(blocks)
+        yield from (name for name in names if whole.fullmatch(name.encode("utf-8", "replace")))
+        return
+    for block in blocks:
+        offsets = (found.start() for found in each.finditer(block.lines.text) if found.end() > found.start())
+        while some := list(islice(offsets, _AT_ONCE)):
+            yield from block.at(some)
 
 
-def _glob_patterns(text: str) -> Iterator[str]:
-    """Yield a text as patterns: as a glob, then as a list of globs that share the node of the first."""
+def _other_patterns(text: str) -> Iterator[str]:
+    """Yield a text as patterns: as a glob, as a list of globs that share a node, and without its escapes."""
     plain = unescape(text)
     if any(sign in plain for sign in "*?{"):
         yield _glob_pattern(plain)
@@ -127,6 +177,8 @@ def _glob_patterns(text: str) -> Iterator[str]:
         node, separator, _ = parts[0].partition(SEPARATOR)
         complete = [part if not separator or SEPARATOR in part else f"{node}::{part}" for part in parts]
         yield "|".join(f"(?:{_glob_pattern(part)})" for part in complete)
+    if plain != text:
+        yield plain  # a variable whose value is a pattern
 
 
 def _glob_pattern(glob: str) -> str:
@@ -137,32 +189,37 @@ def _glob_pattern(glob: str) -> str:
     for part in _GLOB_PART.findall(glob):
         depth += (part == "{") - (part == "}")
         alternative = part == "," and depth > 0
-        pattern.append("|" if alternative else signs.get(part) or re2.escape(part))
+        pattern.append("|" if alternative else signs.get(part) or escape(part))
     return "".join(pattern)
 
 
-def capped(found: list[str]) -> Matched:
+def capped(found: Sequence[str]) -> Matched:
     """Return as many names as are drawn, with a warning when there are more."""
     if len(found) <= MOST_SERIES:
         return Matched(tuple(found))
-    warning = f"{len(found)} series match, the first {MOST_SERIES} are drawn: narrow the target"
+    count = str(len(found)) if len(found) <= MOST_COUNTED else f"more than {MOST_COUNTED}"
+    warning = f"{count} series match, the first {MOST_SERIES} are drawn: narrow the target"
     return Matched(tuple(found[:MOST_SERIES]), warning)
 
 
-def _not_found(text: str, names: Mapping[str, Any]) -> str:
+def _not_found(text: str, names: Searchable) -> str:
     node, separator, _ = text.partition(SEPARATOR)
     shown = text if len(text) <= LONGEST_COMPARED else f"{text[:LONGEST_COMPARED]}…"
     if not separator:
-        same_field = next((name for name in names if name.endswith(f"{SEPARATOR}{text}")), None)
+        everything = chain.from_iterable(names.blocks)
+        same_field = next((name for name in everything if name.endswith(f"{SEPARATOR}{text}")), None)
         return f"'{shown}' is no series: a target is node{SEPARATOR}field{_suggestion(same_field)}"
-    siblings = [name for name in names if name.startswith(f"{node}{SEPARATOR}")]
-    return f"'{shown}' is not served by any node that is online{_suggestion(_closest(text, siblings or names))}"
+    siblings = [block for block in names.blocks if f"{node}{SEPARATOR}".startswith(block.prefix)]
+    return f"'{shown}' is not served by any node that is online{_suggestion(_closest(text, siblings or names.blocks))}"
 
 
-def _closest(text: str, names: Iterable[str]) -> str | None:
-    """Return the most similar name; comparing is slow, so only so many names and no monsters are compared."""
-    compared = list(islice(names, MOST_COMPARED)) if len(text) <= LONGEST_COMPARED else []
-    return next(iter(difflib.get_close_matches(text, compared, n=1)), None)
+def _closest(text: str, blocks: Sequence[Names]) -> str | None:
+    """Return the most similar name; comparing is slow, so no monsters are compared, and only neighbours in order."""
+    if len(text) > LONGEST_COMPARED or not blocks:
+        return None
+    share = max(MOST_COMPARED // len(blocks), 1)
+    near = chain.from_iterable(block.neighbours(text, share) for block in blocks)
+    return next(iter(difflib.get_close_matches(text, islice(near, MOST_COMPARED), n=1)), None)
 
 
 def _suggestion(name: str | None) -> str:

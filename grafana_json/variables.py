@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from grafana_json.targets import find, unescape
+from sisock.gateway.answer import SEPARATOR
 from sisock.gateway.directory import Snapshot
 
 Option = dict[str, str]
@@ -49,13 +50,13 @@ def _fields(payload: Mapping[str, Any], snapshot: Snapshot) -> Iterable[str]:
 def _targets(payload: Mapping[str, Any], snapshot: Snapshot) -> Iterable[str]:
     pattern = _text(payload.get("pattern"))
     names = find(pattern, snapshot.targets) if pattern else snapshot.targets
-    chosen = {key: unescape(_text(payload.get(key))) for key in ("units", "type") if _text(payload.get(key))}
     node = _text(payload.get("node"))
-    nodes = set(find(node, snapshot.nodes)) if node else snapshot.nodes
+    nodes = snapshot.nodes if not node else {name: snapshot.nodes[name] for name in find(node, snapshot.nodes)}
+    chosen = [(key, unescape(_text(payload.get(key)))) for key in ("units", "type") if _text(payload.get(key))]
     for name in names:
-        wanted = snapshot.targets.get(name)
-        field = snapshot.field(wanted) if wanted else None
-        if wanted and wanted.node in nodes and all((getattr(field, key) or "") == chosen[key] for key in chosen):
+        of_node, _, of_field = name.partition(SEPARATOR)
+        field = nodes[of_node].catalogue.fields.get(of_field) if of_node in nodes else None
+        if field and (not chosen or all((getattr(field, key) or "") == text for key, text in chosen)):
             yield name
 
 

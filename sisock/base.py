@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
@@ -33,7 +34,8 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inl
 from sisock import __version__
 from sisock.core import serving, times, wire
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
-from sisock.core.model import DataRequest, FieldCatalogue
+from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.core.reduction import SpanReading
 from sisock.settings import Settings
 from sisock.wamp import credentials
 from sisock.wamp.connection import raise_transport_limits
@@ -238,11 +240,24 @@ class DataNodeServer(Session):
     @inlineCallbacks
     def _reply_to(self, request: DataRequest) -> Any:
         """Ask the subclass, and turn what it says into a reply off the reactor."""
+        if request.spans is not None:
+            reply = yield self._reply_in_spans(request)
+            return reply
         block = yield self._samples_of(request)
         if block is None:
             return False
         downsampled = self.downsamples and request.reduce is None
         reply = yield threads.deferToThread(serving.answer, block, request, downsampled=downsampled)
+        return reply
+
+    @inlineCallbacks
+    def _reply_in_spans(self, request: DataRequest) -> Any:
+        """Ask the subclass for no more than the spans take."""
+        reading = SpanReading(request)
+        while (span := reading.span) is not None:
+            block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None))
+            yield threads.deferToThread(reading.take, _within(block, *span))
+        reply = yield threads.deferToThread(serving.answer_spans, reading.reductions(), request)
         return reply
 
     @inlineCallbacks
@@ -286,6 +301,11 @@ class DataNodeServer(Session):
     def _report(self, problems: list[str]) -> None:
         for problem in problems:
             self.log.error("data node '{name}': {problem}", name=self.name, problem=problem)
+
+
+def _within(block: DataBlock, start: float, end: float) -> DataBlock:
+    """Cut off what a subclass returned beside what it was asked for."""
+    return DataBlock({name: one.within(start, end) for name, one in block.timelines.items()})
 
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sisock.core.errors import ConfigurationError
 from sisock.log import start_logging
-from sisock.nodes import KINDS, make_node
+from sisock.nodes import KINDS, construct, make_node
 from sisock.nodes.contract import DataNode
 from sisock.settings import Settings
 
@@ -43,7 +43,7 @@ def run_node(settings: Settings, what: str, name: str | None, options: dict[str,
     from sisock.base import DataNodeServer
     from sisock.wamp.node_server import NodeServer, start_polling
 
-    source = load_source(what, name, options)
+    source = load_source(what, name, options, settings.cache_folder())
     if isinstance(source, type) and issubclass(source, DataNodeServer):
         node_name = name or source.name
         if not isinstance(node_name, str):
@@ -61,10 +61,13 @@ def run_node(settings: Settings, what: str, name: str | None, options: dict[str,
     _run(settings, source.name, lambda config: NodeServer(config, source))
 
 
-def load_source(what: str, name: str | None, options: dict[str, Any]) -> Any:
-    """Return a data node, or the class of a data node server, for what the command line names."""
+def load_source(what: str, name: str | None, options: dict[str, Any], cache: Path | None = None) -> Any:
+    """Return a data node, or the class of a data node server, for what the command line names.
+
+    ``cache`` is the folder for what nodes keep of archives.
+    """
     if what in KINDS:
-        return make_node(what, **options, **({"name": name} if name else {}))
+        return make_node(what, options | ({"name": name} if name else {}), cache)
     path, _, class_name = what.partition(":")
     if not path.endswith(".py"):
         raise ConfigurationError(f"'{what}' is neither a Python file (FILE.py) nor one of {', '.join(sorted(KINDS))}")
@@ -75,10 +78,7 @@ def load_source(what: str, name: str | None, options: dict[str, Any]) -> Any:
                 f"{what}: a data node server takes no options, but was given {', '.join(options)}"
             )
         return found
-    try:
-        node = found(**options)
-    except TypeError as error:
-        raise ConfigurationError(f"{what}: {error}") from None
+    node = construct(found, what, options, cache)
     if name:
         node.name = name
     return node

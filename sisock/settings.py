@@ -11,7 +11,7 @@ from typing import Any
 from sisock.core.errors import ConfigurationError
 
 TRUE_WORDS = {"1", "true", "yes", "on"}
-LAST_PORT = 65535
+LARGEST_WHOLE = 65535  # the last port
 FALSE_WORDS = {"0", "false", "no", "off", ""}
 
 
@@ -58,6 +58,12 @@ class Settings:
         "OCS port; whoever reaches the ports can then take over any node's name",
     )
     deadline_s: float = _setting(2.0, "SISOCK_DEADLINE", "seconds that a panel waits for a data node")
+    cache_mib: int = _setting(
+        256, "SISOCK_CACHE_MB", "most MiB of memory that the Grafana adapter keeps answers in; 0 keeps none"
+    )
+    cache: str = _setting(
+        "", "SISOCK_CACHE", "folder for columns and indexes of archives; unset: sisock in the user's cache folder"
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -69,6 +75,18 @@ class Settings:
             if text is not None:
                 given[entry.name] = parse(entry.metadata["variable"], text, type(entry.default))
         return cls(**given)
+
+    def cache_folder(self) -> Path | None:
+        """Return the folder for columns and indexes of archives; None when none is set and the user has no home."""
+        if self.cache:
+            return Path(self.cache)
+        user_cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if user_cache.is_absolute():
+            return user_cache / "sisock"
+        try:
+            return Path.home() / ".cache" / "sisock"
+        except RuntimeError:
+            return None
 
     def replace(self, **changes: Any) -> Settings:
         """Return the settings with some of them changed."""
@@ -98,8 +116,8 @@ def parse(variable: str, text: str, kind: Any) -> Any:
         value = kind(text)
     except ValueError:
         raise ConfigurationError(f"{variable} is '{text}', but must be a number") from None
-    if kind is int and not 0 <= value <= LAST_PORT:
-        raise ConfigurationError(f"{variable} is {text}, but a port is between 0 and 65535")
+    if kind is int and not 0 <= value <= LARGEST_WHOLE:
+        raise ConfigurationError(f"{variable} is {text}, but must be between 0 and {LARGEST_WHOLE}")
     if kind is float and not 0 < value < float("inf"):
         raise ConfigurationError(f"{variable} is {text}, but must be a positive number of seconds")
     return value

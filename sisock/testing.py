@@ -22,8 +22,10 @@ from twisted.internet.task import Clock
 
 from sisock import __version__
 from sisock.core import serving, wire
+from sisock.core.column import Column
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock
+from sisock.core.reduction import reduce_spans
 from sisock.core.times import resolve_span
 from sisock.core.values import as_times, as_values
 from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError
@@ -143,6 +145,9 @@ class FakeNode:
             raise ApplicationError("wamp.error.runtime_error", f"unexpected keyword arguments {list(extensions)}")
         request = serving.parse_request(field, start, end, min_stride, now, **extensions)
         known = {name: self._blocks[name] for name in request.fields if name in self._blocks}
+        if request.spans is not None:
+            columns = {name: Column.of_block(block, name) for name, block in known.items()}
+            return serving.answer_spans(reduce_spans(columns, request), request)
         return serving.answer(DataBlock(known), request)
 
 

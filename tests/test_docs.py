@@ -19,11 +19,12 @@ import click
 import pytest
 import yaml
 
-from grafana_json import adapter, app, protocol, targets
+from grafana_json import app, drawing, protocol, targets
 from sisock import __version__
 from sisock.cli import cli
-from sisock.core import errors, serving, wire
+from sisock.core import errors, serving, wire, wire_spans
 from sisock.core.downsample import REDUCERS
+from sisock.core.model import DataRequest
 from sisock.gateway import plan
 from sisock.nodes import KINDS
 from sisock.settings import Settings
@@ -178,7 +179,7 @@ def test_the_readme_shows_the_example_as_it_is():
 
 def test_replies_in_the_contract_are_replies():
     """The replies that docs/wamp.md shows can be read without a remark, and are what this version says of itself."""
-    catalogue, data, info = [
+    catalogue, data, info, spans = [
         ast.literal_eval(one.text.strip()) for one in blocks("python") if one.page == "docs/wamp.md"
     ]
     known, problems = wire.decode_catalogue(catalogue)
@@ -188,6 +189,12 @@ def test_replies_in_the_contract_are_replies():
     assert block.find("temperature").values["temperature"].tolist() == [4.5, 4.4]
     own = wire.NodeInfo(__version__, wire.CAPABILITIES, serving.EXTENDED_ALLOWANCE_BYTES)
     assert info == wire.encode_info(own)
+    request = DataRequest(
+        ("temperature", "unknown"), 1.3e9, 1.4e9, 60.0, "minmax", packed=True, spans=((1.3e9, 1.4e9),)
+    )
+    (reduction,) = wire_spans.decode_reductions(spans, request).values()
+    assert [part.tolist() for part in reduction.pieces[0]] == [[1357020000.0], [4.5]]
+    assert (reduction.statement.finalized_until, reduction.statement.generation) == (1357023600.0, "3f2a")
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=where)
@@ -315,7 +322,8 @@ def test_error_uris_are_listed():
 
 def test_reducers_are_listed():
     """The table of reducers has each one, with the width of its buckets."""
-    listed = {(row[0].split("`")[1], int(row[1])) for row in rows("docs/wamp.md", "span is always there.")}
+    table = rows("docs/wamp.md", "span is always there.")
+    listed = {(name, int(row[1])) for row in table for name in row[0].split("`")[1::2]}
     kinds = [(name, kind) for name, one in REDUCERS.items() for kind in (one.numbers, one.states)]
     assert listed == {(name, kind.strides_per_bucket) for name, kind in kinds}
 
@@ -326,7 +334,7 @@ def test_limits_are_those_of_the_code():
     assert listed == [
         f"{plan.MOST_POINTS:,}",
         str(targets.MOST_SERIES),
-        str(adapter.MOST_SERIES_IN_A_REQUEST),
+        str(drawing.MOST_SERIES_IN_A_REQUEST),
         str(protocol.MOST_TARGETS),
         f"{app.LARGEST_BODY_BYTES // 2**20} MiB",
     ]

@@ -132,3 +132,13 @@ def most_points(start, end, stride, samples_per_bucket, strides_per_bucket):
     """Samples that a span as long as this may have after reduction, the newest included, at the worst phase."""
     length = Fraction(end) - Fraction(start)
     return (math.ceil(length / Fraction(stride * strides_per_bucket)) + 1) * samples_per_bucket + 1
+
+
+def containing(names, text):
+    """The names that contain a text, whatever its case."""
+    return [name for name in names if text.casefold() in name.casefold()]
+
+
+def whole_matches(pattern, names):
+    """The names that a pattern matches as a whole, tried one after another."""
+    return [name for name in names if pattern.fullmatch(name)]

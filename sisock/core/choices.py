@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from math import isqrt
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,11 @@ from sisock.core.model import Values
 
 Indices = NDArray[np.intp]
 Choice = Callable[[Values, Indices], Indices]
-Weighed = tuple[Values, NDArray[Any] | None]
 
-_RUN_SAMPLES = 512  # long buckets are looked through in runs: first for the run, then inside it
+LONG_BUCKET = 2048
+"""Buckets of so many samples are looked through in runs: first for the run, then inside it, with no other array."""
+
+_NONE = np.empty(0, dtype=np.intp)
 _NAN_RANK = 2
 _HUGE = np.finfo(np.float64).max
 _SCALE = 2.0**-64  # so many huge values may be added without overflow
@@ -35,9 +38,17 @@ def ragged(starts: Indices, stops: Indices) -> tuple[Indices, Indices]:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - own, lengths), own
 
 
+def stops_of(starts: Indices, count: int) -> Indices:
+    """Return the index after the last sample of each bucket."""
+    stops = np.empty_like(starts)
+    stops[:-1] = starts[1:]
+    stops[-1:] = count
+    return stops
+
+
 def spread(per_bucket: NDArray[Any], starts: Indices, count: int) -> NDArray[Any]:
     """Repeat each bucket's entry for each of its samples."""
-    return np.repeat(per_bucket, np.diff(starts, append=count))
+    return np.repeat(per_bucket, stops_of(starts, count) - starts)
 
 
 def lowest_values(values: Values, starts: Indices) -> Values:
@@ -77,7 +88,7 @@ def first_of_all(values: Values, starts: Indices) -> Indices:  # noqa: ARG001 - 
 
 def last_of_all(values: Values, starts: Indices) -> Indices:
     """Choose the last sample of each bucket, whatever it is."""
-    return np.append(starts[1:], len(values)) - 1
+    return stops_of(starts, len(values)) - 1
 
 
 def first_change(values: Values, starts: Indices) -> Indices:
@@ -88,7 +99,11 @@ def first_change(values: Values, starts: Indices) -> Indices:
 def first_true(flags: NDArray[np.bool_], starts: Indices) -> Indices:
     """Return the index of the first flag set of each bucket that has one; buckets may be empty."""
     hits = np.flatnonzero(flags)
-    return hits[np.diff(np.searchsorted(starts, hits, side="right"), prepend=0) > 0]
+    owners = np.searchsorted(starts, hits, side="right")
+    foremost = np.empty(len(hits), dtype=np.bool_)
+    foremost[:1] = True
+    np.not_equal(owners[1:], owners[:-1], out=foremost[1:])
+    return hits[foremost]
 
 
 def is_state(dtype: np.dtype[Any]) -> bool:
@@ -98,6 +113,40 @@ def is_state(dtype: np.dtype[Any]) -> bool:
 
 NUMBER_CHOICES: Mapping[str, Choice] = {"first": first, "lowest": lowest, "highest": highest, "last": last}
 STATE_CHOICES: Mapping[str, Choice] = {"first": first_of_all, "change": first_change, "last": last_of_all}
+
+
+class Weighed(NamedTuple):
+    """Means of pieces, float64, and what each of them counts for.
+
+    Parameters
+    ----------
+    means
+        Zero for the pieces without finite values.
+    counts
+        How many finite values each piece has; None: one.
+    missing
+        Without counts, the indices of the pieces that have none, ascending.
+    """
+
+    means: Values
+    counts: NDArray[np.int32] | None
+    missing: Indices
+
+    def counted(self, starts: Indices) -> NDArray[np.int32]:
+        """Return how many finite values each bucket has."""
+        if self.counts is not None:
+            return np.add.reduceat(self.counts, starts, dtype=np.int32)
+        before = np.searchsorted(self.missing, starts)
+        missing = stops_of(before, len(self.missing)) - before
+        return (stops_of(starts, len(self.means)) - starts - missing).astype(np.int32)
+
+    def averaged(self, starts: Indices, scale: float = 1.0) -> Values:
+        """Return the mean of the finite values of each bucket, times a scale; zero where there are none."""
+        means = self.means if scale == 1.0 else self.means * scale
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = np.add.reduceat(means if self.counts is None else means * self.counts, starts)
+        averages: Values = sums / np.maximum(self.counted(starts), 1)
+        return averages
 
 
 class Pieces(Protocol):
@@ -114,7 +163,7 @@ class Pieces(Protocol):
         ...
 
     def weighed(self) -> Weighed:
-        """Return the means of the finite values, float64 and zero where there are none; and how many, None for 1."""
+        """Return the means of their finite values, and what they count for."""
         ...
 
 
@@ -135,10 +184,11 @@ class SamplePieces:
         return self.values
 
     def weighed(self) -> Weighed:
-        """Return the samples with zero for those that are not finite, and which are."""
-        samples = self.values.astype(np.float64, copy=False)
-        finite = np.isfinite(samples)
-        return (samples, None) if finite.all() else (np.where(finite, samples, 0.0), finite)
+        """Return the samples, with zero for those that are not finite."""
+        means = self.values.astype(np.float64)
+        missing = np.flatnonzero(~np.isfinite(means))
+        means[missing] = 0.0
+        return Weighed(means, None, missing)
 
 
 @dataclass(frozen=True)
@@ -152,7 +202,7 @@ class BlockPieces:
 
     def weighed(self) -> Weighed:
         """Return means and counts."""
-        return self.mean, self.count
+        return Weighed(self.mean, self.count, _NONE)
 
 
 def merged(pieces: Pieces, starts: Indices) -> BlockPieces:
@@ -193,27 +243,13 @@ def _unsigned_zero(made: Values) -> Values:
 
 def _merged_means(pieces: Pieces, starts: Indices) -> tuple[Values, NDArray[np.int32]]:
     """Return the mean of the finite values of each bucket, zero where there are none, and how many there are."""
-    means, sizes = pieces.weighed()
-    counts = _counts(sizes, starts, len(means))
-    mean = _averaged(means, sizes, counts, starts)
+    weighed = pieces.weighed()
+    mean = weighed.averaged(starts)
     over = ~np.isfinite(mean)
     if over.any():  # the values are finite, and so must be their mean
         with np.errstate(over="ignore"):
-            scaled = _averaged(means * _SCALE, sizes, counts, starts)[over] / _SCALE
-        mean[over] = np.clip(scaled, -_HUGE, _HUGE)
-    return mean, counts
-
-
-def _averaged(means: Values, sizes: NDArray[Any] | None, counts: NDArray[np.int32], starts: Indices) -> Values:
-    with np.errstate(over="ignore", invalid="ignore"):
-        sums: Values = np.add.reduceat(means if sizes is None else means * sizes, starts)
-    return sums / np.maximum(counts, 1)
-
-
-def _counts(sizes: NDArray[Any] | None, starts: Indices, count: int) -> NDArray[np.int32]:
-    if sizes is None:
-        return np.diff(starts, append=count).astype(np.int32)
-    return np.add.reduceat(sizes, starts, dtype=np.int32)
+            mean[over] = np.clip(weighed.averaged(starts, _SCALE)[over] / _SCALE, -_HUGE, _HUGE)
+    return mean, weighed.counted(starts)
 
 
 def _extremes(values: Values, starts: Indices, extreme: np.ufunc, worst: float) -> Values:
@@ -227,14 +263,15 @@ def _extremes(values: Values, starts: Indices, extreme: np.ufunc, worst: float) 
 
 def _earliest_extreme(values: Values, starts: Indices, extremes: Callable[[Values, Indices], Values]) -> Indices:
     """Return the earliest index of the extreme of each bucket; of long buckets, by way of their runs."""
-    if len(values) < _RUN_SAMPLES * len(starts):
+    if len(values) <= LONG_BUCKET * len(starts):
         return _earliest(values, extremes(values, starts), starts)
-    stops = np.append(starts[1:], len(values))
-    numbers, own = ragged(np.zeros_like(starts), -((starts - stops) // _RUN_SAMPLES))
-    runs = spread(starts, own, len(numbers)) + numbers * _RUN_SAMPLES
+    stops = stops_of(starts, len(values))
+    length = isqrt(16 * len(values) // len(starts))  # so that looking for the run and inside it take as long
+    numbers, own = ragged(np.zeros_like(starts), -((starts - stops) // length))
+    runs = spread(starts, own, len(numbers)) + numbers * length
     of_runs = extremes(values, runs)
     best = _earliest(of_runs, extremes(of_runs, own), own)
-    inside, own = ragged(runs[best], np.append(runs[1:], len(values))[best])
+    inside, own = ragged(runs[best], stops_of(runs, len(values))[best])
     return inside[_earliest(values[inside], of_runs[best], own)]
 
 
@@ -251,7 +288,7 @@ def _mended(values: Values, starts: Indices, picked: Indices, choose: Choice) ->
     """Choose again, by rank, where what was picked by its place is not finite."""
     weak = np.flatnonzero(~np.isfinite(values[picked]))
     if weak.size:
-        inside, own = ragged(starts[weak], np.append(starts[1:], len(values))[weak])
+        inside, own = ragged(starts[weak], stops_of(starts, len(values))[weak])
         picked[weak] = inside[choose(_ranks(values[inside]), own)]
     return picked
 
@@ -268,5 +305,5 @@ def _latest_ranked(ranks: Values, starts: Indices) -> Indices:
     """Return the last index of the best rank; of NaN alone, the first."""
     best = np.minimum.reduceat(ranks, starts)
     hits = np.flatnonzero(ranks == spread(best, starts, len(ranks)))
-    latest = hits[np.searchsorted(hits, np.append(starts[1:], len(ranks))) - 1]
+    latest = hits[np.searchsorted(hits, stops_of(starts, len(ranks))) - 1]
     return np.where(best == _NAN_RANK, starts, latest)

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sisock.core.choices import Indices, is_state
+from sisock.core.choices import Indices, is_state, stops_of
 from sisock.core.downsample import (
     Sampled,
     Selection,
@@ -20,7 +20,7 @@ from sisock.core.downsample import (
     middles,
     reduce_samples,
 )
-from sisock.core.model import Times, Values
+from sisock.core.model import Statement, TimelineBlock, Times, Values
 from sisock.core.pyramid import pyramid_for
 from sisock.core.samples import BLOCK, ArraySamples, Samples
 from sisock.core.summary import NumberSummary, StateSummary, Summary
@@ -99,6 +99,17 @@ class Column:
         )
 
     @classmethod
+    def of_block(cls, block: TimelineBlock, name: str) -> Self:
+        """Return a field of a block, of which each span is reduced from its samples."""
+        return cls.plain(
+            block.times,
+            block.values[name],
+            finalized_until=block.finalized_until,
+            available_from=block.available_from,
+            generation=block.generation,
+        )
+
+    @classmethod
     def from_arrays(
         cls,
         arrays: Mapping[str, NDArray[Any]],
@@ -130,6 +141,11 @@ class Column:
         if self.summary is not None:
             arrays.update({_SUMMARY + name: one for name, one in self.summary.arrays().items()})
         return arrays
+
+    @property
+    def statement(self) -> Statement:
+        """Return what is stated about the samples."""
+        return Statement(self.finalized_until, self.available_from, self.generation)
 
     def index_of(self, instants: Times) -> Indices:
         """Return for each instant, UNIX seconds, the index of the first sample that is not before it."""
@@ -204,10 +220,10 @@ class Column:
             return False
         if selection.chooses:
             return bool(stop - starts[0] >= _FEW_SAMPLES_PER_BUCKET * len(starts))
-        return bool(np.diff(starts, append=stop).max() >= BLOCK)
+        return bool((stops_of(starts, stop) - starts).max() >= BLOCK)
 
     def _summarised(self, summary: Summary, selection: Selection, starts: Indices, stop: int) -> Sampled:
-        stops = np.append(starts[1:], stop)
+        stops = stops_of(starts, stop)
         parts = [slice(low, low + _BUCKETS_AT_ONCE) for low in range(0, len(starts), _BUCKETS_AT_ONCE)]
         if selection.make is None:
             picked = [summary.pick(self.values, selection.picks, starts[part], stops[part]) for part in parts]

@@ -13,7 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from sisock.core.choices import MAKES, NUMBER_CHOICES, STATE_CHOICES, Choice, Indices, SamplePieces, is_state
+from sisock.core.choices import (
+    LONG_BUCKET,
+    MAKES,
+    NUMBER_CHOICES,
+    STATE_CHOICES,
+    Choice,
+    Indices,
+    SamplePieces,
+    is_state,
+    stops_of,
+)
 from sisock.core.errors import BadRequest
 from sisock.core.model import DataBlock, FieldType, TimelineBlock, Times, Values
 from sisock.core.thinning import thin
@@ -23,7 +33,7 @@ Sampled = tuple[Times, Values]
 """Times and as many values."""
 
 # Samples handled at once: small enough that the passes over them find them in the processor's cache.
-_CHUNK_SAMPLES = 262144
+_CHUNK_SAMPLES = 65536
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,7 @@ def reduce_samples(times: Times, values: Values, selection: Selection, starts: I
     if selection.make is None:
         kept = _picked(values, selection.picks, starts)
         return times[kept], values[kept]
-    made = [MAKES[selection.make](SamplePieces(part), own) for part, own in _parts(values, starts)]
+    made = [MAKES[selection.make](SamplePieces(part), own) for part, own in _parts(values, starts, _CHUNK_SAMPLES)]
     return times[middles(starts, len(times))], np.concatenate([*made, empty_made(selection.make, values)])
 
 
@@ -174,13 +184,16 @@ def bucket_starts(times: Times, width: float) -> Indices:
 
 def distinct(edges: Indices, first: int = 0) -> Indices:
     """Return ``first`` and the ascending indices after it, each once: a bucket without samples begins nowhere."""
-    starts = np.concatenate([np.array([first], dtype=np.intp), edges])
-    return starts[np.diff(starts, prepend=-1) > 0]
+    starts = np.empty(len(edges) + 1, dtype=np.intp)
+    starts[0], starts[1:] = first, edges
+    kept = np.ones(len(starts), dtype=np.bool_)
+    np.greater(starts[1:], starts[:-1], out=kept[1:])
+    return starts[kept]
 
 
 def middles(starts: Indices, stop: int) -> Indices:
     """Return the index of the middle sample of each bucket, whose time a value has that is made of it."""
-    middle: Indices = (starts + np.append(starts[1:], stop)) // 2
+    middle: Indices = (starts + stops_of(starts, stop)) // 2
     return middle
 
 
@@ -211,20 +224,28 @@ def _picked(values: Values, picks: tuple[str, ...], starts: Indices) -> Indices:
     """Return the indices, ascending, of what is chosen from all buckets."""
     choices = choices_for(values.dtype)
     low, kept = 0, [np.empty(0, dtype=np.intp)]
-    for part, own in _parts(values, starts):
-        chosen = np.zeros(len(part), dtype=bool)
-        for pick in picks:
-            chosen[choices[pick](part, own)] = True
-        kept.append(low + np.flatnonzero(chosen))
+    at_once = len(values) if len(values) > LONG_BUCKET * len(starts) else _CHUNK_SAMPLES
+    for part, own in _parts(values, starts, at_once):
+        kept.append(low + _united([choices[pick](part, own) for pick in picks], len(part)))
         low += len(part)
     return np.concatenate(kept)
 
 
-def _parts(values: Values, starts: Indices) -> Iterator[tuple[Values, Indices]]:
-    """Cut the values into parts of whole buckets, of about a chunk where there are several, with their own starts."""
+def _united(chosen: list[Indices], count: int) -> Indices:
+    """Return the indices, below ``count``, that are in any of the arrays, ascending."""
+    if count > LONG_BUCKET * len(chosen[0]):
+        return np.unique(np.concatenate(chosen))
+    marked = np.zeros(count, dtype=bool)  # quicker than sorting where many are chosen
+    for indices in chosen:
+        marked[indices] = True
+    return np.flatnonzero(marked)
+
+
+def _parts(values: Values, starts: Indices, at_once: int) -> Iterator[tuple[Values, Indices]]:
+    """Cut the values into parts of whole buckets, about ``at_once`` where there are several, with their own starts."""
     first = 0
     while first < len(starts):
-        reach = starts[first] + _CHUNK_SAMPLES
+        reach = starts[first] + at_once
         last = len(starts) if reach >= len(values) else int(np.searchsorted(starts, reach, side="right")) - 1
         last = max(last, first + 1)
         low = starts[first]

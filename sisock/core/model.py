@@ -19,6 +19,8 @@ FIELD_TYPES: tuple[FieldType, ...] = ("number", "string", "bool")
 
 Times = NDArray[np.float64]
 Values = NDArray[Any]
+Span = tuple[float, float]
+"""A half-open span [start, end), UNIX seconds."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class DataRequest:
         Whether arrays may travel as bytes.
     limit, after
         Paging: at most so many samples a timeline, later than ``after`` (UNIX seconds).
+    spans
+        Parts of [start, end) that are wanted, reduced each on its own; None for all of it.
     """
 
     fields: tuple[str, ...]
@@ -91,11 +95,21 @@ class DataRequest:
     packed: bool = False
     limit: int | None = None
     after: float | None = None
+    spans: tuple[Span, ...] | None = None
 
     @property
     def extended(self) -> bool:
         """Whether the asker uses anything that the original API does not have."""
         return self.packed or self.reduce is not None or self.limit is not None or self.after is not None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a node states about the samples of a timeline; each part as in :class:`TimelineBlock`."""
+
+    finalized_until: float = math.inf
+    available_from: float = -math.inf
+    generation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,11 @@ class TimelineBlock:
     finalized_until: float = math.inf
     available_from: float = -math.inf
     generation: str | None = None
+
+    @property
+    def statement(self) -> Statement:
+        """Return what is stated about the samples."""
+        return Statement(self.finalized_until, self.available_from, self.generation)
 
     def take(self, selection: slice | NDArray[np.intp] | NDArray[np.bool_]) -> TimelineBlock:
         """Return the block with only the selected samples; a slice copies nothing."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from sisock.core import downsample, times, wire
+from sisock.core import downsample, times, wire, wire_spans
 from sisock.core.errors import BadRequest, OverAllowance
 from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.core.reduction import Reduction
 
 MIB = 2**20
 PLAIN_ALLOWANCE_BYTES = 1 * MIB - 4096  # other people's clients drop their connection at 1 MiB; leave room to wrap it
@@ -25,6 +27,7 @@ def parse_request(
     packed: Any = False,
     limit: Any = None,
     after: Any = None,
+    spans: Any = None,
 ) -> DataRequest:
     """Check the arguments of a call of ``get_data`` and resolve its sisock times at ``now``, UNIX seconds.
 
@@ -39,6 +42,8 @@ def parse_request(
         downsample.find_reducer(reduce)
         if stride is None:
             raise BadRequest("'reduce' needs a min_stride: the spacing, in seconds, that is fine enough")
+    if spans is not None and (reduce is None or limit is not None or after is not None):
+        raise BadRequest("'spans' needs a reducer in 'reduce', and cannot be paged")
     return DataRequest(
         fields=wire.decode_fields_argument(field),
         start=start,
@@ -48,6 +53,7 @@ def parse_request(
         packed=bool(packed),
         limit=parse_limit(limit),
         after=None if after is None else times.to_unix(after, now),
+        spans=None if spans is None else wire_spans.parse_spans(spans, start, end, now),
     )
 
 
@@ -94,6 +100,21 @@ def answer(
     if after is not None:
         reply["after"] = after
     return _within_allowance(reply, request, allowance_bytes)
+
+
+def answer_spans(reductions: Sequence[Reduction | None], request: DataRequest) -> dict[str, Any]:
+    """Turn the reductions of the fields of a request, in its order, into the reply of ``get_data``.
+
+    Raises
+    ------
+    OverAllowance
+        When the reply would cost its caller the connection.
+    """
+    reply = wire_spans.encode_reductions(reductions, request)
+    size = wire.encoded_size(reply)
+    if size > EXTENDED_ALLOWANCE_BYTES:
+        raise OverAllowance(size, EXTENDED_ALLOWANCE_BYTES)
+    return reply
 
 
 def answer_fields(catalogue: FieldCatalogue, limit: Any = None, after: Any = None) -> list[dict[str, Any]]:

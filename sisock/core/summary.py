@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sisock.core.choices import MAKES, NUMBER_CHOICES, Choice, Indices, Weighed, first_true, ragged
+from sisock.core.choices import MAKES, NUMBER_CHOICES, Choice, Indices, SamplePieces, Weighed, first_true, ragged
 from sisock.core.model import Values
 from sisock.core.samples import BLOCK, ArraySamples, Samples
 
@@ -159,9 +159,10 @@ class Gathered:
 
     def weighed(self) -> Weighed:
         """Return the mean of the finite values of each, and how many there are."""
-        finite = np.isfinite(self.raw)
-        means = np.where(finite, self.raw, 0.0).astype(np.float64, copy=False)
-        return self.known("mean", means), self.known("count", finite.astype(np.int32))
+        raw = SamplePieces(self.raw).weighed()
+        counts = np.ones(len(self.raw), dtype=np.int32)
+        counts[raw.missing] = 0
+        return Weighed(self.known("mean", raw.means), self.known("count", counts), raw.missing)
 
 
 class NumberSummary(Summary):

@@ -6,22 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 
-from sisock.core import wire
 from sisock.core.errors import NodeUnavailable, UnknownNode
-from sisock.core.model import DataBlock
 from sisock.gateway.answer import Answer, Series, SeriesWanted
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
 from sisock.gateway.finish import break_line, grows, staleness
 from sisock.gateway.legacy import LegacyReader
-from sisock.gateway.link import Caller, Link
+from sisock.gateway.link import Caller, DeadlinePassed, Link
 from sisock.gateway.merging import join
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import PLAIN, Drawing, NodeQuestion, Resolution, choose_resolution, clamp_points, plan
+from sisock.gateway.reading import Questions, Reader
+from sisock.gateway.store import Store
 
 DEADLINE_S = 2.0
+CACHE_BYTES = 256 * 2**20
 
 Drawn = Mapping[SeriesWanted, Series]
 
@@ -37,12 +38,18 @@ class Gateway:
         Twisted's IReactorTime: the reactor, or a manual clock.
     deadline_s
         Seconds that one question waits for one node.
+    cache_bytes
+        The most that is kept of answers; 0 keeps nothing.
     """
 
-    def __init__(self, caller: Caller | None, clock: Any, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, caller: Caller | None, clock: Any, deadline_s: float = DEADLINE_S, cache_bytes: int = CACHE_BYTES
+    ) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
         self._link = Link(caller, clock)
+        self._store = Store(cache_bytes)
+        self._questions = Questions()
         self.directory = Directory(self._link, deadline_s)
 
     def connected(self, caller: Caller) -> Deferred[None]:
@@ -118,27 +125,34 @@ class Gateway:
         except UnknownNode as error:
             return succeed(self._all_missing(question, str(error)))
         asking = Deferred.fromCoroutine(self._ask_peer(peer, question, until))
-        return asking.addErrback(lambda failure: self._all_missing(question, peer.explain(failure.value)))
+        return asking.addErrback(lambda failure: self._all_missing(question, peer.explain(_cause(failure))))
 
     async def _ask_peer(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
+        reader = Reader(peer, question, self._store, self._questions, self._clock, until)
+        try:
+            await self._introduce(peer, until)
+        except (DeadlinePassed, NodeUnavailable) as error:
+            reading = reader.kept(error)
+        else:
+            assert peer.info is not None
+            if "spans" not in peer.info.capabilities:
+                return await self._ask_original(peer, question, until)
+            reading = await reader.read()
+        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
+        _note_newest(peer, drawn)
+        for name, problem in reading.problems.items():
+            wanted = SeriesWanted(peer.name, name)
+            drawn[wanted] = replace(drawn[wanted], problem=problem)
+        return drawn
+
+    async def _introduce(self, peer: Peer, until: float) -> None:
+        """Wait until the node has said what it can."""
         if peer.info is None:
             await peer.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
         if peer.info is None:
             raise NodeUnavailable(
                 peer.problem or f"node '{peer.name}' has not said yet what it can; it is asked again"
             )
-        if "reduce" not in peer.info.capabilities:
-            return await self._ask_original(peer, question, until)
-        arguments, keywords = wire.request_arguments(question.request)
-        if "packed" not in peer.info.capabilities:
-            keywords.pop("packed", None)
-        reply = await peer.call(until - self._clock.seconds(), "get_data", *arguments, **keywords)
-        fields = question.request.fields
-        block, remarks = wire.decode_data(reply, fields, peer.catalogue)
-        inside = _inside(block, question)
-        drawn = draw_all(peer.name, fields, peer.catalogue, inside, remarks, question.resolution)
-        _note_newest(peer, drawn)
-        return drawn
 
     async def _ask_original(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
         reading = await LegacyReader(peer, question, self._clock, until).read()
@@ -169,9 +183,10 @@ class Gateway:
         return Series.missing(wanted, reason, self.directory.field(wanted))
 
 
-def _inside(block: DataBlock, question: NodeQuestion) -> DataBlock:
-    start, end = question.request.start, question.request.end
-    return DataBlock({name: one.within(start, end) for name, one in block.timelines.items()})
+def _cause(failure: Any) -> BaseException:
+    """Return what went wrong in the first of several calls side by side."""
+    error: BaseException = failure.value
+    return error.subFailure.value if isinstance(error, FirstError) else error
 
 
 def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Series:

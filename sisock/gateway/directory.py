@@ -6,7 +6,6 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -18,6 +17,7 @@ from sisock.core.errors import BadReply, NodeUnavailable, UnknownNode
 from sisock.core.model import Field
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.link import ApplicationError, Link, TransportLost, in_words
+from sisock.gateway.names import Targets
 from sisock.gateway.peer import NodeView, Peer
 from sisock.gateway.shared import Shared
 
@@ -49,12 +49,12 @@ class Snapshot:
 
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     outage: str | None = None
+    targets: Targets = field(default_factory=lambda: Targets({}), repr=False, compare=False)
 
-    @cached_property
-    def targets(self) -> Mapping[str, SeriesWanted]:
-        """Return what each ``node::field`` names, by node and then by field."""
-        wanted = (SeriesWanted(node.name, name) for node in self.nodes.values() for name in node.catalogue.fields)
-        return {one.target: one for one in wanted}
+    @classmethod
+    def of(cls, nodes: Mapping[str, NodeView], outage: str | None = None, former: Snapshot | None = None) -> Snapshot:
+        """Return what is known of some nodes; what was made of names that stay is taken from a former snapshot."""
+        return cls(nodes, outage, Targets(nodes, former.targets if former else None))
 
     def field(self, wanted: SeriesWanted) -> Field | None:
         """Return the field as its node describes it, or None."""
@@ -87,7 +87,7 @@ class Directory:
         outage = self._link.outage or (self.problem if not views else None)
         last = self._last
         if outage != last.outage or not _identical(views, last.nodes):
-            self._last = last = Snapshot(views, outage)
+            self._last = last = Snapshot.of(views, outage, last)
         return last
 
     def peer(self, name: str) -> Peer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,6 +21,7 @@ from sisock.gateway.shared import Shared
 PAGE_FIELDS = 5000
 CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
 log = Logger()
+_numbers = count(1)
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Peer:
     def __init__(self, name: str, description: str, link: Link, deadline_s: float) -> None:
         self.name = name
         self.description = description
+        self.number = next(_numbers)  # tells it from other peers of the same name
         self.breaker = Breaker(link.clock.seconds)
         self._link = link
         self._deadline_s = deadline_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sisock.core.downsample import find_reducer
+from sisock.core.downsample import Selection, find_reducer
 from sisock.core.model import DataRequest, FieldType
 from sisock.gateway.answer import SeriesWanted
 
@@ -45,9 +45,13 @@ class Resolution:
     stride_s: float
     max_points: int
 
+    def selection(self, field_type: FieldType) -> Selection:
+        """Return what the reducer keeps of a field of this type."""
+        return find_reducer(self.reducer).for_type(field_type)
+
     def bucket_s(self, field_type: FieldType) -> float:
         """Return the width of the buckets that a field of this type is reduced on, seconds."""
-        return find_reducer(self.reducer).for_type(field_type).width(self.stride_s)
+        return self.selection(field_type).width(self.stride_s)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def choose_resolution(start: float, end: float, max_points: int, reducer: str = 
 
     For fewer than eight points the reducer is ``last``, on the buckets of eight: the newest of them are kept.
     """
-    if max_points < FEWEST_REDUCED:
+    if max_points < max(FEWEST_REDUCED, find_reducer(reducer).fewest_points):
         reducer = "last"
     room = max(max_points, FEWEST_REDUCED)
     return Resolution(reducer, find_reducer(reducer).stride_for_points(start, end, room), max_points)

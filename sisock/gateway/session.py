@@ -19,7 +19,7 @@ REFRESH_INTERVAL_S = 10.0  # an event that was lost must not hide a node, or kee
 
 def connect_gateway(settings: Settings, reactor: Any) -> Gateway:
     """Return a gateway that is connected, and reconnected, for as long as the reactor runs."""
-    gateway = Gateway(None, reactor, settings.deadline_s)
+    gateway = Gateway(None, reactor, settings.deadline_s, settings.cache_mib * 2**20)
     topics = {
         uri("consumer.data_node_added"): gateway.directory.node_added,
         uri("consumer.data_node_subtracted"): gateway.directory.node_subtracted,

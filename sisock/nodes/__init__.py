@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sisock.core.errors import ConfigurationError
@@ -17,14 +20,35 @@ KINDS = {
 }
 
 
-def make_node(kind: str, **options: Any) -> DataNode:
-    """Make a node of a kind in ``KINDS`` from the keyword arguments of its class."""
+def make_node(kind: str, options: Mapping[str, Any], cache: Path | None = None) -> DataNode:
+    """Make a node of a kind in ``KINDS``; see :func:`construct`."""
     if kind not in KINDS:
         raise ConfigurationError(f"there is no kind of node '{kind}': choose one of {', '.join(sorted(KINDS))}")
     module, name = KINDS[kind].split(":")
-    node_class = getattr(importlib.import_module(module), name)
-    try:
-        node: DataNode = node_class(**options)
-    except TypeError as error:
-        raise ConfigurationError(f"node of kind '{kind}': {error}") from None
+    node: DataNode = construct(
+        getattr(importlib.import_module(module), name), f"node of kind '{kind}'", options, cache
+    )
     return node
+
+
+def construct(node_class: Callable[..., Any], what: str, options: Mapping[str, Any], cache: Path | None = None) -> Any:
+    """Make a node from the keyword arguments of its class.
+
+    Parameters
+    ----------
+    what
+        What an error calls the node.
+    cache
+        A folder for what is kept of archives. A class that has a parameter of this name gets it, unless the options
+        say otherwise.
+
+    Raises
+    ------
+    ConfigurationError
+        When the class does not take these options.
+    """
+    try:
+        known = inspect.signature(node_class).parameters
+        return node_class(**({"cache": cache} if "cache" in known else {}) | dict(options))
+    except TypeError as error:
+        raise ConfigurationError(f"{what}: {error}") from None

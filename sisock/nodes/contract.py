@@ -6,9 +6,10 @@ but several reads side by side and beside a poll: what they share must be guarde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from sisock.core.column import Column
 from sisock.core.model import DataBlock, FieldCatalogue
 
 
@@ -28,6 +29,14 @@ class DataNode(Protocol):
         Unknown fields are left out. A timeline of a known field is in the block even when it has no sample in the
         span, with its ``finalized_until``. Arrays may be views that nobody will write to.
         """
+
+
+@runtime_checkable
+class Summarizes(Protocol):
+    """A node that keeps summaries of its samples, so that to reduce years costs what minutes cost."""
+
+    def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
+        """Return the samples of the known ones of the fields, each with its summary; nobody writes to them."""
 
 
 @runtime_checkable

@@ -9,16 +9,19 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sisock.core.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, Times, Values
-from sisock.nodes.archive import Column, Contents, FileArchive, in_order
+from sisock.nodes.archive import Contents, FieldSamples, FileArchive, in_order
+from sisock.nodes.archived import FileCache
 
 PATTERN = "*.dat"
+READER_VERSION = 1  # to be raised when read_apex makes something else out of a file
 COMMENT = "#"
 DEFAULT_TIMELINE = "archive"
 ROW_COLUMNS = 2
@@ -37,14 +40,21 @@ class WeatherNode:
         Where the files are.
     name, description
         What the hub lists.
+    cache
+        Folder where what was read of the files is kept; None to keep it in memory only.
     """
 
     def __init__(
-        self, folder: Path | str, name: str = "weather", description: str = "Archive of a weather station"
+        self,
+        folder: Path | str,
+        name: str = "weather",
+        description: str = "Archive of a weather station",
+        cache: Path | str | None = None,
     ) -> None:
         self.name = name
         self.description = description
-        self._archive = FileArchive(folder, PATTERN, read_apex)
+        file_cache = FileCache(cache, "apex", READER_VERSION) if cache else None
+        self._archive = FileArchive(folder, PATTERN, read_apex, file_cache)
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return every field with at least one sample in [start, end), UNIX seconds."""
@@ -53,6 +63,10 @@ class WeatherNode:
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
         """Return every sample of the fields inside [start, end), UNIX seconds; views, not to be written to."""
         return self._archive.read(fields, start, end)
+
+    def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
+        """Return the columns of the known ones of the fields."""
+        return self._archive.columns(fields)
 
 
 def read_apex(path: Path) -> Contents:
@@ -65,7 +79,7 @@ def read_apex(path: Path) -> Contents:
     text = _decode(raw[: raw.rfind(b"\n") + 1]).replace("\r\n", "\n").replace("\r", "\n")
     rows = _parse_quickly(text)
     times, values, broken = _parse_line_by_line(text) if rows is None else (*rows, [])
-    column = Column(_header(text).as_field(path.stem), *in_order(times, values))
+    column = FieldSamples(_header(text).as_field(path.stem), *in_order(times, values))
     return Contents((column,), _problem(path, broken))
 
 

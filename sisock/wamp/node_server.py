@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from sisock.base import DataNodeServer
 from sisock.core import serving
 from sisock.core.model import DataRequest
-from sisock.nodes.contract import DataNode, InMemory, Polls, Subscribes
+from sisock.core.reduction import Reduction, SpanReading, reduce_spans
+from sisock.nodes.contract import DataNode, InMemory, Polls, Subscribes, Summarizes
 
 SAMPLES_AT_ONCE = 50_000  # that many are reduced in about a millisecond
 log = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class NodeServer(DataNodeServer):
         return threads.deferToThread(self._node.catalogue, start, end)
 
     def _reply_to(self, request: DataRequest) -> Any:
+        if request.spans is not None:
+            return self._reply_in_spans(request)
         if not self._in_memory:
             return threads.deferToThread(self._read_and_answer, request)
         block = self._node.read(request.fields, request.start, request.end)
@@ -55,6 +58,29 @@ class NodeServer(DataNodeServer):
 
     def _read_and_answer(self, request: DataRequest) -> Any:
         return serving.answer(self._node.read(request.fields, request.start, request.end), request)
+
+    def _reply_in_spans(self, request: DataRequest) -> Any:
+        if self._in_memory and self._is_quick(request):
+            return self._answer_spans(request)
+        return threads.deferToThread(self._answer_spans, request)
+
+    def _is_quick(self, request: DataRequest) -> bool:
+        if isinstance(self._node, Summarizes):
+            return True
+        return self._node.read(request.fields, request.start, request.end).samples <= SAMPLES_AT_ONCE
+
+    def _answer_spans(self, request: DataRequest) -> Any:
+        return serving.answer_spans(reduce_from(self._node, request), request)
+
+
+def reduce_from(node: DataNode, request: DataRequest) -> list[Reduction | None]:
+    """Return the reductions of the fields of a request, out of the node's summaries if it keeps any."""
+    if isinstance(node, Summarizes):
+        return reduce_spans(node.columns(request.fields), request)
+    reading = SpanReading(request)
+    while (span := reading.span) is not None:
+        reading.take(node.read(request.fields, *span))
+    return reading.reductions()
 
 
 def start_polling(node: DataNode, reactor: Any) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from sisock.core.model import Field, FieldType
+from sisock.nodes.archive import Contents, FieldSamples, FileArchive
+from sisock.nodes.archived import FileCache
 from sisock.nodes.contract import DataNode
 from sisock.nodes.host import HostNode
 from sisock.nodes.host_readings import Reading
@@ -48,7 +54,7 @@ def make_host(folder: Path) -> NodeUnderTest:
     return NodeUnderTest(node, advance)
 
 
-def make_weather(folder: Path) -> NodeUnderTest:
+def make_weather(folder: Path, cache: Path | None = None) -> NodeUnderTest:
     """An archive of two growing files with NaN, a gap, a repeated time, and a third file without samples."""
     steps = iter(range(1_000_000))
     (folder / "empty.dat").write_text("# Nothing yet.\n# hourly\n# C\n# 2017-07-14\n")
@@ -63,10 +69,55 @@ def make_weather(folder: Path) -> NodeUnderTest:
             with (folder / f"{name}.dat").open("a") as file:
                 file.write(f"{EPOCH + 1200 + 60 * step} {step}\n")
 
-    return NodeUnderTest(WeatherNode(folder), advance)
+    return NodeUnderTest(WeatherNode(folder, cache=cache), advance)
+
+
+class TableNode:
+    """Files with a number, a bool and a string on one timeline, as a node on any other format would serve them."""
+
+    name = "table"
+    description = "Tables"
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        archive = FileArchive(folder, "*.table", read_table, FileCache(cache, "table", 1))
+        self.catalogue, self.read, self.columns = archive.catalogue, archive.read, archive.columns
+
+
+def read_table(path: Path) -> Contents:
+    """Read lines of time, number and word."""
+    rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    times = np.array([float(row[0]) for row in rows])
+    numbers = np.array([float(row[1]) for row in rows])
+    words = np.array([row[2] for row in rows], dtype=object)
+    columns = {"level": numbers, "low": numbers < 2, "word": words}
+    kinds: dict[str, FieldType] = {"level": "number", "low": "bool", "word": "string"}
+    return Contents(
+        tuple(
+            FieldSamples(Field(f"{path.stem}.{name}", path.stem, kinds[name]), times, values)
+            for name, values in columns.items()
+        )
+    )
+
+
+def make_table(folder: Path) -> NodeUnderTest:
+    """Two tables of more rows than a summary's block has, with NaN, infinities, and words that stay a while."""
+    steps = itertools.count()
+
+    def advance() -> None:
+        step = next(steps)
+        for number, name in enumerate(("inside", "outside")):
+            value = {3: "nan", 4: "inf", 5: "-inf"}.get(step % 50, str((step * 37 + number) % 101 / 8))
+            with (folder / f"{name}.table").open("a", encoding="utf-8") as file:
+                file.write(f"{EPOCH + 10 * step} {value} {'größer' if step % 90 else 'b'}\n")
+
+    for _ in range(200):
+        advance()
+    return NodeUnderTest(TableNode(folder, folder / "cache"), advance)
 
 
 NODES: dict[str, Callable[[Path], NodeUnderTest]] = {
     "host": make_host,
     "weather": make_weather,
+    "weather with a cache": lambda folder: make_weather(folder, folder / "cache"),
+    "table": make_table,
 }

@@ -10,8 +10,10 @@ import time
 import numpy as np
 import pytest
 
+from sisock.core.column import Column
+from sisock.core.downsample import REDUCERS, add_newest, reduce_block
 from sisock.core.model import FIELD_TYPES, DataBlock, TimelineBlock
-from sisock.nodes.contract import DataNode
+from sisock.nodes.contract import DataNode, Summarizes
 
 from contract.nodes_under_test import EPOCH, NODES
 
@@ -257,6 +259,71 @@ def test_reads_beside_polls_are_whole(made):
         reader.join(timeout=10)
     assert not failures
     assert not any(reader.is_alive() for reader in readers)
+
+
+@pytest.fixture
+def summarizing(made):
+    """A node that keeps its samples with summaries."""
+    if not isinstance(made.node, Summarizes):
+        pytest.skip("the node has no summaries: it is read")
+    return made.node
+
+
+def assert_same_field(column: Column, block: TimelineBlock, name: str, span: tuple[float, float]) -> None:
+    for found, expected in zip(column.within(*span), (block.times, block.values[name]), strict=True):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_columns_are_those_of_known_fields(summarizing):
+    """Unknown fields are passed over, one asked for twice comes once, and what has no samples is known."""
+    names = list(summarizing.catalogue(*ALL_TIME).fields)
+    assert list(summarizing.columns([*names, "no such field", "../secret", *names])) == names
+    assert summarizing.columns([]) == {}
+
+
+def test_columns_hold_what_is_read(summarizing):
+    """A column has the same samples as a read of any span, and promises the same of them."""
+    whole = read_all(summarizing)
+    columns = summarizing.columns(list(summarizing.catalogue(*ALL_TIME).fields))
+    assert columns
+    for name, column in columns.items():
+        times = whole.find(name).times
+        inner = (float(times[len(times) // 3]), float(times[-1]))
+        for span in (ALL_TIME, inner, (1.0, 2.0), (3e9, 4e9), (4e9, 1.0)):
+            block = summarizing.read([name], *span).find(name)
+            assert_same_field(column, block, name, span)
+            promised = (column.finalized_until, column.available_from, column.generation)
+            assert promised == (block.finalized_until, block.available_from, block.generation)
+
+
+@pytest.mark.parametrize("reducer", REDUCERS)
+def test_columns_reduce_as_what_is_read(summarizing, reducer):
+    """A column reduced, with its newest sample, is what is read and then reduced, for every width of buckets."""
+    for name, column in summarizing.columns(list(summarizing.catalogue(*ALL_TIME).fields)).items():
+        times = summarizing.read([name], *ALL_TIME).find(name).times
+        for span in (ALL_TIME, (float(times[1]), float(times[-1])), (float(times[0]) + 0.5, float(times[-1]) + 1)):
+            for stride in (0.7, 60.0, 333.0, 1e5, 1e8):
+                block = reduce_block(summarizing.read([name], *span), reducer, stride).find(name)
+                found = add_newest(column.reduced(*span, reducer, stride), column.newest(*span))
+                np.testing.assert_array_equal(found[0], block.times)
+                if reducer == "mean" and block.values[name].dtype == np.float64:  # added up in another order
+                    np.testing.assert_allclose(found[1], block.values[name], rtol=1e-12)
+                else:
+                    np.testing.assert_array_equal(found[1], block.values[name])
+
+
+def test_columns_that_were_handed_out_do_not_change(made, summarizing):
+    """What a reader holds of a column stays as it was while the node takes more."""
+    names = list(summarizing.catalogue(*ALL_TIME).fields)
+    held = summarizing.columns(names)
+    expected = {name: [array.copy() for array in column.within(*ALL_TIME)] for name, column in held.items()}
+    for _ in range(50):
+        made.advance()
+        summarizing.columns(names)
+    for name, column in held.items():
+        for found, kept in zip(column.within(*ALL_TIME), expected[name], strict=True):
+            np.testing.assert_array_equal(found, kept)
 
 
 def test_nan_is_a_value(node):

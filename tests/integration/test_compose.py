@@ -99,6 +99,15 @@ def test_the_image_gets_what_is_installed():
     assert set(packages) | {"setup.cfg", "pyproject.toml", "README.md", "LICENSE"} == set(through)
 
 
+def test_the_archive_is_read_once():
+    """The weather's cache is a volume of its own, whose folder in the image belongs to the image's user."""
+    weather = COMPOSE["services"]["weather"]
+    assert "cache" in COMPOSE["volumes"]
+    assert f"cache:{weather['environment']['SISOCK_CACHE']}" in weather["volumes"]
+    (made,) = re.findall(r"install --directory --owner=sisock --mode=0700 (.*)$", DOCKERFILE, re.MULTILINE)
+    assert weather["environment"]["SISOCK_CACHE"] in made.split()
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
     """Our services, healthy, with some seconds of data of this machine."""
@@ -219,6 +228,12 @@ def test_rows_of_the_docs_are_rows(machine, path):
     filled = path.replace("${__timeFrom}", start).replace("${__timeTo}", end)
     with urllib.request.urlopen(f"{machine.adapter}{filled}", timeout=10) as reply:
         assert b"host::cpu.percent" in reply.read()
+
+
+def test_the_archive_is_in_the_cache(machine):
+    """What the weather node has read of its files is in the volume."""
+    sources = {json.loads(path.read_text())["source"] for path in (machine.folder / "cache").rglob("meta.json")}
+    assert sources == {str(path) for path in (ROOT / "sisock" / "data" / "weather").glob("*.dat")}
 
 
 def test_the_certificate_names_the_router(machine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,32 @@ def test_settings_survive_the_way_to_a_child_process():
     settings = Settings(port=1234, legacy=True, state=Path("/tmp/x"), deadline_s=0.5)
     assert Settings.from_environment(variables(settings)) == settings
     assert variables(Settings()) == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "folder"),
+    [
+        ("/given", {"XDG_CACHE_HOME": "/user", "HOME": "/home"}, "/given"),
+        ("", {"XDG_CACHE_HOME": "/user", "HOME": "/home"}, "/user/sisock"),
+        ("", {"XDG_CACHE_HOME": "relative", "HOME": "/home"}, "/home/.cache/sisock"),
+        ("", {"HOME": "/home"}, "/home/.cache/sisock"),
+    ],
+)
+def test_the_cache_is_where_it_is_said_or_where_the_user_keeps_caches(monkeypatch, given, environment, folder):
+    """The setting wins; unset, the place is the one that the desktop's rules name."""
+    for name in ("XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Settings(cache=given).cache_folder() == Path(folder)
+
+
+def test_without_a_home_there_is_no_cache(monkeypatch):
+    """A user that the machine does not know has no folder for caches, and that is no error."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert Settings().cache_folder() is None
 
 
 def test_every_setting_has_a_variable_and_a_help_text():

@@ -67,12 +67,14 @@ def test_programs_of_a_site_log_in_under_their_own_names():
     assert logins == {"router": ("server", "s"), "hub": ("", ""), "h": ("", ""), "grafana": ("", "")}
 
 
-def test_certificates_are_found_from_every_folder():
+def test_certificates_and_cache_are_found_from_every_folder():
     """Files that the settings name are absolute for all programs; those that are unset stay so."""
-    document = {"settings": {"certificate": "site.pem", "certificate_key": "/etc/site.key"}, "nodes": {}}
+    files = {"certificate": "site.pem", "certificate_key": "/etc/site.key", "cache": "cache"}
+    document = {"settings": files, "nodes": {}}
     for program in programs(document).values():
         assert program.environment["SISOCK_CERTIFICATE"] == str(Path.cwd() / "site.pem")
         assert program.environment["SISOCK_CERTIFICATE_KEY"] == "/etc/site.key"
+        assert program.environment["SISOCK_CACHE"] == str(Path.cwd() / "cache")
     assert not any("SISOCK_CERTIFICATE" in one.environment for one in programs({}).values())
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.core import wire
+from sisock.gateway import reading
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.ask import Gateway
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
@@ -156,30 +156,52 @@ def test_nonsense_of_one_node_is_its_own_problem(gateway, hub, reply):
 
 def test_a_bug_met_in_one_reply_touches_nothing_else(gateway, hub, monkeypatch):
     """Even an exception that nobody expected stays with the node whose reply raised it."""
-    decode = wire.decode_data
+    decode = reading.decode_reductions
 
-    def fails_for_b(reply, fields, catalogue):
+    def fails_for_b(reply, request):
         if "poison" in reply:
             raise ZeroDivisionError("oh")
-        return decode(reply, fields, catalogue)
+        return decode(reply, request)
 
-    monkeypatch.setattr(wire, "decode_data", fails_for_b)
+    monkeypatch.setattr(reading, "decode_reductions", fails_for_b)
     hub.nodes["b"]._get_data = lambda *_, **__: {"poison": 1}
     good, bad = result_of(ask(gateway, "a::x", "b::x")).series
     assert good.times.size
     assert "ZeroDivisionError" in bad.problem
 
 
-def test_values_that_do_not_fit_their_times_are_left_out(gateway, hub):
-    """A field with fewer values than times is not drawn, and the reason names both numbers."""
-    hub.nodes["b"]._get_data = lambda *_, **__: {"data": {"x": [1.0]}, "timeline": {"x": {"t": [1.0, 2.0]}}}
-    assert "1 values" in result_of(ask(gateway, "b::x")).series[0].problem
+def spoil(hub, change):
+    """Let node b send its reply with the entry of its first field changed."""
+    node = hub.nodes["b"]
+    true = node._get_data
+
+    def spoiled(*arguments, **keywords):
+        reply = true(*arguments, **keywords)
+        change(reply["series"][0])
+        return reply
+
+    node._get_data = spoiled
+
+
+def test_values_that_do_not_fit_their_times_are_refused(gateway, hub):
+    """An answer with fewer values than times is not drawn, and the reason says so."""
+
+    def drop_a_value(entry):
+        entry[4] = entry[4][8:]
+
+    spoil(hub, drop_a_value)
+    series = result_of(ask(gateway, "b::x")).series[0]
+    assert "not as long as it says" in series.problem
+    assert not series.times.size
 
 
 def test_a_node_that_sends_too_much_is_reduced_here(gateway, hub):
     """Never more points than asked for, even when a node doesn't reduce, and nothing from outside the span."""
-    reply = {"data": {"x": np.sin(TIMES).tolist()}, "timeline": {"x": {"t": TIMES.tolist()}}}
-    hub.nodes["b"]._get_data = lambda *_, **__: reply
+
+    def send_all(entry):
+        entry[2:] = [[TIMES.size], TIMES.tobytes(), np.sin(TIMES).tobytes()]
+
+    spoil(hub, send_all)
     series = result_of(ask(gateway, "b::x", start=NOW - 1800, points=100)).series[0]
     assert 50 < len(series.times) <= 100
     assert series.times[0] >= NOW - 1800

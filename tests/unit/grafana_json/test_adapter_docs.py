@@ -57,7 +57,7 @@ def test_every_annotation_query_is_understood(query):
 def test_filters_and_rows():
     """Keys and operators of filters, and the arguments and bounds of rows, are those of the code."""
     section = PAGE.partition("## Ad hoc filters\n")[2].partition("\n## ")[0]
-    assert set(filters.READERS) <= set(re.findall(r"`(.*?)`", section))
+    assert set(filters.KEYS) <= set(re.findall(r"`(.*?)`", section))
     assert {one for one in filters._OPERATORS if "|" not in one} <= set(re.findall(r"`(.*?)`", section))
     assert column("Rows") == ["metric", "from", "to", "max_points", "reduce", "format"]
     assert f"{rows.MOST_ROWS:,}" in PAGE

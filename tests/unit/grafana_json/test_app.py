@@ -287,6 +287,55 @@ def test_targets_of_one_request_are_drawn_in_different_ways(site):
     assert "buckets" not in notices(drawn[0])
 
 
+def test_a_band(site):
+    """The mean stands between the least and the greatest of each bucket, at the same times, each within the bound."""
+    times = [1795325000.0 + number for number in range(900)]
+    site.hub.add(FakeNode("fast", {"x": (times, [number % 7 for number in range(900)])}))
+    target = {"target": "fast::x", "refId": "A", "payload": {"reduce": "band", "alias": "{field}", "notices": True}}
+    span = {"from": 1795325000000, "to": 1795325900000}
+    low, middle, high = site.client.post("/query", json=body(targets=[target], maxDataPoints=30, range=span)).json
+    assert [entry["title"] for entry in (low, middle, high)] == ["x min", "x", "x max"]
+    assert all("buckets (band)" in notices(entry) for entry in (low, middle, high))
+    rows = [[point[1] for point in entry["datapoints"]] for entry in (low, middle, high)]
+    assert rows[0] == rows[1] == rows[2]
+    assert 10 < len(rows[0]) <= 30
+    levels = [[point[0] for point in entry["datapoints"]] for entry in (low, middle, high)]
+    assert all(least <= mean <= greatest for least, mean, greatest in zip(*levels, strict=True))
+    assert low["datapoints"][0][0] < middle["datapoints"][0][0] < high["datapoints"][0][0]
+
+
+def test_a_band_of_states_and_of_nothing(site):
+    """States have one series whatever the reducer, and so has what did not come; what is wrong is said once."""
+    site.hub.add(FakeNode("host", {"load": ([1795325000.0], [1.0])}))
+    site.hub.nodes["cryo"].behaviour.hang = True
+    names = ["weather::sky", "weather::raining", "cryo::temp.stage 4K", "weather::nope"]
+    targets = [
+        {"target": name, "refId": chr(65 + number), "payload": {"reduce": "band"}} for number, name in enumerate(names)
+    ]
+    sky, raining, cryo, nope = site.client.post("/query", json=body(targets=targets)).json
+    assert sky["fields"][1]["values"] == ["clear", "overcast", "clear"]
+    assert raining["fields"][1]["values"] == [False, True, False]
+    assert "did not answer" in notices(cryo)
+    assert "not served" in notices(nope)
+
+
+def test_a_band_as_rows(site):
+    """Rows of a band have a name for each of its parts."""
+    reply = site.client.get("/rows?metric=weather::temperature&from=now-6h&reduce=band")
+    ends = {row["metric"] for row in reply.json}
+    assert ends == {"weather::temperature min", "weather::temperature", "weather::temperature max"}
+
+
+def test_a_warning_of_a_band_is_given_once(site):
+    """What is to be said of a field is said with the mean only."""
+    stopped = [1795325000.0 + number for number in range(300)]
+    site.hub.add(FakeNode("fast", {"x": (stopped, [1.0] * 300)}, interval_s=1.0))
+    target = {"target": "fast::x", "refId": "A", "payload": {"reduce": "band"}}
+    said = [notices(entry) for entry in site.client.post("/query", json=body(targets=[target])).json]
+    assert "has stopped" in said[1]
+    assert said[0] == said[2] == ""
+
+
 def test_a_line_is_connected_on_demand(site):
     """A gap is broken by null, unless the author wants it connected."""
     times = [1795325000.0 + number for number in (*range(100), *range(500, 600))]
@@ -452,7 +501,7 @@ def test_what_texts_mean_is_kept_within_bounds(site):
     for number in range(30):
         site.client.post("/query", json=body(*[f"weather::.*|{number}-{one}" for one in range(100)]))
     site.client.post("/query", json=body("weather::.*|" + "x" * 5000))
-    known = site.adapter._readings.of(site.gateway.snapshot())
+    known = site.adapter._chooser._readings.of(site.gateway.snapshot().targets)
     assert 0 < len(known) <= 1000
     assert max(map(len, known)) < 1000
 

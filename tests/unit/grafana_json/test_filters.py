@@ -12,7 +12,7 @@ CATALOGUES = {
     "site10": FieldCatalogue.of([Field("temp", "t", "number", "K")], {"t": 1.0}),
     "site9": FieldCatalogue.of([Field("temp", "t", "number", "K"), Field("sky", "t", "string")], {"t": 1.0}),
 }
-SNAPSHOT = Snapshot({name: SimpleNamespace(name=name, catalogue=one) for name, one in CATALOGUES.items()})
+SNAPSHOT = Snapshot.of({name: SimpleNamespace(name=name, catalogue=one) for name, one in CATALOGUES.items()})
 
 
 def passing(*filters):

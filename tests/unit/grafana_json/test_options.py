@@ -1,6 +1,7 @@
 import pytest
 
 from grafana_json.options import PLAIN, Options, parse_options
+from sisock.core.downsample import REDUCERS
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.plan import Drawing
 
@@ -65,5 +66,13 @@ def test_the_legend():
 
 
 def test_how_the_gateway_draws_it():
-    """Reducer and breaks are what the gateway must know."""
-    assert Options(reducer="last", connect=True).drawing == Drawing("last", breaks=False)
+    """Reducer and breaks are what the gateway must know; a band is drawn in three ways."""
+    assert Options(reducer="last", connect=True).drawings == {Drawing("last", breaks=False): ""}
+    assert Options(reducer="band").drawings == {Drawing("min"): " min", Drawing("mean"): "", Drawing("max"): " max"}
+
+
+def test_every_reducer_may_be_chosen():
+    """Each reducer that there is may be set, and the band of three of them."""
+    for reducer in (*REDUCERS, "band"):
+        assert parse_options({"reduce": reducer}) == Options(reducer=reducer)
+    assert all(drawing.reducer in REDUCERS for drawing in Options(reducer="band").drawings)

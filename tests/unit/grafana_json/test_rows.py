@@ -44,9 +44,9 @@ def test_everything_that_can_be_asked():
     request = parse(metric=["a::b", "c::d,e::f"], max_points="7.0", reduce="minmax", format="csv", to="now")
     assert [target.text for target in request.query.targets] == ["a::b", "c::d,e::f"]
     assert request.query.max_points == 7
-    assert request.query.targets[0].options.drawing.reducer == "minmax"
+    assert request.query.targets[0].options.reducer == "minmax"
     assert request.format == "csv"
-    assert parse().query.targets[0].options.drawing.reducer == "last"
+    assert parse().query.targets[0].options.reducer == "last"
     assert parse(max_points="$__interval_ms", reduce="$x").query.max_points is None
 
 

@@ -1,8 +1,14 @@
 import time
 
 import pytest
+import re2
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from grafana_json.targets import MOST_SERIES, Matched, find, match, unescape
+from grafana_json.targets import MOST_SERIES, Matched, _full_matches, escape, find, match, unescape
+from sisock.gateway.names import Names
+
+from twins import whole_matches
 
 NAMES = dict.fromkeys(
     ["host::cpu", "host::mem.free", "weather::temp", "weather::temp.in", "weather::tempXin", "weather::wind speed/max"]
@@ -30,6 +36,9 @@ NAMES = dict.fromkeys(
         ("host::cpu,weather::temp", ["host::cpu", "weather::temp"]),
         ("weather::temp,temp.in", ["weather::temp", "weather::temp.in"]),
         ("*::temp", ["weather::temp"]),
+        (r"weather::temp\.\*", ["weather::temp.in"]),
+        (r"weather::temp\\\.\.\*", ["weather::temp.in"]),
+        (r"\(\?i\)\.\*MEM\.\*", ["host::mem.free"]),
     ],
 )
 def test_what_a_target_means(target, names):
@@ -80,6 +89,47 @@ def test_at_most_a_hundred_series():
     matched = match("a::.*", dict.fromkeys(f"a::f{number}" for number in range(250)))
     assert len(matched.names) == MOST_SERIES
     assert "250 series match" in matched.warning
+
+
+def test_so_many_are_counted():
+    """Of very many matching series nobody is told how many exactly."""
+    matched = match("a::.*", dict.fromkeys(f"a::f{number}" for number in range(12_000)))
+    assert "more than 10000 series match" in matched.warning
+
+
+def test_a_misspelt_name_among_many():
+    """Among very many names a misspelt one is compared with its neighbours in order."""
+    names = dict.fromkeys(f"a::sensor{number:05d}.temperature" for number in range(20_000))
+    assert "did you mean 'a::sensor13000.temperature'?" in match("a::sensor13000.temprature", names)
+
+
+SIGNS = ["a", "b", "A", ".", "*", "+", "?", "|", "(", ")", "(?:", "(?i)", "(?s)", "[^a]", "[ab]", "^", "$", "{2}"]
+SIGNS += [r"\s", r"\S", r"\W", r"\b", r"\n", r"\A", r"\z", r"\C", r"\Q", r"\E", r"\.", "\\", "é", "\n"]
+
+
+@given(st.lists(st.sampled_from(SIGNS), max_size=8).map("".join), st.lists(st.text("abA.\té*"), unique=True))
+@example("a|b", ["a", "ab", "b"])
+@example("a)|(b", ["a", "b"])
+@example("[^b]*", ["a", "aa", "b"])
+@example("^a$|b", ["a", "b"])
+@example(r"a\z", ["b", "a"])
+def test_a_pattern_means_the_same_for_all_names_at_once(pattern, names):
+    """Names are matched all at once with the same result as one after another."""
+    names = [name for name in names if name]
+    try:
+        compiled = re2.compile(pattern)
+    except re2.error:
+        expected = []
+    else:
+        expected = whole_matches(compiled, names) if any(sign in pattern for sign in "\\^$*+?.()|[]{}") else []
+    assert list(_full_matches(pattern, [Names(names)])) == expected
+
+
+@given(st.text("a\\^$*+?.()|[]{}/"))
+def test_an_escaped_text_means_itself(text):
+    """The special signs of a text are escaped so that it matches nothing else."""
+    assert re2.fullmatch(escape(text), text)
+    assert not re2.fullmatch(escape(text), text + "a")
 
 
 @pytest.mark.parametrize("pattern", ["(a*)*b", "(a|a)*b", "(.*)(.*)(.*)(.*)(.*)c", "((a{1,9}){1,9}){1,9}z"])

@@ -3,14 +3,16 @@ from types import SimpleNamespace
 import pytest
 
 from grafana_json.builder import MOST_WITH_CHOICES, list_choices, list_metrics
+from grafana_json.options import GAPS
 from grafana_json.variables import list_options
+from sisock.core.downsample import REDUCERS
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.directory import Snapshot
 
 
 def snapshot_of(**fields):
     nodes = {name: SimpleNamespace(name=name, catalogue=FieldCatalogue.of(ones, {})) for name, ones in fields.items()}
-    return Snapshot(nodes)
+    return Snapshot.of(nodes)
 
 
 SNAPSHOT = snapshot_of(
@@ -87,12 +89,13 @@ def test_more_than_a_panel_draws():
 
 def test_the_builder_offers_choices():
     """The choices of a list are sent along, or asked for where there are many targets."""
-    first = list_metrics(SNAPSHOT)[0]
+    first = list_metrics({}, SNAPSHOT)[0]
     (reduce,) = [entry for entry in first["payloads"] if entry["name"] == "reduce"]
     assert reduce["options"] == list_choices({"name": "reduce"})
-    assert list_choices({"name": "reduce"})[0] == {"label": "first", "value": "first"}
+    assert {choice["value"] for choice in list_choices({"name": "reduce"})} == {*REDUCERS, "band"}
+    assert {choice["value"] for choice in list_choices({"name": "gaps"})} == set(GAPS)
     many = snapshot_of(host=[Field(f"f{number}", "t") for number in range(MOST_WITH_CHOICES + 1)])
-    assert not any("options" in entry for entry in list_metrics(many)[0]["payloads"])
+    assert not any("options" in entry for entry in list_metrics({}, many)[0]["payloads"])
 
 
 @pytest.mark.parametrize("request_", [None, [], {}, {"name": 5}, {"name": ["reduce"]}, {"name": "sensors"}])

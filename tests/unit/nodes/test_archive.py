@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sisock.core.column import Column
 from sisock.core.errors import ConfigurationError
 from sisock.core.model import Field
-from sisock.nodes.archive import Column, Contents, FileArchive, in_order, mean_interval_s
+from sisock.nodes.archive import Contents, FieldSamples, FileArchive, in_order
+from sisock.nodes.archived import ServedColumn
 from sisock.nodes.weather import WeatherNode
 
 ALL_TIME = (1e-3, 4e9)
@@ -213,7 +215,7 @@ def test_an_unreadable_file_is_reported_once_and_tried_again(tmp_path, caplog):
         if path.name in broken:
             raise PermissionError(13, "Permission denied")
         field = Field(path.stem, path.stem)
-        return Contents((Column(field, np.array([1500.0]), np.array([1.0])),))
+        return Contents((FieldSamples(field, np.array([1500.0]), np.array([1.0])),))
 
     for name in ("a.dat", "b.dat"):
         (tmp_path / name).touch()
@@ -254,7 +256,7 @@ def test_an_unchanged_file_is_read_once(tmp_path):
 def test_a_file_may_have_several_columns_on_one_timeline(tmp_path):
     """Columns of one file that name the same timeline are one block, whichever of them are asked for."""
     times = np.array([1500.0, 1560.0])
-    columns = tuple(Column(Field(name, "table"), times, np.array(values)) for name, values in
+    columns = tuple(FieldSamples(Field(name, "table"), times, np.array(values)) for name, values in
                     (("a", [1.0, 2.0]), ("b", [True, False])))  # fmt: skip
     (tmp_path / "table.csv").touch()
     archive = FileArchive(tmp_path, "*.csv", lambda path: Contents(columns))
@@ -302,7 +304,8 @@ def test_reads_beside_rewriting_are_never_torn(folder):
 )
 def test_the_interval_is_the_mean_spacing(times, expected):
     """Duration by number of steps; without a duration there is none."""
-    assert mean_interval_s(np.array(times)) == expected
+    column = Column.of(np.array(times), np.zeros(len(times)))
+    assert ServedColumn.of(Field("a", "b"), column).interval_s == expected
 
 
 def test_order_agrees_with_its_readable_twin():

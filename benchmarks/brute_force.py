@@ -1,0 +1,54 @@
+"""What a panel must show, found by looking at every sample: slow, plain, and sharing nothing with the fast code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Choice = Callable[[Array], set[int]]
+
+
+def lowest_and_highest(values: Array) -> set[int]:
+    """Return where the earliest of the lowest values is, and of the highest; finite ones go first, then infinities."""
+    for able in (np.isfinite(values), np.isinf(values)):
+        if able.any():
+            return {
+                int(np.argmin(np.where(able, values, math.inf))),
+                int(np.argmax(np.where(able, values, -math.inf))),
+            }
+    return {0}
+
+
+def first_change_last(states: Array) -> set[int]:
+    """Return where the first state is, the first that differs from it, and the last."""
+    changed = states != states[0]
+    return {0, len(states) - 1} | ({int(np.argmax(changed))} if changed.any() else set())
+
+
+def drawn(times: Array, values: Array, start: float, end: float, width: float, choose: Choice) -> tuple[Array, Array]:
+    """Return the times and the values that a panel must show: each bucket's choice, and the newest sample."""
+    kept: set[int] = set()
+    for low, high in buckets(times, start, end, width):
+        kept |= {low + index for index in choose(np.asarray(values[low:high]))}
+    low, high = np.searchsorted(times, [start, end])
+    if high > low:
+        kept.add(int(high) - 1)
+    indices = sorted(kept)
+    return np.asarray(times[indices]), np.asarray(values[indices])
+
+
+def buckets(times: Array, start: float, end: float, width: float) -> Iterator[tuple[int, int]]:
+    """Yield the samples of each bucket that has some inside [start, end), as indices from and up to."""
+    low, last = (int(index) for index in np.searchsorted(times, [start, end]))
+    number = math.floor(start / width) - 1
+    while low < last:
+        number += 1
+        high = min(int(np.searchsorted(times, (number + 1) * width)), last)
+        if high > low:
+            yield low, high
+        low = high

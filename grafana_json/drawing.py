@@ -1,0 +1,79 @@
+"""From the series that were chosen to a reply: all that are drawn in the same way are asked for at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from twisted.internet.defer import gatherResults
+
+from grafana_json import replies
+from grafana_json.choices import Choice
+from grafana_json.protocol import Query
+from grafana_json.source import Source
+from sisock.core.errors import BadRequest
+from sisock.gateway.answer import Answer, Series, SeriesWanted
+from sisock.gateway.plan import Drawing
+
+MOST_SERIES_IN_A_REQUEST = 1000
+
+Drawn = Mapping[Drawing, Mapping[SeriesWanted, Series]]
+Line = tuple[Series, str]
+"""A series that is drawn, and what is put behind its legend."""
+
+
+async def draw(source: Source, query: Query, choices: Sequence[Choice]) -> Drawn:
+    """Ask for all series of some choices; BadRequest when they are too many for one request."""
+    groups: dict[Drawing, dict[SeriesWanted, None]] = {}
+    for choice in choices:
+        for drawing in choice.target.options.drawings:
+            groups.setdefault(drawing, {}).update(dict.fromkeys(choice.wanted))
+    count = sum(len(group) for group in groups.values())
+    if count > MOST_SERIES_IN_A_REQUEST:
+        raise BadRequest(f"the targets match {count} series, over {MOST_SERIES_IN_A_REQUEST}: narrow them")
+    asked = [
+        source.query(list(group), query.start, query.end, query.max_points, drawing)
+        for drawing, group in groups.items()
+    ]
+    # Most panels draw in one way only, and gathering costs as much as all the rest here.
+    answers: list[Answer] = [await asked[0]] if len(asked) == 1 else await gatherResults(asked)
+    found = [{series.wanted: series for series in answer.series} for answer in answers]
+    return dict(zip(groups, found, strict=True))
+
+
+def count_points(choices: Sequence[Choice], drawn: Drawn) -> int:
+    """Return the points of a reply, in which a series may stand several times."""
+    return sum(series.times.size for choice in choices for series, _ in lines(choice, drawn))
+
+
+def encode(choices: Sequence[Choice], drawn: Drawn) -> bytes:
+    """Return the reply."""
+    return replies.encode([entry for choice in choices for entry in _entries(choice, drawn)])
+
+
+def lines(choice: Choice, drawn: Drawn) -> Iterator[Line]:
+    """Yield the series of a choice: one for each field, or the parts of its band from below; states have no band."""
+    ways = [(drawn[drawing], ending) for drawing, ending in choice.target.options.drawings.items()]
+    for wanted in choice.wanted:
+        parts = [(found[wanted], ending) for found, ending in ways]
+        middle = parts[len(parts) // 2][0]
+        if len(parts) == 1 or middle.type != "number" or not any(part.times.size for part, _ in parts):
+            yield middle, ""
+        else:
+            yield from ((part if part is middle else _quiet(part, middle), ending) for part, ending in parts)
+
+
+def _entries(choice: Choice, drawn: Drawn) -> Iterator[replies.Entry]:
+    """Yield what a target gets; what is to be said of all of it is said with the first series."""
+    said = choice.notices
+    for series, ending in lines(choice, drawn):
+        yield replies.series_entry(choice.target, series, said, ending)
+        said = ()
+    if not choice.wanted:
+        yield replies.notices_entry(choice.target, said)
+
+
+def _quiet(series: Series, other: Series) -> Series:
+    """Return a series that says nothing which another says too."""
+    notices = tuple(text for text in series.notices if text not in other.notices)
+    return replace(series, notices=notices, problem=None if series.problem == other.problem else series.problem)

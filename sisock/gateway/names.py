@@ -1,0 +1,194 @@
+"""The names of all targets, ready to be looked up, searched and matched, however many there are."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sisock.core.model import FieldCatalogue
+from sisock.gateway.answer import SEPARATOR, SeriesWanted
+
+LEVEL = "."  # between the parts of a field's name
+_LINE = "\n"
+_NO_LINE = "\0"  # in place of a line's end inside a name
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Names as one text, the end of a line behind each, and the offset at which each begins, ascending."""
+
+    text: bytes
+    starts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, text: str) -> Lines:
+        """Make them of lines; what is no Unicode is replaced."""
+        encoded = text.encode("utf-8", "replace")
+        ends = np.flatnonzero(np.frombuffer(encoded, dtype=np.uint8) == ord(_LINE))
+        return cls(encoded, np.concatenate(([0], ends[:-1] + 1)) if ends.size else ends)
+
+
+class Names:
+    """Names in their order, none twice, and what is made of them on demand; never changes, so any thread may read.
+
+    Parameters
+    ----------
+    names
+        In the order in which they are found.
+    prefix
+        Put before each of them; levels are counted behind it.
+    """
+
+    def __init__(self, names: Iterable[str], prefix: str = "") -> None:
+        self.given = tuple(names)
+        self.prefix = prefix
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+    @property
+    def blocks(self) -> Sequence[Names]:
+        """Return the parts that are searched one after the other: these names themselves."""
+        return (self,)
+
+    @cached_property
+    def lines(self) -> Lines:
+        """Return all names as lines; one that has several lines itself is put on one."""
+        return Lines.of(self._text)
+
+    @cached_property
+    def levels(self) -> Mapping[str, Sequence[str]]:
+        """Return the names, sorted, by the level that they are on: all of a name up to its last dot."""
+        levels: dict[str, list[str]] = {}
+        start = len(self.prefix)
+        for name in self._sorted:
+            levels.setdefault(name[: name.rfind(LEVEL, start) + 1] or self.prefix, []).append(name)
+        return levels
+
+    def at(self, offsets: Sequence[int]) -> list[str]:
+        """Return the names whose lines begin at some offsets."""
+        return [self._names[number] for number in np.searchsorted(self.lines.starts, offsets).tolist()]
+
+    def under(self, prefix: str) -> Sequence[str]:
+        """Return the names that begin with a prefix, sorted."""
+        low = bisect_left(self._sorted, prefix)
+        high = bisect_left(self._sorted, x=True, lo=low, key=lambda name: not name.startswith(prefix))
+        return self._sorted[low:high]
+
+    def neighbours(self, name: str, count: int) -> Sequence[str]:
+        """Return so many of the names, sorted, that are nearest to where one would stand among them."""
+        middle = bisect_left(self._sorted, name)
+        first = max(min(middle - count // 2, len(self) - count), 0)
+        return self._sorted[first : first + count]
+
+    def containing(self, text: str) -> Iterator[str]:
+        """Yield the names that contain a text, whatever its case, in their order."""
+        wanted = text.casefold().replace(_LINE, _NO_LINE).encode("utf-8", "replace")
+        lines = self._folded
+        position = lines.text.find(wanted)
+        while 0 <= position < len(lines.text):
+            number = int(np.searchsorted(lines.starts, position, side="right"))
+            yield self._names[number - 1]
+            position = lines.text.find(wanted, int(lines.starts[number])) if number < len(self) else -1
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.prefix + name for name in self.given) if self.prefix else self.given
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._names)
+
+    @cached_property
+    def _sorted(self) -> Sequence[str]:
+        return sorted(self._names)
+
+    @property
+    def _text(self) -> str:
+        text = _LINE.join(chain(self._names, ("",)))
+        if text.count(_LINE) == len(self):
+            return text
+        return _LINE.join(chain((name.replace(_LINE, _NO_LINE) for name in self._names), ("",)))
+
+    @cached_property
+    def _folded(self) -> Lines:
+        return Lines.of(self._text.casefold())
+
+
+class Described(Protocol):
+    """A node of which the fields are known."""
+
+    @property
+    def catalogue(self) -> FieldCatalogue:
+        """Return its fields."""
+
+
+class Targets(Mapping[str, SeriesWanted]):
+    """What each ``node::field`` names, by node and then by field; what is looked up is made then.
+
+    Parameters
+    ----------
+    nodes
+        By name.
+    former
+        Targets that were known before: what was made of the names of a node is kept while its names stay.
+    """
+
+    def __init__(self, nodes: Mapping[str, Described], former: Targets | None = None) -> None:
+        self._fields = {name: node.catalogue.fields for name, node in nodes.items()}
+        known: Mapping[str, Names] = former.names_of if former else {}
+        self.names_of: Mapping[str, Names] = {
+            name: _names_of(name, fields, known.get(name)) for name, fields in self._fields.items()
+        }
+
+    def __len__(self) -> int:
+        return sum(map(len, self._fields.values()))
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self.blocks)
+
+    def __contains__(self, target: object) -> bool:
+        node, separator, field = target.partition(SEPARATOR) if isinstance(target, str) else ("", "", "")
+        return bool(separator) and node in self._fields and field in self._fields[node]
+
+    def __getitem__(self, target: str) -> SeriesWanted:
+        if target not in self:
+            raise KeyError(target)
+        node, _, field = target.partition(SEPARATOR)
+        return SeriesWanted(node, field)
+
+    @property
+    def blocks(self) -> Sequence[Names]:
+        """Return the names of each node."""
+        return tuple(self.names_of.values())
+
+    def under(self, prefix: str) -> Sequence[str]:
+        """Return the targets that begin with a prefix, which names a node."""
+        names = self.names_of.get(prefix.partition(SEPARATOR)[0])
+        return names.under(prefix) if names else ()
+
+    def has_names_of(self, other: Targets) -> bool:
+        """Tell whether these are the very names of others, without comparing them."""
+        return len(self.blocks) == len(other.blocks) and all(map(_is, self.blocks, other.blocks))
+
+
+def _is(one: Names, other: Names) -> bool:
+    return one is other
+
+
+def _names_of(node: str, fields: Mapping[str, object], known: Names | None) -> Names:
+    names = tuple(fields)
+    return known if known and known.given == names else Names(names, f"{node}{SEPARATOR}")

@@ -1,0 +1,119 @@
+"""Reduced samples of spans, and the tiles that they are kept in; pure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sisock.core.model import Span, Times, Values
+from sisock.core.times import bucket_number
+
+TILE_BUCKETS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a reducer leaves of the samples inside [start, end), a window of its own; without the newest."""
+
+    start: float
+    end: float
+    times: Times
+    values: Values
+
+    def part(self, start: float, end: float) -> Piece:
+        """Return the part of a span whose ends are edges of buckets, or ends of this piece."""
+        if start == self.start and end == self.end:
+            return self
+        low, high = np.searchsorted(self.times, (start, end))
+        return Piece(start, end, self.times[low:high], self.values[low:high])
+
+    def lies_inside(self, start: float, end: float) -> bool:
+        """Tell whether all of its samples are inside [start, end)."""
+        return not self.times.size or bool(self.times[0] >= start and self.times[-1] < end)
+
+    def owned(self) -> Piece:
+        """Return the same in arrays of its own, which keep nothing larger in memory."""
+        if self.times.base is None and self.values.base is None:
+            return self
+        return Piece(self.start, self.end, self.times.copy(), self.values.copy())
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the memory that the arrays take, texts included."""
+        texts = sum(map(sys.getsizeof, self.values)) if self.values.dtype.hasobject else 0
+        return self.times.nbytes + self.values.nbytes + texts
+
+
+def join(pieces: Sequence[Piece]) -> Piece:
+    """Return consecutive pieces as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    filled = [piece for piece in pieces if piece.times.size] or [pieces[0]]
+    times, values = filled[0].times, filled[0].values
+    if len(filled) > 1:
+        times = np.concatenate([piece.times for piece in filled])
+        values = np.concatenate([piece.values for piece in filled])
+    return Piece(pieces[0].start, pieces[-1].end, times, values)
+
+
+def merge(former: Piece | None, piece: Piece) -> Piece:
+    """Return the union of two pieces of whole buckets where they touch, else the latter."""
+    if former is None or former.end < piece.start or piece.end < former.start:
+        return piece
+    parts = [former]
+    if piece.start < former.start:
+        parts.insert(0, piece.part(piece.start, former.start))
+    if piece.end > former.end:
+        parts.append(piece.part(former.end, piece.end))
+    return join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A window on the buckets: the whole ones inside it from ``first`` up to ``stop``, and what it cuts at its ends.
+
+    A window inside one bucket is all head.
+    """
+
+    start: float
+    end: float
+    width: float
+    first: int
+    stop: int
+    head: Span | None
+    foot: Span | None
+
+    @classmethod
+    def of(cls, start: float, end: float, width: float) -> Grid:
+        """Lay a window [start, end), which is not empty, on buckets of a width in seconds."""
+        first, stop = bucket_number(start, width), bucket_number(end, width)
+        cut_start, cut_end = first * width < start, stop * width < end
+        if first == stop and cut_start:
+            return cls(start, end, width, first, first, (start, end), None)
+        head = (start, (first + 1) * width) if cut_start else None
+        foot = (stop * width, end) if cut_end else None
+        return cls(start, end, width, first + cut_start, stop, head, foot)
+
+    def tiles(self) -> range:
+        """Return the numbers of the tiles that hold the whole buckets."""
+        return range(self.first // TILE_BUCKETS, -(-self.stop // TILE_BUCKETS) if self.stop > self.first else -1)
+
+    def on_tile(self, number: int) -> Span:
+        """Return the part of a tile that is inside the window and whole."""
+        low = max(self.first, number * TILE_BUCKETS)
+        high = min(self.stop, (number + 1) * TILE_BUCKETS)
+        return low * self.width, high * self.width
+
+
+def without(span: Span, pieces: Sequence[Piece]) -> list[Span]:
+    """Return the parts of a span that consecutive pieces inside it leave open."""
+    open_parts = []
+    low = span[0]
+    for piece in pieces:
+        if piece.start > low:
+            open_parts.append((low, piece.start))
+        low = piece.end
+    return [*open_parts, (low, span[1])] if low < span[1] else open_parts

@@ -1,0 +1,293 @@
+"""Reading fields of one node through the store: only what is missing is asked for, and only once at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from twisted.internet.defer import Deferred, gatherResults
+
+from sisock.core import wire
+from sisock.core.downsample import Sampled, add_newest
+from sisock.core.errors import BadReply, OverAllowance, SisockError
+from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
+from sisock.core.reduction import NO_SAMPLES, Reduction
+from sisock.core.wire_spans import decode_reductions
+from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
+from sisock.gateway.peer import Peer
+from sisock.gateway.pieces import Piece, join, without
+from sisock.gateway.plan import NodeQuestion
+from sisock.gateway.store import Found, SeriesKey, Store
+
+ROUNDS = 5
+PATIENT_ROUNDS = 2  # in which answers to others are waited for
+CLOSE_BUCKETS = 4.0  # asking for so much more than a field lacks costs less than a call of its own
+FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What could be read of the fields of one node, a timeline each; and, for those not whole, why in words."""
+
+    block: DataBlock
+    problems: Mapping[str, str]
+
+
+@dataclass(eq=False)
+class Question:
+    """A call that is under way, for all who want some of its answer."""
+
+    keys: frozenset[SeriesKey]
+    window: Span
+    spans: tuple[Span, ...]
+    waiting: list[Deferred[None]] = field(default_factory=list)
+
+    def covers(self, key: SeriesKey, missing: Sequence[Span], end: float) -> bool:
+        """Tell whether its answer will hold what a series lacks, up to what may be shared."""
+        if key not in self.keys or abs(end - self.window[1]) > key.patience_s:
+            return False
+        last_end = self.spans[-1][1] if self.spans else -np.inf
+        slack = key.patience_s if last_end == self.window[1] else 0.0
+        return all(
+            any(low <= span[0] and span[1] <= high + (slack if high == last_end else 0.0) for low, high in self.spans)
+            for span in missing
+        )
+
+    def done(self) -> None:
+        """Let those go on who waited."""
+        for waiter in self.waiting:
+            if not waiter.called:
+                waiter.callback(None)
+
+
+class Questions:
+    """The calls that are under way, by node."""
+
+    def __init__(self) -> None:
+        self._of_node: dict[str, list[Question]] = {}
+
+    def covering(self, key: SeriesKey, missing: Sequence[Span], end: float) -> Question | None:
+        """Return a call whose answer will hold what a series lacks, or None."""
+        return next((one for one in self._of_node.get(key.node, ()) if one.covers(key, missing, end)), None)
+
+    def begin(self, node: str, question: Question) -> None:
+        """Note a call."""
+        self._of_node.setdefault(node, []).append(question)
+
+    def end(self, node: str, question: Question) -> None:
+        """Forget a call that was answered, or failed."""
+        self._of_node[node].remove(question)
+        if not self._of_node[node]:
+            del self._of_node[node]
+        question.done()
+
+
+class Reader:
+    """Answers one question from the store and from its node, until a deadline."""
+
+    def __init__(
+        self, peer: Peer, question: NodeQuestion, store: Store, questions: Questions, clock: Any, until: float
+    ) -> None:
+        self._peer = peer
+        self._request = question.request
+        self._window = question.request.start, question.request.end
+        self._store = store
+        self._questions = questions
+        self._clock = clock
+        self._until = until
+        self._keys = {name: self._key(name, question) for name in question.request.fields}
+        self._blocks: dict[str, TimelineBlock] = {}
+        self._problems: dict[str, str] = {}
+        self._absent: set[str] = set()
+
+    async def read(self) -> Reading:
+        """Read all fields; what goes wrong becomes words beside what was kept of them."""
+        for turn in range(ROUNDS):
+            found = {name: self._look(key) for name, key in self._keys.items() if self._is_open(name)}
+            lacking = {name: one for name, one in found.items() if not one.complete}
+            for name in found.keys() - lacking.keys():
+                self._blocks[name] = _assemble(self._keys[name].field, found[name], {}, None)
+            if not lacking:
+                break
+            under_way = self._under_way(lacking)
+            if under_way is not None and turn < PATIENT_ROUNDS:
+                await self._wait(under_way, lacking)
+            else:
+                await self._ask_all(lacking, whole=turn == ROUNDS - 1)
+        return Reading(DataBlock(self._blocks), self._problems)
+
+    def kept(self, error: BaseException) -> Reading:
+        """Return what is kept of all fields, where the node cannot be asked at all."""
+        self._give_up({name: self._look(key) for name, key in self._keys.items()}, error)
+        return Reading(DataBlock(self._blocks), self._problems)
+
+    def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
+        known = self._peer.catalogue.fields.get(name)
+        selection = question.resolution.selection(known.type if known else "number")
+        width = selection.width(question.resolution.stride_s)
+        return SeriesKey(self._peer.name, name, question.resolution.reducer, width, selection.chooses)
+
+    def _is_open(self, name: str) -> bool:
+        return not (name in self._blocks or name in self._problems or name in self._absent)
+
+    def _look(self, key: SeriesKey) -> Found:
+        return self._store.look(key, *self._window, self._clock.seconds())
+
+    def _under_way(self, lacking: Mapping[str, Found]) -> list[Question] | None:
+        """Return the calls whose answers will hold all that is lacking, or None."""
+        end = self._window[1]
+        covering = [self._questions.covering(self._keys[name], one.missing, end) for name, one in lacking.items()]
+        return None if None in covering else list(dict.fromkeys(filter(None, covering)))
+
+    async def _wait(self, under_way: Iterable[Question], lacking: Mapping[str, Found]) -> None:
+        waiters: list[Deferred[None]] = []
+        for question in under_way:
+            waiter: Deferred[None] = Deferred()
+            question.waiting.append(waiter)
+            waiters.append(waiter)
+        try:
+            await gatherResults(waiters).addTimeout(self._until - self._clock.seconds(), self._clock)
+        except DeadlinePassed as error:
+            self._give_up(lacking, error)
+
+    async def _ask_all(self, lacking: Mapping[str, Found], *, whole: bool) -> None:
+        """Ask for what is lacking, side by side; ``whole`` asks for all of the window, whatever is kept."""
+        if whole:
+            lacking = {name: Found((), (self._window,)) for name in lacking}
+        groups = _grouped({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
+        asking = [
+            Deferred.fromCoroutine(self._ask({name: lacking[name] for name in names}, spans))
+            for spans, names in groups
+        ]
+        await gatherResults(asking, consumeErrors=True)
+
+    async def _ask(self, lacking: Mapping[str, Found], spans: tuple[Span, ...]) -> None:
+        """Ask for some spans of some fields in one call, or in several where one would be too large."""
+        try:
+            reductions = await self._call(tuple(lacking), spans)
+        except FAILURES as error:
+            if len(lacking) > 1 and isinstance(error, ApplicationError) and error.error == OverAllowance.uri:
+                names = list(lacking)
+                for part in (names[: len(names) // 2], names[len(names) // 2 :]):
+                    await self._ask({name: lacking[name] for name in part}, spans)
+                return
+            self._give_up(lacking, error)
+            return
+        for name, found in lacking.items():
+            self._take(name, found, spans, reductions.get(name))
+
+    async def _call(self, names: tuple[str, ...], spans: tuple[Span, ...]) -> dict[str, Reduction]:
+        request = replace(self._request, fields=names, spans=spans)
+        question = Question(frozenset(self._keys[name] for name in names), self._window, spans)
+        arguments, keywords = wire.request_arguments(request)
+        asked_at = self._clock.seconds()
+        self._questions.begin(self._peer.name, question)
+        try:
+            reply = await self._peer.call(self._until - asked_at, "get_data", *arguments, **keywords)
+            reductions = decode_reductions(reply, request)
+            for name, reduction in reductions.items():
+                identified = self._identified(_inside(reduction, spans, self._window))
+                reductions[name] = identified
+                self._store.keep(self._keys[name], self._window, spans, identified, asked_at)
+        finally:
+            self._questions.end(self._peer.name, question)
+        return reductions
+
+    def _identified(self, reduction: Reduction) -> Reduction:
+        """Give data that have no identity that of the node's session: after a reconnect they may be others."""
+        if reduction.statement.generation is not None:
+            return reduction
+        return replace(reduction, statement=replace(reduction.statement, generation=f"session {self._peer.number}"))
+
+    def _take(self, name: str, found: Found, spans: tuple[Span, ...], reduction: Reduction | None) -> None:
+        """Put what was kept and what has come together, unless the data have become others between the two."""
+        if reduction is None:
+            self._absent.add(name)
+            return
+        same = found.statement is not None and found.statement.generation == reduction.statement.generation
+        if found.pieces and not same:
+            return  # the next round sees what is missing of the new data
+        came = dict(zip(spans, reduction.pieces, strict=True))
+        self._blocks[name] = _assemble(name, found, came, reduction)
+
+    def _give_up(self, lacking: Mapping[str, Found], error: BaseException) -> None:
+        """Draw what is kept, and say why there is no more."""
+        reason = self._peer.explain(error)
+        for name, found in lacking.items():
+            self._problems[name] = reason
+            if found.pieces:
+                self._blocks[name] = _assemble(name, found, {}, None)
+
+
+def _grouped(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[tuple[Span, ...], list[str]]]:
+    """Return which fields are asked for which spans, as few calls as cost little more than what is lacking.
+
+    Fields on buckets of one width are asked for together where they lack about the same.
+    """
+    groups: list[tuple[float, tuple[Span, ...], list[str]]] = []
+    for name, (width, missing) in lacking.items():
+        for position, (other_width, spans, names) in enumerate(groups):
+            united = _united([*spans, *missing])
+            if (
+                width == other_width
+                and _length(united) <= min(_length(spans), _length(missing)) + CLOSE_BUCKETS * width
+            ):
+                groups[position] = (width, united, [*names, name])
+                break
+        else:
+            groups.append((width, tuple(missing), [name]))
+    return [(spans, names) for _, spans, names in groups]
+
+
+def _united(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return the union of spans as few ascending ones."""
+    united: list[Span] = []
+    for low, high in sorted(spans):
+        if united and low <= united[-1][1]:
+            united[-1] = united[-1][0], max(high, united[-1][1])
+        else:
+            united.append((low, high))
+    return tuple(united)
+
+
+def _length(spans: Iterable[Span]) -> float:
+    return sum(high - low for low, high in spans)
+
+
+def _inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduction:
+    """Drop what a node sent outside of what it was asked for, and put in order what is not."""
+    pieces = tuple(_cut(samples, span) for samples, span in zip(reduction.pieces, spans, strict=True))
+    return replace(reduction, pieces=pieces, newest=_cut(reduction.newest, window))
+
+
+def _cut(samples: Sampled, span: Span) -> Sampled:
+    times, values = samples
+    if not np.all(times[1:] >= times[:-1]):
+        raise BadReply("the answer to 'get_data' with spans is not in order of time")
+    if not times.size or (times[0] >= span[0] and times[-1] < span[1]):
+        return samples
+    low, high = np.searchsorted(times, span)
+    return times[low:high], values[low:high]
+
+
+def _assemble(name: str, found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> TimelineBlock:
+    """Return one field's samples of a window out of the parts that were kept and those that came."""
+    kept = [part for piece in found.pieces for part in _beside(piece, came)]
+    pieces = sorted([*kept, *(Piece(*span, *samples) for span, samples in came.items())], key=lambda one: one.start)
+    whole = join(pieces) if pieces else Piece(0.0, 0.0, *NO_SAMPLES)
+    newest = (reduction.newest if reduction is not None else found.newest) or NO_SAMPLES
+    times, values = add_newest((whole.times, whole.values), newest) if newest[0].size else (whole.times, whole.values)
+    statement = (reduction.statement if reduction else found.statement) or Statement()
+    return TimelineBlock(times, {name: values}, *_as_stated(statement))
+
+
+def _beside(piece: Piece, came: Mapping[Span, Sampled]) -> list[Piece]:
+    """Return the parts of a kept piece that have not come anew; what came begins and ends on buckets there."""
+    over = [Piece(*span, *NO_SAMPLES) for span in came if span[0] < piece.end and piece.start < span[1]]
+    return [piece.part(*span) for span in without((piece.start, piece.end), over)] if over else [piece]
+
+
+def _as_stated(statement: Statement) -> tuple[float, float, str | None]:
+    return statement.finalized_until, statement.available_from, statement.generation

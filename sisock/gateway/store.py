@@ -1,0 +1,279 @@
+"""What the gateway keeps of the nodes' answers, so that a refresh reads only what is new; pure.
+
+Kept for good, least recently used out: whole buckets that are final, in tiles, and what windows cut off final
+buckets. Kept for a moment (at most a bucket, and never longer than a second): what is not final yet, so that several
+viewers of one panel ask once. All is kept under the generation that the node stated with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sisock.core.downsample import Sampled
+from sisock.core.model import Span, Statement
+from sisock.core.reduction import NO_SAMPLES, Reduction
+from sisock.core.times import bucket_number
+from sisock.gateway.lru import Lru
+from sisock.gateway.pieces import TILE_BUCKETS, Grid, Piece, join, merge, without
+
+LONGEST_PATIENCE_S = 1.0
+MOST_CUT_PIECES = 4  # of one bucket, each for windows that begin at another time
+
+
+class SeriesKey(NamedTuple):
+    """One field as it is drawn.
+
+    Parameters
+    ----------
+    width
+        Of the buckets, seconds.
+    chooses
+        Whether the reducer chooses samples such that its choice from many is its choice from some of them, if it lies
+        among those.
+    """
+
+    node: str
+    field: str
+    reducer: str
+    width: float
+    chooses: bool = True
+
+    @property
+    def patience_s(self) -> float:
+        """Return how long what is not final may serve others."""
+        return min(self.width, LONGEST_PATIENCE_S)
+
+
+class Told(NamedTuple):
+    """What a node stated of a field, and when it was asked, UNIX seconds."""
+
+    statement: Statement
+    asked_at: float
+
+
+class Tail(NamedTuple):
+    """The end of a window as it was when it was asked for, its newest sample among it."""
+
+    piece: Piece
+    newest: Sampled
+    asked_at: float
+
+
+class Newest(NamedTuple):
+    """The newest sample of a window that is final, and where that window began."""
+
+    searched_from: float
+    sample: Sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is kept of a series in a window.
+
+    Parameters
+    ----------
+    pieces
+        In order of time, none over another.
+    missing
+        The spans that no piece covers.
+    newest
+        The newest sample of the window; None when it is not known.
+    statement
+        What the node stated last; None when it was never asked.
+    fresh
+        Whether that was a moment ago.
+    """
+
+    pieces: Sequence[Piece]
+    missing: Sequence[Span]
+    newest: Sampled | None = None
+    statement: Statement | None = None
+    fresh: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing need be asked."""
+        return self.fresh and not self.missing and self.newest is not None
+
+
+class Store:
+    """Keeps answers, at most so many bytes of them.
+
+    Parameters
+    ----------
+    capacity_bytes
+        0 keeps nothing, so that everything is asked for every time.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._kept = Lru(capacity_bytes)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the bytes that are in use."""
+        return self._kept.size_bytes
+
+    def look(self, key: SeriesKey, start: float, end: float, now: float) -> Found:
+        """Return what is kept of a series in a window [start, end), at ``now``; all UNIX seconds."""
+        told: Told | None = self._kept.get(("told", key.node, key.field))
+        if told is None:
+            return Found((), ((start, end),))
+        look = _Look(self._kept, key, told, now)
+        return look.at(Grid.of(start, end, key.width))
+
+    def keep(self, key: SeriesKey, window: Span, spans: Sequence[Span], reduction: Reduction, asked_at: float) -> None:
+        """Take a node's answer: the reductions of some spans of a window."""
+        statement = reduction.statement
+        final = min(statement.finalized_until, window[1])
+        self._kept.put(("told", key.node, key.field), Told(statement, asked_at), 0)
+        scope = _scope(key, statement)
+        for span, (times, values) in zip(spans, reduction.pieces, strict=True):
+            self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, final))
+        if window[1] <= final:
+            newest = Newest(window[0], reduction.newest)
+            self._kept.put((*scope, "newest", window[1]), newest, 32)
+            return
+        ends_with = spans and spans[-1][1] == window[1]
+        if ends_with:
+            piece = Piece(*spans[-1], *reduction.pieces[-1])
+            low = max(piece.start, bucket_number(final, key.width) * key.width) if final > piece.start else piece.start
+            tail = Tail(piece.part(low, piece.end).owned(), reduction.newest, asked_at)
+            self._kept.put((*scope, "tail"), tail, tail.piece.size_bytes)
+
+    def _keep_final(self, scope: tuple[Hashable, ...], width: float, piece: Piece, sure: Span) -> None:
+        """Keep the whole buckets of a piece that lie in the span that is sure, and what it cuts off others there."""
+        low, high = max(piece.start, sure[0]), min(piece.end, sure[1])
+        if not low < high:
+            return
+        first = _first_whole(low, width)
+        stop = bucket_number(high, width)
+        for number in range(first // TILE_BUCKETS, -(-stop // TILE_BUCKETS)) if stop > first else ():
+            edges = max(first, number * TILE_BUCKETS) * width, min(stop, (number + 1) * TILE_BUCKETS) * width
+            self._keep_tile((*scope, number), piece.part(*edges))
+        cuts = {(low, min(first * width, high)), (max(stop * width, low), high)}
+        for cut_low, cut_high in cuts:
+            # A cut that ends where the certain does, and not where the piece does, is no window's own.
+            ends = cut_high in (piece.end, first * width) and cut_low in (piece.start, stop * width)
+            if cut_low < cut_high and ends:
+                self._keep_cut((*scope, "cut", bucket_number(cut_low, width)), piece.part(cut_low, cut_high))
+
+    def _keep_tile(self, key: tuple[Hashable, ...], piece: Piece) -> None:
+        tile = merge(self._kept.get(key), piece).owned()
+        self._kept.put(key, tile, tile.size_bytes)
+
+    def _keep_cut(self, key: tuple[Hashable, ...], piece: Piece) -> None:
+        others = [one for one in self._kept.get(key) or () if (one.start, one.end) != (piece.start, piece.end)]
+        cuts = (piece.owned(), *others[: MOST_CUT_PIECES - 1])
+        self._kept.put(key, cuts, sum(one.size_bytes for one in cuts))
+
+
+class _Look:
+    """One look into the store."""
+
+    def __init__(self, kept: Lru, key: SeriesKey, told: Told, now: float) -> None:
+        self._kept = kept
+        self._key = key
+        self._scope = _scope(key, told.statement)
+        self._statement = told.statement
+        self._now = now
+        self._fresh = self._is_fresh(told.asked_at)
+
+    def at(self, grid: Grid) -> Found:
+        pieces = [*self._cut(grid.head, grid), *self._whole(grid), *self._cut(grid.foot, grid)]
+        window = grid.start, grid.end
+        missing = without(window, pieces)
+        newest = self._newest(grid)
+        if missing and missing[-1][1] == grid.end and self._fresh:
+            tail = self._tail(missing[-1], grid)
+            if tail is not None:
+                missing.pop()
+                pieces.append(tail.piece)
+                newest = tail.newest
+        return Found(pieces, missing, newest, self._statement, self._fresh)
+
+    def _is_fresh(self, asked_at: float) -> bool:
+        return 0 <= self._now - asked_at <= self._key.patience_s
+
+    def _whole(self, grid: Grid) -> list[Piece]:
+        found = []
+        for number in grid.tiles():
+            tile: Piece | None = self._kept.get((*self._scope, number))
+            if tile is None:
+                continue
+            low, high = grid.on_tile(number)
+            low, high = max(low, tile.start), min(high, tile.end)
+            if low < high:
+                found.append(tile.part(low, high))
+        return found
+
+    def _cut(self, span: Span | None, grid: Grid) -> list[Piece]:
+        """Return what the window cuts off a final bucket, if it is kept or follows from what is kept."""
+        if span is None:
+            return []
+        number = bucket_number(span[0], grid.width)
+        for piece in self._kept.get((*self._scope, "cut", number)) or ():
+            if (piece.start, piece.end) == span or self._follows(piece, span):
+                return [Piece(*span, piece.times, piece.values)]
+        tile: Piece | None = self._kept.get((*self._scope, number // TILE_BUCKETS)) if self._key.chooses else None
+        low, high = number * grid.width, (number + 1) * grid.width
+        if tile is None or not tile.start <= low < high <= tile.end:
+            return []
+        bucket = tile.part(low, high)
+        return [Piece(*span, bucket.times, bucket.values)] if bucket.lies_inside(*span) else []
+
+    def _follows(self, piece: Piece, span: Span) -> bool:
+        """Tell whether what was chosen from a longer span is what would be chosen from a shorter one."""
+        longer = piece.start <= span[0] and span[1] <= piece.end
+        return self._key.chooses and longer and piece.lies_inside(*span)
+
+    def _newest(self, grid: Grid) -> Sampled | None:
+        found: Newest | None = self._kept.get((*self._scope, "newest", grid.end))
+        if found is None:
+            return None
+        if found.sample[0].size:
+            return found.sample if found.sample[0][0] >= grid.start else NO_SAMPLES
+        return NO_SAMPLES if grid.start >= found.searched_from else None
+
+    def _tail(self, span: Span, grid: Grid) -> Tail | None:
+        """Return the end of the window as somebody else has just asked for it, if it will do."""
+        tail: Tail | None = self._kept.get((*self._scope, "tail"))
+        if tail is None or not self._is_fresh(tail.asked_at):
+            return None
+        piece = tail.piece
+        if piece.start > span[0] or abs(piece.end - grid.end) > self._key.patience_s:
+            return None
+        newest_times = tail.newest[0]
+        if newest_times.size and not grid.start <= newest_times[0] < grid.end:
+            return None
+        part = self._tail_part(piece, span)
+        return None if part is None else Tail(part, tail.newest, tail.asked_at)
+
+    def _tail_part(self, piece: Piece, span: Span) -> Piece | None:
+        low, width = span[0], self._key.width
+        if low == piece.start or bucket_number(low, width) * width == low:
+            return Piece(*span, *_samples(piece.part(low, piece.end)))
+        edge = min((bucket_number(low, width) + 1) * width, piece.end)
+        begin = max(piece.start, bucket_number(low, width) * width)
+        cut = piece.part(begin, edge)
+        if not (self._key.chooses and cut.lies_inside(low, edge)):
+            return None
+        return Piece(*span, *_samples(join([cut, piece.part(edge, piece.end)])))
+
+
+def _samples(piece: Piece) -> Sampled:
+    return piece.times, piece.values
+
+
+def _scope(key: SeriesKey, statement: Statement) -> tuple[Hashable, ...]:
+    return (key, statement.generation)
+
+
+def _first_whole(instant: float, width: float) -> int:
+    """Return the number of the first bucket that starts at an instant or later."""
+    if not math.isfinite(instant):
+        raise ValueError("a window has an end")
+    number = bucket_number(instant, width)
+    return number + (number * width < instant)

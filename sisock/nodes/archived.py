@@ -1,0 +1,295 @@
+"""What is known of one file of an archive: its columns and its identity, in memory or in the cache."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sisock.core.column import Column
+from sisock.core.model import Field, Values
+from sisock.nodes.cache import ArrayCache, Arrays, DamagedEntry, Entry, digest
+from sisock.nodes.texts import Texts
+
+Signature = tuple[int, int, int]
+"""Modification time in ns, size in bytes, inode number."""
+COMPARED_AT_ONCE = 2**18
+VERSION_DIGITS = 16
+
+
+class ServedColumn:
+    """A column of a file, and what a catalogue asks of it, which is known without opening it.
+
+    Parameters
+    ----------
+    oldest, newest
+        The times of the first and the last sample, UNIX seconds; None without samples.
+    make
+        Opens the column; DamagedEntry when it is no longer to be had.
+    """
+
+    def __init__(
+        self, field: Field, count: int, oldest: float | None, newest: float | None, make: Callable[[], Column]
+    ) -> None:
+        self.field = field
+        self.count = count
+        self.oldest = oldest
+        self.newest = newest
+        self._make = make
+        self._column: Column | None = None
+
+    @classmethod
+    def of(cls, field: Field, column: Column) -> ServedColumn:
+        """Serve a column that is at hand."""
+        oldest, newest = column.times.take(np.array([0, column.stop - 1])).tolist() if column.stop else (None, None)
+        served = cls(field, column.stop, oldest, newest, lambda: column)
+        served.open()
+        return served
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be read whatever happens to the cache."""
+        return self._column is not None
+
+    @property
+    def interval_s(self) -> float | None:
+        """The mean spacing in seconds; None for fewer than two samples, or when all are at one time."""
+        if self.oldest is None or self.newest is None or self.newest <= self.oldest:
+            return None
+        return (self.newest - self.oldest) / (self.count - 1)
+
+    def open(self) -> Column:
+        """Return the column; it is opened once."""
+        if self._column is None:
+            self._column = self._make()
+        return self._column
+
+    def has_samples(self, start: float, end: float) -> bool:
+        """Tell whether a sample is inside [start, end), UNIX seconds; only between the ends must one look for it."""
+        if self.oldest is None or self.newest is None or self.oldest >= end or self.newest < start:
+            return False
+        if start <= self.oldest or self.newest < end:
+            return True
+        low, high = self.open().index_of(np.array([start, end]))
+        return bool(low < high)
+
+    def continues(self, before: ServedColumn) -> bool:
+        """Tell whether another column is the beginning of this one: bit for bit if of numbers, with the same dtype."""
+        pairs = [(before.open().times, self.open().times), (before.open().values, self.open().values)]
+        return before.count <= self.count and all(
+            one.dtype == other.dtype and _same(one.slice(low, high), other.slice(low, high))
+            for low, high in _spans(before.count)
+            for one, other in pairs
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ArchivedFile:
+    """The last reading of a file.
+
+    Parameters
+    ----------
+    generation
+        It is kept for as long as the file only grows.
+    readings
+        How many generations the file has had.
+    problem
+        In words what had to be left out.
+    entry
+        Where the columns are kept; None when they are in memory only.
+    """
+
+    signature: Signature
+    generation: str
+    readings: int
+    columns: tuple[ServedColumn, ...]
+    problem: str | None = None
+    entry: Entry | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether all can be read whatever happens to the cache."""
+        return all(column.is_open for column in self.columns)
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the samples take."""
+        return sum(16 * column.count for column in self.columns)
+
+    def continues(self, before: ArchivedFile) -> bool:
+        """Whether each column before is the beginning of the same column here; what had no samples had no identity."""
+        columns = {column.field.name: column for column in self.columns}
+        return any(column.count for column in before.columns) and all(
+            column.field.name in columns and columns[column.field.name].continues(column) for column in before.columns
+        )
+
+    def opened(self) -> ArchivedFile:
+        """Return the file with all its columns open; DamagedEntry when the cache no longer has one."""
+        for column in self.columns:
+            column.open()
+        return self
+
+    def identified(self, generation: str, readings: int) -> ArchivedFile:
+        """Return the file with columns that say of which generation they are."""
+        columns = [
+            ServedColumn.of(one.field, dataclasses.replace(one.open(), generation=generation)) for one in self.columns
+        ]
+        return dataclasses.replace(self, generation=generation, readings=readings, columns=tuple(columns))
+
+    def digest(self) -> str:
+        """Return a short text that differs for columns that differ."""
+        parts = [part for column in self.columns for part in (repr(column.field.name), *_contents(column.open()))]
+        return digest(*parts)[:VERSION_DIGITS]
+
+
+class FileCache:
+    """Columns of files on disk, for one reader.
+
+    Parameters
+    ----------
+    folder
+        The cache folder; archives of any number of nodes may share it.
+    reader
+        A name for the format that is read.
+    version
+        Raise it whenever the reader makes something else out of the same file.
+    """
+
+    def __init__(self, folder: Path | str, reader: str, version: int) -> None:
+        self._cache = ArrayCache(folder)
+        self._reader = reader
+        self._version = version
+
+    def load(self, path: Path, signature: Signature) -> ArchivedFile | None:
+        """Return what was stored of a file with this signature; None when there is nothing."""
+        entry = self._cache.open(self._key(path), self._entry_version(signature))
+        return None if entry is None else _unpack(entry)
+
+    def newest(self, path: Path) -> ArchivedFile | None:
+        """Return what was stored of a file last, whatever became of it since; None when there is nothing."""
+        entry = self._cache.newest(self._key(path))
+        return None if entry is None else _unpack(entry)
+
+    def store(self, path: Path, file: ArchivedFile) -> ArchivedFile:
+        """Store a file and return it with columns that are on the disk; as it is where that cannot be done."""
+        columns, arrays = _pack(file)
+        key, version = self._key(path), self._entry_version(file.signature)
+        meta = {
+            "source": str(_absolute(path)),
+            "signature": file.signature,
+            "reader": f"{self._reader} {self._version}",
+            "generation": file.generation,
+            "readings": file.readings,
+            "problem": file.problem,
+            "columns": columns,
+        }
+        for _ in range(2):
+            entry = self._cache.commit(key, version, meta, arrays)
+            if entry is None:
+                break
+            with contextlib.suppress(DamagedEntry):
+                stored = _unpack(entry).opened()
+                if stored.generation == file.generation:
+                    return stored
+            self._cache.remove(key)  # another was there already, which is damaged, or has another identity
+        return file
+
+    def remove(self, path: Path) -> None:
+        """Remove all that is stored of a file."""
+        self._cache.remove(self._key(path))
+
+    def sweep(self) -> None:
+        """Remove rubbish, and what nobody has used for long; see :meth:`~sisock.nodes.cache.ArrayCache.sweep`."""
+        self._cache.sweep()
+
+    def _key(self, path: Path) -> str:
+        return digest(self._reader, os.fsencode(_absolute(path)))
+
+    def _entry_version(self, signature: Signature) -> str:
+        return digest(self._version, *signature)[:VERSION_DIGITS]
+
+
+def _absolute(path: Path) -> Path:
+    return path.parent.resolve() / path.name
+
+
+def _pack(file: ArchivedFile) -> tuple[list[dict[str, Any]], Arrays]:
+    """Return what an entry's meta says of the columns, and their arrays by the names of their files."""
+    described, written, places = [], dict[str, NDArray[Any]](), dict[Hashable, str]()
+    for number, served in enumerate(file.columns):
+        names = {}
+        for name, array in _arrays(served.open()).items():
+            # Columns of one timeline share its times, which are written once.
+            place = (array.ctypes.data, array.shape, array.dtype.str) if array.size else (number, name)
+            names[name] = places.setdefault(place, f"{number}.{name}")
+            written[names[name]] = array
+        described.append(
+            {
+                "field": dataclasses.asdict(served.field),
+                "samples": served.count,
+                "oldest": served.oldest,
+                "newest": served.newest,
+                "arrays": names,
+            }
+        )
+    return described, written
+
+
+def _unpack(entry: Entry) -> ArchivedFile:
+    """Return the file of an entry; its columns are opened when they are asked for."""
+    meta = entry.meta
+    columns = [_unpack_column(entry, described, meta["generation"]) for described in meta["columns"]]
+    signature: Signature = tuple(meta["signature"])
+    return ArchivedFile(signature, meta["generation"], meta["readings"], tuple(columns), meta["problem"], entry)
+
+
+def _unpack_column(entry: Entry, described: Mapping[str, Any], generation: str) -> ServedColumn:
+    newest = described["newest"]
+
+    def make() -> Column:
+        arrays = {name: entry.array(file) for name, file in described["arrays"].items()}
+        return _column(arrays, generation, -math.inf if newest is None else newest)
+
+    return ServedColumn(Field(**described["field"]), described["samples"], described["oldest"], newest, make)
+
+
+def _arrays(column: Column) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a column, texts as three of them."""
+    arrays = column.arrays()
+    if column.values.dtype.hasobject:
+        texts = Texts.of(arrays.pop("values"))
+        arrays |= {"codes": texts.codes, "ends": texts.ends, "letters": texts.letters}
+    return arrays
+
+
+def _column(arrays: Mapping[str, NDArray[Any]], generation: str, finalized_until: float) -> Column:
+    """Return the column of arrays from the cache."""
+    texts = Texts(arrays["codes"], arrays["ends"], arrays["letters"]) if "codes" in arrays else None
+    given = arrays if texts is None else {**arrays, "values": np.empty(0, dtype=object)}
+    column = Column.from_arrays(given, generation=generation, finalized_until=finalized_until)
+    return column if texts is None else dataclasses.replace(column, values=texts)
+
+
+def _contents(column: Column) -> list[str | memoryview]:
+    """Return what a digest is made of."""
+    arrays = [samples.slice(0, column.stop) for samples in (column.times, column.values)]
+    return [
+        ascii(array.tolist()) if array.dtype.hasobject else np.ascontiguousarray(array).view(np.uint8).data
+        for array in arrays
+    ]
+
+
+def _spans(count: int) -> list[tuple[int, int]]:
+    return [(low, min(low + COMPARED_AT_ONCE, count)) for low in range(0, count, COMPARED_AT_ONCE)]
+
+
+def _same(array: Values, other: Values) -> bool:
+    return bool(np.array_equal(array, other)) if array.dtype.hasobject else array.tobytes() == other.tobytes()

@@ -1,0 +1,115 @@
+import math
+
+import msgpack
+import numpy as np
+import pytest
+
+from sisock.core import serving, wire
+from sisock.core.column import Column
+from sisock.core.errors import BadReply, BadRequest, OverAllowance
+from sisock.core.model import DataRequest
+from sisock.core.reduction import reduce_spans
+from sisock.core.wire_spans import decode_reductions, encode_reductions
+
+TIMES = np.arange(1000.0, 2000.0)
+COLUMNS = {
+    "number": Column.plain(TIMES, np.where(TIMES % 7 == 0, np.nan, TIMES), finalized_until=1999.0, generation="g"),
+    "whole": Column.plain(TIMES, TIMES.astype(np.int64), finalized_until=1999.0, generation="g"),
+    "on": Column.plain(TIMES, TIMES % 5 < 2, finalized_until=math.inf),
+    "word": Column.plain(TIMES, np.array(["a", "b"] * 500, dtype=object), finalized_until=-math.inf),
+    "empty": Column.plain(TIMES[:0], TIMES[:0], finalized_until=np.float64(3.0), available_from=np.float64(2.0)),
+}
+REQUEST = DataRequest(
+    (*COLUMNS, "unknown"), 1000.5, 1900.5, 30.0, "minmax", packed=True, spans=((1000.5, 1100.0), (1800.0, 1900.5))
+)
+
+
+def reply():
+    return msgpack.unpackb(msgpack.packb(encode_reductions(reduce_spans(COLUMNS, REQUEST), REQUEST)))
+
+
+def test_what_is_sent_is_what_is_read():
+    """Reductions of every type come back as they were, each with its statement; an unknown field is left out."""
+    read = decode_reductions(reply(), REQUEST)
+    assert list(read) == list(COLUMNS)
+    for sent, name in zip(reduce_spans(COLUMNS, REQUEST), COLUMNS, strict=False):
+        for one, other in zip((*sent.pieces, sent.newest), (*read[name].pieces, read[name].newest), strict=True):
+            np.testing.assert_array_equal(one[0], other[0])
+            assert repr(one[1].tolist()) == repr(other[1].tolist())
+            assert one[1].dtype.kind == other[1].dtype.kind or not one[1].size
+
+
+@pytest.mark.parametrize(
+    ("name", "final", "oldest", "generation"),
+    [
+        ("number", math.inf, -math.inf, "g"),  # all that was asked for is before it
+        ("on", math.inf, -math.inf, None),
+        ("word", 0.0, -math.inf, None),
+        ("empty", 3.0, 2.0, None),
+    ],
+)
+def test_statements_travel(name, final, oldest, generation):
+    """What a node states of a field arrives: no promise is 0, and all final is infinite."""
+    statement = decode_reductions(reply(), REQUEST)[name].statement
+    assert (statement.finalized_until, statement.available_from, statement.generation) == (final, oldest, generation)
+
+
+def test_a_refresh_is_short():
+    """Five samples of a field take less than 150 bytes of a reply beside its name in the request."""
+    request = DataRequest(("number",) * 1, 1000.0, 2000.0, 30.0, "minmax", spans=((1000.0, 1050.0), (1980.0, 2000.0)))
+    assert len(msgpack.packb(encode_reductions(reduce_spans(COLUMNS, request), request))) < 200
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda reply: reply.pop("statements"), id="no statements"),
+        pytest.param(lambda reply: reply["series"].pop(), id="a field too few"),
+        pytest.param(lambda reply: reply["series"].append(None), id="a field too many"),
+        pytest.param(lambda reply: reply["series"][0].pop(), id="no values"),
+        pytest.param(lambda reply: reply["series"][0].__setitem__(0, 99), id="an unknown statement"),
+        pytest.param(lambda reply: reply["series"][0].__setitem__(1, "<c16"), id="an unknown dtype"),
+        pytest.param(lambda reply: reply["series"][0].__setitem__(2, [1]), id="other counts"),
+        pytest.param(lambda reply: reply["series"][0].__setitem__(2, [-1, 1]), id="negative counts"),
+        pytest.param(lambda reply: reply["series"][0].__setitem__(3, b"123"), id="torn bytes"),
+        pytest.param(lambda reply: reply["series"][0].__setitem__(4, b""), id="values of another length"),
+        pytest.param(
+            lambda reply: reply["statements"].__setitem__(0, ["x", None, None]), id="finality that is a text"
+        ),
+        pytest.param(lambda reply: reply.__setitem__("series", 5), id="series that are none"),
+    ],
+)
+def test_a_reply_that_does_not_fit_is_refused(spoil):
+    """Whatever is wrong in a reply is a BadReply, and nothing of it is used."""
+    spoiled = reply()
+    spoil(spoiled)
+    with pytest.raises(BadReply):
+        decode_reductions(spoiled, REQUEST)
+
+
+@pytest.mark.parametrize("given", [5, "12", [1], [[1]], [[1, 2, 3]], [["a", "b"]], [[1, None]], [[math.nan, 2]]])
+def test_arguments_that_are_no_spans_are_refused(given):
+    """What a caller sends as spans is checked."""
+    with pytest.raises(BadRequest):
+        serving.parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=given)
+
+
+def test_spans_need_a_reducer():
+    """Spans are for reductions, and cannot be paged."""
+    with pytest.raises(BadRequest, match="reducer"):
+        serving.parse_request(["x"], 1, 10, 1.0, 100.0, spans=[[1, 2]])
+    with pytest.raises(BadRequest, match="paged"):
+        serving.parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=[[1, 2]], limit=5)
+
+
+def test_the_arguments_of_a_call_are_those_that_are_parsed():
+    """A request survives the way to a node."""
+    arguments, keywords = wire.request_arguments(REQUEST)
+    assert serving.parse_request(*arguments, now=5e9, **keywords) == REQUEST
+
+
+def test_a_reply_over_the_allowance_names_the_limit(monkeypatch):
+    """A reply that would cost its caller the connection is refused before it is sent."""
+    monkeypatch.setattr(serving, "EXTENDED_ALLOWANCE_BYTES", 100)
+    with pytest.raises(OverAllowance, match="100"):
+        serving.answer_spans(reduce_spans(COLUMNS, REQUEST), REQUEST)

@@ -1,0 +1,95 @@
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sisock.core.model import Field, FieldCatalogue
+from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.directory import Snapshot
+from sisock.gateway.names import Names, Targets
+
+from twins import containing
+
+TEXTS = st.text(alphabet="aAbßİ.:\n\0é", max_size=6)
+
+
+def nodes_of(**fields):
+    catalogues = {node: FieldCatalogue.of([Field(name, "t") for name in names], {}) for node, names in fields.items()}
+    return {node: SimpleNamespace(name=node, catalogue=one) for node, one in catalogues.items()}
+
+
+def targets_of(**fields):
+    return Targets(nodes_of(**fields))
+
+
+@given(st.lists(TEXTS, unique=True), TEXTS)
+def test_names_that_contain_a_text(names, text):
+    """All names at once are searched with the same result as one after another, whatever signs are in them."""
+    wanted = text.replace("\n", "\0")
+    found = list(Names(names).containing(text))
+    assert found == containing(names, text) or "\0" in "".join(names) + wanted
+    assert set(containing(names, text)) <= set(found)
+
+
+@given(st.lists(TEXTS, unique=True, min_size=1), st.data())
+def test_lines_lead_back_to_their_names(names, data):
+    """The offset of each line is that of its name."""
+    ours = Names(names)
+    chosen = data.draw(st.lists(st.integers(0, len(names) - 1)))
+    assert ours.at([int(ours.lines.starts[number]) for number in chosen]) == [names[number] for number in chosen]
+
+
+@given(st.lists(TEXTS, unique=True), TEXTS)
+def test_names_under_a_prefix(names, prefix):
+    """Names under a prefix are those that begin with it, sorted."""
+    assert list(Names(names).under(prefix)) == sorted(name for name in names if name.startswith(prefix))
+
+
+def test_names_that_are_no_unicode():
+    """A node may choose any name: what is no Unicode is found by the rest of it."""
+    names = Names(["a\ud800b", "c"])
+    assert list(names.containing("a")) == ["a\ud800b"]
+    assert names.at(names.lines.starts.tolist()) == ["a\ud800b", "c"]
+
+
+def test_levels():
+    """A name is on the level of all that stands before its last dot; without a dot, on that of its node."""
+    (names,) = targets_of(n=["a.b.c", "x", "a.b.a", "a.d"]).blocks
+    assert names.levels == {"n::": ["n::x"], "n::a.": ["n::a.d"], "n::a.b.": ["n::a.b.a", "n::a.b.c"]}
+
+
+def test_neighbours():
+    """The nearest in order are given, as many as asked for as long as there are so many."""
+    names = Names(["e", "a", "d", "b", "c"])
+    assert names.neighbours("c", 2) == ["b", "c"]
+    assert names.neighbours("z", 2) == ["d", "e"]
+    assert names.neighbours("", 9) == ["a", "b", "c", "d", "e"]
+
+
+def test_targets_are_looked_up():
+    """Targets are a mapping of all nodes' fields, by node and then by field."""
+    targets = targets_of(a=["x", "y::z"], b=["x"])
+    assert list(targets) == ["a::x", "a::y::z", "b::x"]
+    assert dict(targets)["a::y::z"] == SeriesWanted("a", "y::z")
+    assert len(targets) == 3
+    assert "b::y" not in targets
+    assert targets.get("c::x") is None
+
+
+@pytest.mark.parametrize("name", ["", "a", "a:", "a::", "::x", None, 5])
+def test_what_is_no_target(name):
+    """What names no field of a node is not among the targets."""
+    assert name not in targets_of(a=["x"])
+
+
+def test_what_was_made_of_names_is_kept():
+    """When something else changes, the names of a node are the very same; a new name makes new ones."""
+    before = Snapshot.of(nodes_of(a=["x", "y"], b=["x"]))
+    same = Snapshot.of(nodes_of(a=["x", "y"], b=["x"]), "no router", before)
+    assert same.targets.has_names_of(before.targets)
+    more = Snapshot.of(nodes_of(a=["x", "y"], b=["x", "z"]), None, same)
+    assert not more.targets.has_names_of(before.targets)
+    assert more.targets.names_of["a"] is before.targets.names_of["a"]
+    assert more.targets.names_of["b"] is not before.targets.names_of["b"]
+    assert not Snapshot.of(nodes_of(a=["x", "y"]), None, same).targets.has_names_of(same.targets)

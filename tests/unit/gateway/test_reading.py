@@ -1,0 +1,289 @@
+"""A refresh reads only what is new, and what several want at once is read once."""
+
+import msgpack
+import numpy as np
+import pytest
+
+from sisock.core.model import TimelineBlock
+from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.ask import Gateway
+from sisock.gateway.plan import Drawing, choose_resolution
+from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
+
+NOW = 1_700_000_000.0
+DAY = 86400.0
+NAMES = [f"observatory.LSA{number:02}.feeds.temperatures.Channel_{number:02}_T" for number in range(20)]
+
+
+class Feed:
+    """A node whose fields get ten samples a second, and a gateway; counts what is asked of the node."""
+
+    def __init__(self, names=("x",), span_s=3600.0, cache_bytes=2**26) -> None:
+        self.clock = ManualClock(NOW)
+        self.generation = "g"
+        self.available_from = -np.inf
+        self.span_s = span_s
+        self.node = FakeNode("feed", {name: ([NOW], [0.0]) for name in names}, interval_s=0.1)
+        self.fill()
+        self.hub = FakeHub([self.node])
+        self.gateway = Gateway(None, self.clock, 2.0, cache_bytes)
+        self.hub.on_added.append(self.gateway.directory.node_added)
+        self.hub.on_subtracted.append(self.gateway.directory.node_subtracted)
+        self.router = FakeRouter(self.hub, self.clock)
+        result_of(self.gateway.connected(self.router))
+
+    def fill(self, final=None) -> None:
+        """Let the samples reach up to now."""
+        stop = int(self.clock() * 10)
+        ticks = np.arange(stop - int(self.span_s * 10), stop)
+        times, values = ticks / 10, np.sin(ticks * 0.37) + np.sin(ticks * 1e-4)
+        final_until = times[-1] if final is None else final
+        self.node._blocks = {
+            name: TimelineBlock(times, {name: values + number}, final_until, self.available_from, self.generation)
+            for number, name in enumerate(self.node._blocks)
+        }
+
+    def ask(self, length=600.0, names=None, end=None, points=1000, reducer="minmax"):
+        wanted = [SeriesWanted("feed", name) for name in names or self.node._blocks]
+        end = self.clock() if end is None else end
+        return self.gateway.query(wanted, end - length, end, points, Drawing(reducer, breaks=False))
+
+    def draw(self, **how):
+        return result_of(self.ask(**how)).series
+
+    def pass_time(self, seconds: float, final=None) -> None:
+        self.clock.advance(seconds)
+        self.fill(final)
+
+    def calls(self):
+        return [keywords["spans"] for name, _, keywords in self.node.calls if name == "get_data"]
+
+
+@pytest.fixture
+def feed():
+    return Feed()
+
+
+def width_of(spans):
+    return sum(high - low for low, high in spans)
+
+
+def test_a_refresh_asks_for_the_new_and_no_more_than_what_the_window_cuts(feed):
+    """Of a window of ten minutes a refresh five seconds later asks for less than three buckets beside them."""
+    feed.draw()
+    assert feed.calls() == [[[NOW - 600, NOW]]]
+    feed.pass_time(5)
+    feed.draw()
+    bucket_s = 2 * 1.25
+    assert width_of(feed.calls()[1]) < 5 + 3 * bucket_s
+
+
+def test_a_window_of_the_past_is_read_once(feed):
+    """A window that is final is not read again: only whether it is still true is asked."""
+    first = feed.draw(end=NOW - 1234.5)[0]
+    feed.pass_time(2)
+    second = feed.draw(end=NOW - 1234.5)[0]
+    assert feed.calls()[1] == []
+    np.testing.assert_array_equal(first.times, second.times)
+    np.testing.assert_array_equal(first.values, second.values)
+
+
+def test_the_same_question_at_the_same_time_is_asked_once(feed):
+    """Ten viewers of one panel make one call, and all get the same."""
+    feed.node.behaviour.delay_s = 0.1
+    asking = [feed.ask() for _ in range(10)]
+    feed.clock.advance(0.1)
+    answers = [result_of(one).series[0] for one in asking]
+    assert len(feed.calls()) == 1
+    assert all(np.array_equal(one.values, answers[0].values) for one in answers)
+    assert answers[0].times.size > 100
+
+
+@pytest.mark.parametrize("shift", [0.4, -0.25])
+def test_viewers_a_moment_apart_share_the_end(feed, shift):
+    """A window that ends less than a second later or earlier is drawn from the same answer, if that lies inside."""
+    feed.draw(end=NOW + 0.3)
+    calls = len(feed.calls())
+    feed.clock.advance(0.5)
+    feed.draw(end=NOW + 0.3 + shift, reducer="minmax")
+    assert width_of([span for spans in feed.calls()[calls:] for span in spans]) < 2.5  # at most what the start cuts
+
+
+def test_after_a_second_the_end_is_asked_for_again(feed):
+    """What is not final serves others for a second and no longer."""
+    feed.draw(end=NOW)
+    feed.clock.advance(1.01)
+    feed.draw(end=NOW)
+    assert len(feed.calls()) == 2
+
+
+def test_fields_that_miss_the_same_are_asked_for_together():
+    """A panel of twenty fields of one node makes one call a refresh."""
+    feed = Feed(NAMES)
+    feed.draw(length=600.0)
+    feed.pass_time(5)
+    feed.draw(length=600.0)
+    assert len(feed.calls()) == 2
+    assert all(len(arguments[0]) == 20 for name, arguments, _ in feed.node.calls if name == "get_data")
+
+
+def test_without_finality_nothing_is_kept(feed):
+    """A node that promises nothing is asked for all of the window every time."""
+    feed.fill(final=-np.inf)
+    feed.draw()
+    feed.pass_time(5, final=-np.inf)
+    feed.draw()
+    assert width_of(feed.calls()[1]) == 600
+
+
+def test_a_new_generation_drops_what_was_kept(feed):
+    """When a node says that its data are others, everything is read anew in the same request."""
+    feed.draw()
+    feed.pass_time(5)
+    feed.generation = "h"
+    feed.node._blocks["x"] = TimelineBlock(
+        feed.node._blocks["x"].times, {"x": feed.node._blocks["x"].times * 0 + 7.0}, NOW, -np.inf, "h"
+    )
+    assert (feed.draw()[0].values == 7.0).all()
+
+
+def test_a_reconnect_drops_nothing(feed):
+    """A node that comes back with the same data is asked for the new only."""
+    feed.draw()
+    feed.hub.subtract("feed")
+    feed.hub.add(feed.node)
+    feed.pass_time(5)
+    feed.draw()
+    assert width_of(feed.calls()[-1]) < 15
+
+
+def test_data_without_identity_are_kept_for_one_session(feed):
+    """A node that names no generation is read anew after a reconnect, and not before."""
+    feed.generation = None
+    feed.fill()
+    feed.draw()
+    feed.pass_time(5)
+    feed.draw()
+    assert width_of(feed.calls()[-1]) < 15
+    feed.hub.subtract("feed")
+    feed.hub.add(feed.node)
+    feed.pass_time(5)
+    calls = len(feed.calls())
+    feed.draw()
+    assert sum(map(width_of, feed.calls()[calls:])) == pytest.approx(600)
+
+
+def test_what_a_node_no_longer_has_is_drawn_from_what_is_kept(feed):
+    """The past that expired at the node is still drawn, since it was true."""
+    before = feed.draw()[0]
+    feed.available_from = NOW - 100
+    feed.span_s = 105.0
+    feed.pass_time(5)
+    after = feed.draw()[0]
+    assert after.times[0] < NOW - 590
+    final = (before.times >= after.times[0]) & (before.times < NOW - 5)
+    assert set(before.times[final]) <= set(after.times)
+
+
+def test_a_bucket_that_expired_in_part_is_not_kept(feed):
+    """A bucket of which the node has lost a part is not taken for whole."""
+    feed.available_from, feed.span_s = NOW - 100, 100.0
+    feed.fill()
+    feed.draw()
+    feed.pass_time(2)
+    feed.draw()
+    width = choose_resolution(NOW - 600, NOW, 1000).bucket_s("number")
+    assert feed.calls()[1][0][1] == np.ceil(feed.available_from / width) * width
+
+
+def test_a_node_that_hangs_is_drawn_as_far_as_it_was_kept(feed):
+    """When the node does not answer, its past is drawn and the reason told."""
+    whole = feed.draw()[0]
+    feed.node.behaviour.hang = True
+    feed.pass_time(5)
+    asking = feed.ask()
+    feed.clock.advance(2)
+    series = result_of(asking).series[0]
+    assert "did not answer" in series.problem
+    assert series.times.size > 0.9 * whole.times.size
+
+
+def test_who_waits_for_another_gives_up_at_its_own_deadline(feed):
+    """A panel that waits for a call of another one is answered when its own time is up."""
+    feed.node.behaviour.hang = True
+    first = feed.ask()
+    feed.clock.advance(1.5)
+    second = feed.ask()
+    feed.clock.advance(0.5)
+    assert "did not answer" in result_of(first).series[0].problem
+    feed.clock.advance(1.5)
+    assert result_of(second).series[0].problem
+
+
+def test_a_reply_over_the_allowance_is_asked_for_in_halves(monkeypatch):
+    """Where a node refuses a long reply, the fields are asked for in smaller groups until they fit."""
+    feed = Feed(NAMES[:4])
+    monkeypatch.setattr("sisock.core.serving.EXTENDED_ALLOWANCE_BYTES", 30_000)
+    series = feed.draw(length=600.0)
+    assert all(one.problem is None and one.times.size > 100 for one in series)
+    assert len(feed.calls()) > 2
+
+
+def test_keeping_nothing_works(feed):
+    """With no memory to keep answers in, everything is asked for every time."""
+    bare = Feed(cache_bytes=0)
+    bare.draw()
+    bare.pass_time(5)
+    assert bare.draw()[0].times.size
+    assert width_of(bare.calls()[1]) == 600
+
+
+def test_memory_is_bounded():
+    """However much is asked for, no more than the bound is kept."""
+    feed = Feed(NAMES[:5], cache_bytes=100_000)
+    for number in range(20):
+        feed.draw(length=60.0, end=NOW - 60.0 * number)
+    assert 50_000 < feed.gateway._store.size_bytes <= 100_000
+
+
+def test_a_thousand_refreshes_change_no_final_bucket(feed):
+    """While the window slides, what was drawn of whole final buckets stays as it was, to the bit."""
+    feed.fill()
+    drawn = {}
+    changed = 0
+    width = choose_resolution(0.0, 3000.0, 200).bucket_s("number")
+    for _ in range(1000):
+        feed.pass_time(5)
+        series = feed.draw(length=3000.0, points=200)[0]
+        final = np.floor(feed.node._blocks["x"].times[-1] / width) * width
+        inside = (series.times >= np.ceil((feed.clock() - 3000.0) / width) * width) & (series.times < final)
+        for time, value in zip(series.times[inside].tolist(), series.values[inside].tolist(), strict=True):
+            bucket = drawn.setdefault(np.floor(time / width), {})
+            changed += time not in bucket and len(bucket) >= 2
+            bucket[time] = value
+    assert changed == 0
+    assert len(drawn) > 70
+    assert all(len(bucket) <= 2 for bucket in drawn.values())
+
+
+def test_a_refresh_sends_little():
+    """A refresh of twenty fields over a day at 10 Hz sends under 1 % of the first samples, and 3 % of the bytes."""
+    feed = Feed(NAMES, span_s=DAY)
+    sizes, samples = [], []
+    answer = feed.node.answer
+
+    def counting(name, now, *arguments, **keywords):
+        reply = answer(name, now, *arguments, **keywords)
+        if name == "get_data":
+            sizes[-1] += len(msgpack.packb([arguments, keywords])) + len(msgpack.packb(reply))
+            samples[-1] += sum(len(entry[3]) // 8 for entry in reply["series"])
+        return reply
+
+    feed.node.answer = counting
+    for _ in range(6):
+        sizes.append(0)
+        samples.append(0)
+        feed.draw(length=DAY)
+        feed.pass_time(5)
+    assert max(samples[1:]) <= 0.01 * samples[0]
+    assert max(sizes[1:]) <= 0.03 * sizes[0]
