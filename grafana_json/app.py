@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from grafana_json import protocol, replies
 from grafana_json.adapter import Adapter
 from grafana_json.builder import list_choices, list_metrics
+from grafana_json.compression import compress, pays
 from grafana_json.exposition import CONTENT_TYPE, render
 from grafana_json.filters import list_keys, list_values
 from grafana_json.listing import search
@@ -55,6 +56,7 @@ def create_app(settings: Settings, adapter: Adapter, wait: Wait, telemetry: Tele
     _add_pages(app, settings, adapter, wait, telemetry or Telemetry())
     _add_lists(app, adapter, wait)
     _add_data(app, adapter, wait)
+    app.after_request(_compressed)
     app.register_error_handler(SisockError, _sisock_error)
     app.register_error_handler(HTTPException, _http_error)
     return app
@@ -145,6 +147,16 @@ def _header(notices: Sequence[str]) -> str:
 
 def _json(reply: bytes) -> Response:
     return Response(reply, mimetype=JSON)
+
+
+def _compressed(response: Response) -> Response:
+    """Return a response as gzip, where the client asks for it and it pays."""
+    response.vary.add("Accept-Encoding")
+    accepted = request.headers.get("Accept-Encoding", "")
+    if not response.is_streamed and pays(response.content_length or 0, request.remote_addr, accepted):
+        response.set_data(compress(response.get_data()))
+        response.content_encoding = "gzip"
+    return response
 
 
 def _sisock_error(error: Exception) -> Response:

@@ -41,20 +41,14 @@ class Listed:
 
 
 def search(text: str, targets: Targets) -> list[str]:
-    """Return the targets that contain a text, whatever its case.
+    """Return the targets that contain a text, whatever its case; where they are too many, the first of them.
 
-    Where there are too many, the first entry is a pattern that means all of them, then come the levels that contain
-    the text, and then the first of the targets. Without a text, as in :func:`overview`.
+    Without a text, as in :func:`overview`.
     """
     text = text.strip()
     if not text:
         return [entry.target for entry in overview(targets)]
-    found = list(islice(chain.from_iterable(block.containing(text) for block in targets.blocks), MOST_LISTED + 1))
-    if len(found) <= MOST_LISTED:
-        return found
-    wanted = text.casefold()
-    levels = [entry.target for entry in overview(targets) if entry.count > 1 and wanted in entry.label.casefold()]
-    return [f"(?i).*{escape(text)}.*", *levels, *found][:MOST_LISTED]
+    return list(islice(chain.from_iterable(block.containing(text) for block in targets.blocks), MOST_LISTED))
 
 
 def overview(targets: Targets) -> list[Listed]:

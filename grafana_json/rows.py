@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from grafana_json.options import Options, parse_options
 from grafana_json.protocol import MOST_TARGETS, Query, Target, check_range, parse_max_points
 from grafana_json.replies import encode, milliseconds
 from sisock.core import times
 from sisock.core.errors import BadRequest
+from sisock.core.model import Values
 from sisock.gateway.answer import Series
 
 MOST_ROWS = 200_000
@@ -26,6 +27,8 @@ FORMATS = {"json": "application/json", "csv": "text/csv"}
 _LITERAL_SIGN = "$"  # Grafana leaves what it cannot fill in, such as $__interval_ms, as it stands
 
 Arguments = Mapping[str, Sequence[str]]
+_Objects = NDArray[np.object_]
+"""Cells, each some bytes."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,22 @@ def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
 
 
 def encode_rows(series: Sequence[Series], shape: str) -> bytes:
-    """Return the samples of all series as rows, sorted by time."""
-    rows = list(_rows(series))
-    if shape == "csv":
-        return _csv(rows)
-    try:
-        return orjson.dumps([{"time": time, "metric": metric, "value": value} for time, metric, value in rows])
-    except TypeError:  # a name or a value that is no Unicode
-        return encode([{"time": time, "metric": metric, "value": value} for time, metric, value in rows])
+    """Return the samples of all series as rows, sorted by time.
+
+    No row is an object of its own: each column is made at once, and then all of them are joined.
+    """
+    style = _STYLES[shape]
+    drawn = [one for one in series if one.times.size]
+    if not drawn:
+        return style.nothing
+    # Whole milliseconds, for Infinity reads no others; floored, so that none falls on the end of the window.
+    time_ms = np.floor(np.concatenate([milliseconds(one.times) for one in drawn])).astype(np.int64)
+    order = np.argsort(time_ms, kind="stable")
+    names = np.repeat(_objects([style.metric(one.wanted.target) for one in drawn]), [one.times.size for one in drawn])
+    values = np.concatenate([_cells(one.values, style) for one in drawn])
+    columns = (_numbers(time_ms[order]), names[order].tolist(), values[order].tolist())
+    cells = chain.from_iterable(zip(repeat(style.between), *columns, strict=False))
+    return b"".join((style.head, *islice(cells, 1, None), style.tail))
 
 
 def points_of_each(series_count: int, max_points: int | None) -> int | None:
@@ -113,26 +124,67 @@ def _instant(arguments: Arguments, name: str, now: float, default: float) -> flo
     return number / 1e3 if number > 0 else now + number
 
 
-def _rows(series: Sequence[Series]) -> Iterator[tuple[int, str, Any]]:
-    if not series:
-        return
-    # Whole milliseconds, for Infinity reads no others; floored, so that none falls on the end of the window.
-    time_ms = np.floor(np.concatenate([milliseconds(one.times) for one in series])).astype(np.int64)
-    metrics = [one.wanted.target for one in series for _ in range(one.times.size)]
-    values = [value for one in series for value in one.values.tolist()]
-    for index in np.argsort(time_ms, kind="stable").tolist():
-        yield int(time_ms[index]), metrics[index], values[index]
+def _cells(values: Values, style: _Style) -> _Objects:
+    """Return values as they stand in rows."""
+    if values.dtype.kind in "fiu":
+        cells = _objects(_numbers(values))
+        cells[~np.isfinite(values)] = style.missing
+        return cells
+    given = values.tolist()
+    known = {value: style.missing if value is None else style.state(value) for value in set(given)}
+    return _objects(list(map(known.__getitem__, given)))
 
 
-def _csv(rows: Sequence[tuple[int, str, Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("time", "metric", "value"))
-    writer.writerows((time, metric, _cell(value)) for time, metric, value in rows)
-    return text.getvalue().encode("utf-8", "replace")
+def _numbers(values: Values) -> list[bytes]:
+    return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
 
 
-def _cell(value: Any) -> Any:
+def _objects(cells: Sequence[bytes]) -> _Objects:
+    objects = np.empty(len(cells), dtype=object)
+    objects[:] = cells
+    return objects
+
+
+def _csv_cell(value: Any) -> bytes:
+    """Return a text or a bool as a cell of CSV, in quotes where it needs them."""
     if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if isinstance(value, float) and not math.isfinite(value) else value
+        return b"true" if value else b"false"
+    text = str(value)
+    if any(sign in text for sign in ',"\r\n'):
+        text = '"' + text.replace('"', '""') + '"'
+    return text.encode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How rows are written: what stands before, between and behind them, and their cells."""
+
+    head: bytes
+    between: bytes
+    tail: bytes
+    nothing: bytes
+    missing: bytes
+    metric: Callable[[str], bytes]
+    state: Callable[[Any], bytes]
+
+
+_STYLES: Mapping[str, _Style] = {
+    "json": _Style(
+        head=b'[{"time":',
+        between=b'},{"time":',
+        tail=b"}]",
+        nothing=b"[]",
+        missing=b"null",
+        metric=lambda name: b',"metric":' + encode(name) + b',"value":',
+        state=encode,
+    ),
+    "csv": _Style(
+        head=b"time,metric,value\n",
+        between=b"\n",
+        tail=b"\n",
+        nothing=b"time,metric,value\n",
+        missing=b"",
+        metric=lambda name: b"," + _csv_cell(name) + b",",
+        state=_csv_cell,
+    ),
+}

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from twisted.internet import threads
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,7 +19,9 @@ from twisted.web import resource, server, wsgi
 
 from grafana_json.adapter import Adapter
 from grafana_json.app import JSON, LARGEST_BODY_BYTES, create_app
+from grafana_json.compression import compress, pays
 from grafana_json.replies import error_reply
+from grafana_json.source import InThread
 from grafana_json.telemetry import Telemetry
 from sisock.core.errors import ConfigurationError, SisockError
 from sisock.gateway.session import connect_gateway
@@ -51,7 +54,7 @@ def main(settings: Settings) -> None:
     adapter = Adapter(connect_gateway(settings, reactor), in_thread)
     app = create_app(settings, adapter, partial(threads.blockingCallFromThread, reactor), telemetry)
     root.application = wsgi.WSGIResource(reactor, pool, app)
-    root.query = QueryResource(adapter)
+    root.query = QueryResource(adapter, in_thread)
     reactor.callWhenRunning(pool.start)
     # The reactor goes on until the requests under way are answered, or their threads would wait for it for ever.
     reactor.addSystemEventTrigger("before", "shutdown", port.stopListening)
@@ -99,22 +102,40 @@ class Root(resource.Resource):
 
 
 class QueryResource(resource.Resource):
-    """Answers queries in the reactor's thread, side by side."""
+    """Answers queries in the reactor's thread, side by side.
+
+    Parameters
+    ----------
+    in_thread
+        Calls a function in a worker thread, which long replies are compressed in.
+    """
 
     isLeaf = True  # noqa: N815 - Twisted's name
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter, in_thread: InThread = maybeDeferred) -> None:
         super().__init__()
         self._adapter = adapter
+        self._in_thread = in_thread
 
     def render_POST(self, request: Any) -> int:  # noqa: N802 - Twisted's name
         """Answer when the data nodes have answered; a client that has gone meanwhile gets nothing."""
         gone: list[Any] = []
         request.notifyFinish().addErrback(gone.append)
         answering = self._adapter.query(request.content.read())
+        answering.addCallback(lambda body: self._compressed(request, body))
         answering.addCallbacks(lambda body: (200, body), _failed)
         answering.addCallback(lambda answer: None if gone else _send(request, *answer))
         return NOT_DONE_YET
+
+    def _compressed(self, request: Any, body: bytes) -> Any:
+        """Return the body as it is sent, or a Deferred of it."""
+        accepted = b",".join(request.requestHeaders.getRawHeaders(b"accept-encoding", ()))
+        if not accepted or not pays(
+            len(body), getattr(request.getClientAddress(), "host", None), accepted.decode("latin-1")
+        ):
+            return body
+        request.setHeader(b"Content-Encoding", b"gzip")
+        return self._in_thread(compress, body)
 
 
 def _failed(failure: Failure) -> tuple[int, bytes]:
@@ -127,6 +148,7 @@ def _failed(failure: Failure) -> tuple[int, bytes]:
 def _send(request: Any, status: int, body: bytes) -> None:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", JSON.encode())
+    request.setHeader(b"Vary", b"Accept-Encoding")
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.write(body)
     request.finish()

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from grafana_json import protocol, targets
+from grafana_json.options import BAND_PARTS
 from sisock.core.times import parse_iso8601
 
 import dashboards
@@ -122,6 +123,27 @@ def test_targets_of_a_panel_are_read(panel):
         assert "$" not in target["target"]
         assert set(target["payload"]) <= {"alias", "reduce", "units", "metrics", "gaps", "changes"}
         assert isinstance(targets.match(target["target"], {}), str)
+
+
+BANDS = [panel for panel in PANELS for target in panel.targets if '"band"' in str(target.get("payload"))]
+
+
+@pytest.mark.parametrize("panel", BANDS, ids=str)
+def test_a_band_is_filled(panel):
+    """Between the greatest and the least of a band is colour: an override names the legends that its alias gives."""
+    (target,) = panel.targets
+    alias = json.loads(target["payload"])["alias"]
+    overrides = {one["matcher"]["options"]: one for one in panel.content["fieldConfig"]["overrides"]}
+    assert all(one["matcher"]["id"] == "byRegexp" for one in overrides.values())
+    filled = {one["id"]: one["value"] for one in overrides["/ max$/"]["properties"]}
+    assert filled["custom.fillBelowTo"] == f"{alias}{BAND_PARTS['min']}"
+    assert filled["custom.fillOpacity"] > 0
+    assert BAND_PARTS["max"] == " max"
+
+
+def test_a_band_is_shown():
+    """One of the dashboards shows what a band looks like."""
+    assert BANDS
 
 
 @each_panel

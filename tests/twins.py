@@ -142,3 +142,14 @@ def containing(names, text):
 def whole_matches(pattern, names):
     """The names that a pattern matches as a whole, tried one after another."""
     return [name for name in names if pattern.fullmatch(name)]
+
+
+def rows(series):
+    """Time in whole milliseconds, name and value of each sample, by time; what is no number is None."""
+    found = [
+        (math.floor(round(time * 1e3, 3)), one.wanted.target, value)
+        for one in series
+        for time, value in zip(one.times.tolist(), one.values.tolist(), strict=True)
+    ]
+    known = [(time, name, None if isinstance(v, float) and not math.isfinite(v) else v) for time, name, v in found]
+    return sorted(known, key=lambda row: row[0])

@@ -105,6 +105,11 @@ class RollingBuffer:
         return self._state.oldest
 
     @property
+    def fields(self) -> Mapping[str, FieldType]:
+        """The type of each field."""
+        return self._fields
+
+    @property
     def mark(self) -> Mark:
         """How far it has come."""
         return self._state.mark

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grafana_json import annotations, filters, options, rows, variables
+from grafana_json import annotations, compression, filters, listing, options, rows, variables
 from grafana_json.annotations import parse_annotation
 
 PAGE = (Path(__file__).parents[3] / "docs" / "adapter.md").read_text(encoding="utf-8")
@@ -37,6 +37,19 @@ def test_every_payload_key_is_listed():
     assert column("Payload") == list(options._READERS)
     example = re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)[1]
     assert not options.parse_options(json.loads(example)).problems
+
+
+def test_every_reducer_is_listed():
+    """The table of reducers has each one that may be chosen, and no other."""
+    assert set(column("Reducers")) == set(options.REDUCE)
+    assert len(column("Reducers")) == len(options.REDUCE)
+
+
+def test_bounds_of_lists():
+    """The bounds of lists and of compression are those of the code."""
+    assert f"at most {listing.MOST_LISTED} entries" in PAGE
+    assert f"are listed up to {filters.MOST_VALUES}" in PAGE
+    assert f"{compression.FEWEST_BYTES // 1024} KiB" in PAGE
 
 
 def test_every_variable_query_is_understood():

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -153,6 +154,25 @@ def test_any_content_type(site):
     """The body counts, not what the client says it is."""
     reply = site.client.post("/query", data=json.dumps(body("weather::temperature")), content_type="text/plain")
     assert reply.json[0]["datapoints"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [("/search", "POST"), ("/metrics", "POST"), ("/rows?metric=dense::x&from=now-6h&max_points=50000", "GET")],
+)
+def test_long_replies_are_compressed(site, path, method):
+    """Lists and rows are compressed too, for clients on other machines that ask for it."""
+    site.hub.add(FakeNode("many", {f"field {number}": ([site.clock() - 5], [1.0]) for number in range(1000)}))
+    times = site.clock() - np.arange(900.0, 0.0, -1.0)
+    site.hub.add(FakeNode("dense", {"x": (times, times)}))
+    elsewhere = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}, "headers": {"Accept-Encoding": "gzip"}}
+    plain = site.client.open(path, method=method, headers=elsewhere["headers"])
+    assert "Content-Encoding" not in plain.headers
+    assert plain.headers["Vary"] == "Accept-Encoding"
+    reply = site.client.open(path, method=method, **elsewhere)
+    assert reply.headers["Content-Encoding"] == "gzip"
+    assert int(reply.headers["Content-Length"]) == len(reply.data)
+    assert gzip.decompress(reply.data) == plain.data
 
 
 def test_a_new_field_is_found(site):

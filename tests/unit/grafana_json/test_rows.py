@@ -4,10 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grafana_json.rows import MOST_ROWS, encode_rows, parse_rows, points_of_each
 from sisock.core.errors import BadRequest
 from sisock.gateway.answer import Series, SeriesWanted
+
+from twins import rows
 
 NOW = 1_700_000_000.0
 
@@ -118,3 +122,45 @@ def test_a_bounded_number_of_rows():
     assert points_of_each(1, None) is None
     assert points_of_each(100, 50_000) == MOST_ROWS // 100
     assert points_of_each(0, 10) == 10
+
+
+TEXTS = st.text('ab,"\n\r é\ud800', max_size=4)
+NUMBERS = st.floats(width=64) | st.integers(-(2**53), 2**53).map(float)
+
+
+@st.composite
+def some_series(draw):
+    """A series of any type, with gaps."""
+    times = np.sort(draw(st.lists(st.floats(1e9, 1e9 + 2, width=64), max_size=6)))
+    kind = draw(st.sampled_from(["number", "whole", "string", "bool", "gaps"]))
+    values = {
+        "number": NUMBERS,
+        "whole": st.integers(-(2**62), 2**62),
+        "string": TEXTS | st.none(),
+        "bool": st.booleans(),
+        "gaps": st.booleans() | st.none(),
+    }[kind]
+    dtype = {"number": np.float64, "whole": np.int64, "bool": bool}.get(kind, object)
+    made = np.array(draw(st.lists(values, min_size=times.size, max_size=times.size)), dtype=dtype)
+    return Series(SeriesWanted("n", draw(TEXTS)), times, made)
+
+
+def sendable(text):
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
+@given(st.lists(some_series(), max_size=4))
+def test_rows_are_those_of_a_plain_loop(series):
+    """All rows at once are the same as one after another, in both formats."""
+    expected = [tuple(map(sendable, row)) for row in rows(series)]
+    assert [tuple(row.values()) for row in json.loads(encode_rows(series, "json"))] == expected
+    table = list(csv.reader(io.StringIO(encode_rows(series, "csv").decode(), newline="")))[1:]
+    assert [(int(time), name) for time, name, _ in table] == [row[:2] for row in expected]
+    assert all(cell_means(cell, value) for (_, _, cell), (_, _, value) in zip(table, expected, strict=True))
+
+
+def cell_means(cell, value):
+    """Tell whether a cell of CSV says a value."""
+    if isinstance(value, bool) or value is None:
+        return cell == {True: "true", False: "false", None: ""}[value]
+    return float(cell) == value if isinstance(value, float) else cell == str(value)

@@ -1,13 +1,16 @@
+import gzip
 from types import SimpleNamespace
 
 import pytest
 from twisted.internet import defer, error
+from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web import resource
 
 from grafana_json import server
 from grafana_json.app import LARGEST_BODY_BYTES
+from grafana_json.compression import compress
 from grafana_json.server import QueryResource, Root, Site, listen
 from grafana_json.telemetry import Telemetry
 from sisock.core.errors import BadRequest, ConfigurationError
@@ -97,6 +100,53 @@ def test_a_client_that_has_gone_gets_nothing():
     channel.connectionLost(Failure(error.ConnectionDone()))
     answering.callback(b"[]")
     assert transport.value() == b""
+
+
+LONG = b"[" + b"1," * 10_000 + b"1]"
+
+
+def ask_for(body, peer, accepted):
+    """Send a query from an address; return head and body of the answer, and what was done in a thread."""
+    in_thread = []
+
+    def thread(function, *given):
+        in_thread.append(function)
+        return defer.maybeDeferred(function, *given)
+
+    root = Root(Echo(), QueryResource(SimpleNamespace(query=lambda _: defer.succeed(body)), thread))
+    transport = StringTransport(peerAddress=IPv4Address("TCP", peer, 5))
+    head = b"POST /query HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" + accepted + b"\r\n"
+    answer = send_to(root, head, transport).partition(b"\r\n\r\n")
+    return answer[0], answer[2], in_thread
+
+
+def test_a_long_answer_is_compressed():
+    """A client on another machine that asks for it gets a long answer compressed, in a thread."""
+    head, body, in_thread = ask_for(LONG, "192.0.2.7", b"Accept-Encoding: br\r\nAccept-Encoding: gzip\r\n")
+    assert b"Content-Encoding: gzip" in head
+    assert b"Vary: Accept-Encoding" in head
+    assert b"Content-Length: %d" % len(body) in head
+    assert gzip.decompress(body) == LONG
+    assert in_thread == [compress]
+
+
+@pytest.mark.parametrize(
+    ("body", "peer", "accepted"),
+    [
+        (b"[]", "192.0.2.7", b"Accept-Encoding: gzip\r\n"),
+        (LONG, "127.0.0.1", b"Accept-Encoding: gzip\r\n"),
+        (LONG, "192.0.2.7", b"Accept-Encoding: gzip;q=0\r\n"),
+        (LONG, "192.0.2.7", b"Accept-Encoding: \xff\r\n"),
+        (LONG, "192.0.2.7", b""),
+    ],
+)
+def test_other_answers_are_sent_as_they_are(body, peer, accepted):
+    """Short answers, those to this machine, and those to clients that don't ask for it are not compressed."""
+    head, sent, in_thread = ask_for(body, peer, accepted)
+    assert b"Content-Encoding" not in head
+    assert b"Vary: Accept-Encoding" in head
+    assert sent == body
+    assert not in_thread
 
 
 def test_a_form_is_not_looked_for():
