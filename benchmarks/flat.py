@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Iterator
 
+import restart
 from figures import Figure, at_least, at_most
 from harness import Bench
 from samples import Wave, make_wave
@@ -43,6 +44,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
     for name, span_s in SPANS_S.items():
         median_ms = 1e3 * statistics.median(draw(column, wave, span_s, number) for number in range(PANELS))
         yield Figure(GROUP, f"node, {PIXELS} pixels over {name}, median", median_ms, "ms", at_most(MOST_MS))
+    yield from restart.measure(bench)
 
 
 def build(wave: Wave) -> tuple[float, Column]:
