@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import re2
 
@@ -152,12 +152,11 @@ def _full_matches(pattern: str, blocks: Sequence[Names]) -> Iterator[str]:
         start = unescape(beginning[1])
         yield from (name for name in chain.from_iterable(blocks) if name.startswith(start))
         return
-    try:
-        whole = re2.compile(pattern.encode(), QUIET)
-        each = re2.compile(f"(?m)^(?:{pattern})$".encode(), _LINES)
-    except (re2.error, UnicodeEncodeError):
+    whole = _compiled(pattern, QUIET)
+    if whole is None:
         return
-    if _NOT_FOR_LINES.search(pattern):
+    each = None if _NOT_FOR_LINES.search(pattern) else _compiled(f"(?m)^(?:{pattern})$", _LINES)
+    if each is None:
         names = chain.from_iterable(blocks)
         yield from (name for name in names if whole.fullmatch(name.encode("utf-8", "replace")))
         return
@@ -165,6 +164,14 @@ def _full_matches(pattern: str, blocks: Sequence[Names]) -> Iterator[str]:
         offsets = (found.start() for found in each.finditer(block.lines.text) if found.end() > found.start())
         while some := list(islice(offsets, _AT_ONCE)):
             yield from block.at(some)
+
+
+def _compiled(pattern: str, options: re2.Options) -> Any:
+    """Return a compiled pattern; None where it is none, or too large a one for RE2."""
+    try:
+        return re2.compile(pattern.encode(), options)
+    except (re2.error, UnicodeEncodeError):
+        return None
 
 
 def _other_patterns(text: str) -> Iterator[str]:
