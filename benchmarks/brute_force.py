@@ -17,10 +17,8 @@ def lowest_and_highest(values: Array) -> set[int]:
     """Return where the earliest of the lowest values is, and of the highest; finite ones go first, then infinities."""
     for able in (np.isfinite(values), np.isinf(values)):
         if able.any():
-            return {
-                int(np.argmin(np.where(able, values, math.inf))),
-                int(np.argmax(np.where(able, values, -math.inf))),
-            }
+            indices = np.flatnonzero(able)
+            return {int(indices[values[indices].argmin()]), int(indices[values[indices].argmax()])}
     return {0}
 
 

@@ -15,12 +15,15 @@ from figures import Figure, at_least, at_most
 from harness import HERE, Bench
 
 from sisock.core.buffer import RollingBuffer
+from sisock.gateway.plan import choose_resolution
 
 GROUP = "buffer"
 BATCH = 100
 LEAST_RATE = 1e6
 MOST_BYTES = 20.0
 CHECKED = 20_000
+DRAWN_EVERY = 1000 * BATCH
+POINTS = 1000
 FIELD = "temperature"
 
 
@@ -56,8 +59,20 @@ def feed(count: int, kept: int) -> tuple[float, float]:
     began = time.perf_counter()
     for low in range(0, count, BATCH):
         buffer.extend(times[low : low + BATCH], {FIELD: values[low : low + BATCH]})
+        if low % DRAWN_EVERY == 0:
+            draw(buffer)
+    draw(buffer)  # so that all that drawing needs is in memory, too
     took_s = time.perf_counter() - began
     return count / took_s, (_resident() - resident) / len(buffer)
+
+
+def draw(buffer: RollingBuffer) -> None:
+    """Draw all that is kept, as a panel that somebody looks at meanwhile."""
+    oldest, newest = buffer.oldest, buffer.newest
+    assert oldest is not None
+    assert newest is not None
+    stride_s = choose_resolution(oldest, newest + 1, POINTS).stride_s
+    buffer.column(FIELD).reduced(oldest, newest + 1, "minmax", stride_s)
 
 
 def _resident() -> int:

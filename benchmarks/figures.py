@@ -77,22 +77,26 @@ def all_met(figures: Iterable[Figure]) -> bool:
     return all(one.met is not False for one in figures)
 
 
-def write_json(path: Path, figures: Sequence[Figure]) -> None:
-    """Write figures to a file, with the number of processors that they are from."""
+def write_json(path: Path, figures: Sequence[dict[str, Any]]) -> None:
+    """Write entries of figures to a file, with the number of processors that they are from."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    document = {"processors": os.cpu_count(), "figures": [_entry(one) for one in figures]}
+    document = {"processors": os.cpu_count(), "figures": figures}
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def _entry(one: Figure) -> dict[str, Any]:
-    return {
-        "group": one.group,
-        "name": one.name,
-        "value": one.value if math.isfinite(one.value) else None,
-        "unit": one.unit,
-        "target": str(one.target) if one.target else None,
-        "met": one.met,
-    }
+def entries(figures: Iterable[Figure]) -> list[dict[str, Any]]:
+    """Return figures as JSON has them."""
+    return [
+        {
+            "group": one.group,
+            "name": one.name,
+            "value": one.value if math.isfinite(one.value) else None,
+            "unit": one.unit,
+            "target": str(one.target) if one.target else None,
+            "met": one.met,
+        }
+        for one in figures
+    ]
 
 
 def _number(value: float) -> str:

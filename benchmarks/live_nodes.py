@@ -12,8 +12,6 @@ from sisock.core.buffer import RollingBuffer
 from sisock.core.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 
-ALL_TIME = (0.0, 1e12)
-
 
 def feed_names(feed: str, fields: int) -> list[str]:
     """Return names as OCS agents have them."""
@@ -79,7 +77,7 @@ class Feeds:
             f"LSA{number:02}": Feed(feed_names(f"LSA{number:02}", fields), spacing_s, 2 * history_s, number)
             for number in range(feeds)
         }
-        self._feed_of = {name: feed for feed in self.feeds.values() for name in feed.names}
+        self._feed_of = {name: feed for feed, one in self.feeds.items() for name in one.names}
         now = time.time() if now is None else now
         for feed in self.feeds.values():
             feed.fill(now - history_s, now)
@@ -97,20 +95,25 @@ class Feeds:
     def columns(self, fields: Sequence[str]) -> dict[str, Column]:
         """Return the samples as they are now, and count the call."""
         self._calls[0] += 1
-        columns = {}
-        for name in fields:
-            if name in self._feed_of:
-                block = self._feed_of[name].buffer.block([name], *ALL_TIME)
-                columns[name] = Column.of_block(block, name)
-        return columns
+        return {
+            name: column
+            for feed, names in self._by_feed(fields).items()
+            for name, column in self.feeds[feed].buffer.columns(names).items()
+        }
 
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
         """Return the samples inside [start, end)."""
-        wanted: dict[str, list[str]] = {}
+        blocks = {
+            feed: self.feeds[feed].buffer.block(names, start, end) for feed, names in self._by_feed(fields).items()
+        }
+        return DataBlock(blocks)
+
+    def _by_feed(self, fields: Sequence[str]) -> dict[str, list[str]]:
+        known: dict[str, list[str]] = {}
         for name in fields:
             if name in self._feed_of:
-                wanted.setdefault(name.split(".")[1], []).append(name)
-        return DataBlock({feed: self.feeds[feed].buffer.block(names, start, end) for feed, names in wanted.items()})
+                known.setdefault(self._feed_of[name], []).append(name)
+        return known
 
 
 class ManyFields:

@@ -1,6 +1,7 @@
 """How many panels a second the adapter draws, against a plain reference on the same router and data node.
 
-Each request is a ``POST /query`` for one series of about 1000 points out of 20,000 rows, never the same window twice.
+Each request is a ``POST /query`` for one series of about 1000 points out of 20,000 rows, never the same window twice,
+and the adapter keeps nothing of its answers.
 Rounds of all sides alternate, so that what else the machine does burdens them alike. The reference serves one request
 after another; "concurrent" is the same with its calls of the node side by side.
 """
@@ -155,7 +156,7 @@ def both_sides(folder: Path) -> Iterator[dict[str, int]]:
     ports = dict(zip(REFERENCES, free_ports(len(REFERENCES)), strict=True))
     script = str(HERE / "reference.py")
     references = [Program(side, (sys.executable, script, str(port), side), HERE, {}) for side, port in ports.items()]
-    with running_site(folder, {"bench": bench_node("BenchNode")}, beside=references) as site:
+    with running_site(folder, {"bench": bench_node("BenchNode")}, beside=references, cache_mib=0) as site:
         ports["sisock"] = site.port
         for side in SIDES:
             wait_until(partial(answers, ports[side]), f"{side} draws the series")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figures import Figure, all_met, at_least, at_most, print_figures, write_json
+from figures import Figure, all_met, at_least, at_most, entries, print_figures, write_json
 from harness import connected, make_query, post, prepare_process, running_site, wave_node
 from numpy.typing import NDArray
 from peer_databases import DATABASES, Database, Panel
@@ -167,7 +167,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         figures = print_figures(measure(Path(folder), binaries, options.samples, options.rounds))
     if options.json:
-        write_json(options.json, figures)
+        write_json(options.json, entries(figures))
     return 0 if all_met(figures) else 1
 
 

@@ -19,6 +19,7 @@ from asking import Asked, command, read
 from figures import Figure, at_most
 from harness import Bench, RunningSite, bench_node, make_body, running_site
 from live_nodes import feed_names, make_counter
+from numpy.typing import NDArray
 
 from sisock.gateway.store import LONGEST_PATIENCE_S
 
@@ -55,10 +56,14 @@ def measure(bench: Bench) -> Iterator[Figure]:
         yield from _figures(f"{panels} panels, 1 viewer", one)
         several = look(bench.folder, site, counter, panels, phases, seconds)
         yield from _figures(f"{panels} panels, {many} viewers", several)
-        bound = growth_bound(phases)
+        for who, seen, several_phases in (("1 viewer", one, phases[:1]), (f"{many} viewers", several, phases)):
+            bound = panels * calls_needed(several_phases, seconds) / seconds
+            what = f"{panels} panels, {who}: calls of nodes"
+            yield Figure(GROUP, what, seen.calls_per_s, "/s", at_most(round(bound * TOLERANCE, 1)))
         growth = several.calls_per_s / one.calls_per_s
-        yield Figure(GROUP, f"growth of calls from 1 viewer to {many}", growth, "x", at_most(bound * TOLERANCE))
-        yield Figure(GROUP, "growth that sharing for a second allows", bound, "x")
+        allowed = calls_needed(phases, seconds) / calls_needed(phases[:1], seconds)
+        yield Figure(GROUP, f"calls of nodes with {many} viewers / with 1", growth, "x")
+        yield Figure(GROUP, "the same, if each panel is asked for as often as sharing allows", allowed, "x")
 
 
 def look(
@@ -73,28 +78,31 @@ def look(
     before = int(counter[0])
     with subprocess.Popen(command(folder, site.port, clients, seconds), stdout=subprocess.PIPE, text=True) as process:
         asked = read(process, seconds)
-    refreshes = sum(len(np.arange(phase, seconds, INTERVAL_S)) for phase in phases)
+    refreshes = visits(phases, seconds).size
     if len(asked.latencies_s) != refreshes * panels:
         raise RuntimeError(f"{len(asked.latencies_s)} answers came for {refreshes} refreshes of {panels} panels")
     resident = psutil.Process(site.processes["grafana"].pid).memory_info().rss / 2**20
     return Seen((int(counter[0]) - before) / seconds, asked, resident)
 
 
-def growth_bound(phases: Sequence[float]) -> float:
-    """Return how many calls of a panel several viewers need for one that the first needs alone.
+def calls_needed(phases: Sequence[float], seconds: float) -> int:
+    """Return how many calls a panel needs with viewers who come at these phases, for some seconds.
 
     A viewer who comes within the patience behind a call is served by it; else a call is made.
     """
-    visits = np.sort(np.concatenate([np.asarray(phases) + INTERVAL_S * turn for turn in range(200)]))
     calls, last = 0, -np.inf
-    for visit in visits.tolist():
+    for visit in np.sort(visits(phases, seconds)).tolist():
         if visit - last > LONGEST_PATIENCE_S:
             calls, last = calls + 1, visit
-    return calls / 200
+    return calls
+
+
+def visits(phases: Sequence[float], seconds: float) -> NDArray[np.float64]:
+    """Return when viewers refresh."""
+    return np.concatenate([np.arange(phase, seconds, INTERVAL_S) for phase in phases])
 
 
 def _figures(who: str, seen: Seen) -> Iterator[Figure]:
-    yield Figure(GROUP, f"{who}: calls of nodes", seen.calls_per_s, "/s")
     yield Figure(GROUP, f"{who}: panels", seen.asked.rate, "/s")
     yield Figure(GROUP, f"{who}: p50", seen.asked.p50_ms, "ms")
     yield Figure(GROUP, f"{who}: p99", seen.asked.p99_ms, "ms", at_most(MOST_P99_MS))

@@ -64,7 +64,7 @@ class RollingBuffer:
         Identity of the data, of the caller's making: it should differ after a restart that loses them. It is
         handed on with a suffix once a late sample has changed what was final.
     max_bytes
-        The oldest samples are dropped, too, when all take more memory than this; about a quarter of it goes at
+        The oldest samples are dropped, too, when all take more memory than this; about an eighth of it goes at
         once. A few samples are kept whatever it is.
     """
 
@@ -103,6 +103,11 @@ class RollingBuffer:
     def oldest(self) -> float | None:
         """The time of the oldest sample kept, None when there is none."""
         return self._state.oldest
+
+    @property
+    def fields(self) -> Mapping[str, FieldType]:
+        """The type of each field."""
+        return self._fields
 
     @property
     def mark(self) -> Mark:

@@ -19,8 +19,10 @@ from sisock.core.choices import Indices
 from sisock.core.model import Times, Values
 from sisock.core.samples import BLOCK
 
-MOST_SAMPLES = 65536
+MOST_SAMPLES = 262144
 """The room of a chunk; only late samples make one longer, up to twice as long."""
+
+_LEAST_COPIED = 16384  # samples at the end of the last chunk, when one of them comes late
 
 
 class Chunk(NamedTuple):
@@ -51,6 +53,12 @@ class Chunk(NamedTuple):
         self.times[window] = times
         for array, given in zip(self.values, values, strict=True):
             array[window] = given
+
+    def cut(self, samples: int) -> tuple[Chunk, Chunk]:
+        """Return its first samples, so many, as one chunk, and the rest with what room it has as another."""
+        head = Chunk(self.start, self.times[:samples], tuple(array[:samples] for array in self.values))
+        rest = Chunk(self.start + samples, self.times[samples:], tuple(array[samples:] for array in self.values))
+        return head, rest
 
     def copied(self, stop: int, room: int) -> Chunk:
         """Return its samples before the absolute index ``stop`` in a chunk of its own with so much room."""
@@ -204,7 +212,7 @@ class Chunks:
         values
             As many for each field.
         """
-        used = self.chunks[: self._used(stop)]
+        used = self._cut_tail(stop, float(times[0]))
         ends = [*(chunk.start for chunk in used[1:]), stop]
         first_times = [_first_time(chunk) for chunk in used[1:]]
         bounds = [0, *np.searchsorted(times, first_times).tolist(), len(times)]
@@ -217,6 +225,13 @@ class Chunks:
             else:
                 renewed.append(moved)
         return Chunks(tuple(renewed))
+
+    def _cut_tail(self, stop: int, time: float) -> list[Chunk]:
+        """Return the chunks that hold samples, the last cut not far before a late one where that spares copying."""
+        *others, tail = self.chunks[: self._used(stop)]
+        place = int(tail.times[: stop - tail.start].searchsorted(time, side="right"))
+        kept = max(0, place - 1) // _LEAST_COPIED * _LEAST_COPIED
+        return [*others, *(tail.cut(kept) if kept else [tail])]
 
     @cached_property
     def _starts(self) -> Indices:

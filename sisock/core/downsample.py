@@ -13,18 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sisock.core.choices import (
-    LONG_BUCKET,
-    MAKES,
-    NUMBER_CHOICES,
-    STATE_CHOICES,
-    Choice,
-    Indices,
-    SamplePieces,
-    is_state,
-    stops_of,
-)
+from sisock.core.choices import LONG_BUCKET, NUMBER_CHOICES, STATE_CHOICES, Choice, Indices, is_state, stops_of
 from sisock.core.errors import BadRequest
+from sisock.core.made import MAKES, SamplePieces
 from sisock.core.model import DataBlock, FieldType, TimelineBlock, Times, Values
 from sisock.core.thinning import thin
 from sisock.core.times import bucket_edges, bucket_of, check_stride, stride_for_points

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sisock.core.choices import BlockPieces, SamplePieces, is_state, merged
+from sisock.core.choices import is_state
+from sisock.core.made import BlockPieces, SamplePieces, merged
 from sisock.core.samples import BLOCK, ArraySamples, GrowingArray, Samples
 from sisock.core.summary import NumberSummary, StateSummary, Summary
 

@@ -104,8 +104,7 @@ class GrowingArray:
     def drop_before(self, first: int) -> None:
         """Forget the entries before an index; past the end, the next entry gets that index."""
         self.first = max(self.first, first)
-        if self.first > self.stop:
-            self._array, self._base, self.stop = self._array[:0], self.first, self.first
+        self.stop = max(self.stop, self.first)
 
     def until(self, stop: int) -> Self:
         """Return an array of its own with the entries before an index; itself where there are no others."""

@@ -11,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sisock.core.choices import MAKES, NUMBER_CHOICES, Choice, Indices, SamplePieces, Weighed, first_true, ragged
+from sisock.core.choices import NUMBER_CHOICES, Choice, Indices, first_true, ragged
+from sisock.core.made import MAKES, SamplePieces, Weighed
 from sisock.core.model import Values
 from sisock.core.samples import BLOCK, ArraySamples, Samples
 

@@ -1,33 +1,30 @@
-"""The machine that the node runs on, live: load, memory, disks, network, sensors. A day is kept, in memory."""
+"""The machine that the node runs on, live: load, memory, disks, network, sensors. A day is kept."""
 
 from __future__ import annotations
 
 import math
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sisock.core.buffer import RollingBuffer
+from sisock.core.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType
 from sisock.nodes.host_readings import HostReadings, Reading, Value
+from sisock.nodes.persistence import BufferFolder
 
 Sample = Callable[[float], Mapping[str, Reading]]
 
 
 @dataclass(frozen=True)
-class _Series:
-    """One timeline: a buffer with the fields that were there when it began."""
-
-    buffer: RollingBuffer
-    types: Mapping[str, FieldType]
-
-
-@dataclass(frozen=True)
 class _State:
-    """All that is served at one moment; replaced whole, so that readers need no lock."""
+    """All that is served at one moment; replaced whole, so that readers need no lock.
+
+    Each timeline has a buffer with the fields that were there when it began.
+    """
 
     fields: Mapping[str, Field] = field(default_factory=dict)
-    series: Mapping[str, _Series] = field(default_factory=dict)
+    buffers: Mapping[str, RollingBuffer] = field(default_factory=dict)
 
 
 class HostNode:
@@ -48,6 +45,10 @@ class HostNode:
         Seconds between two samples.
     sample
         Called with the time, UNIX seconds; returns the readings by the names of their fields.
+    folder
+        Where samples are kept, so that they survive a restart; without it they are in memory only. One process at a
+        time uses a folder. It holds little more than what is kept. When it cannot be written to, the log says so
+        once, and the node goes on in memory.
     """
 
     def __init__(
@@ -57,83 +58,114 @@ class HostNode:
         keep_s: float = 86400.0,
         poll_interval_s: float = 1.0,
         sample: Sample | None = None,
+        folder: str | None = None,
     ) -> None:
         self.name = name
         self.description = description
         self.poll_interval_s = poll_interval_s
         self._keep_s = keep_s
         self._sample = sample or HostReadings()
-        self._state = _State()
-        self._identity = uuid.uuid4().hex
-        self._series_count = 0
+        self._folder = BufferFolder(folder)
+        self._state = self._restored()
 
     def poll(self, now: float) -> None:
         """Take one sample of everything at ``now``, UNIX seconds."""
         readings = self._sample(now)
-        state = self._with_new_series(self._without_stale_series(now), readings)
-        # Served only once each series has its first sample, so that no timeline is ever seen without one.
-        for series in state.series.values():
-            if _newest(series.buffer) > now + 2 * self.poll_interval_s:  # the clock was ahead, and is set right
-                series.buffer.forget_after(now)
-            _append(series, now, readings)
+        state = self._with_new_timelines(self._without_stale_timelines(now), readings)
+        # Served only once each timeline has its first sample, so that none is ever seen without one.
+        for buffer in state.buffers.values():
+            if _newest(buffer) > now + 2 * self.poll_interval_s:  # the clock was ahead, and is set right
+                buffer.forget_after(now)
+            _append(buffer, now, readings)
         self._state = state
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return every field with at least one sample in [start, end), UNIX seconds."""
         state = self._state
-        alive = {name for name, series in state.series.items() if len(series.buffer.block((), start, end).times)}
+        alive = {name for name, buffer in state.buffers.items() if buffer.count(start, end)}
         fields = [one for one in state.fields.values() if one.timeline in alive]
-        return FieldCatalogue.of(fields, {name: _interval_s(state.series[name].buffer) for name in alive})
+        return FieldCatalogue.of(fields, {name: _interval_s(state.buffers[name]) for name in alive})
 
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
-        """Return every sample of the fields inside [start, end), UNIX seconds; views, not to be written to."""
+        """Return every sample of the fields inside [start, end), UNIX seconds; not to be written to."""
+        return DataBlock(
+            {timeline: buffer.block(names, start, end) for timeline, buffer, names in self._asked_for(fields)}
+        )
+
+    def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
+        """Return all samples of the fields, with what makes reducing them quick; unknown fields are left out."""
+        columns: dict[str, Column] = {}
+        for _, buffer, names in self._asked_for(fields):
+            columns.update(buffer.columns(names))
+        return columns
+
+    def _asked_for(self, fields: Sequence[str]) -> Iterator[tuple[str, RollingBuffer, list[str]]]:
+        """Yield each timeline of the known ones of some fields, with its buffer and those of them that are on it."""
         state = self._state
         names: dict[str, list[str]] = {}
         for name in dict.fromkeys(fields):
             if name in state.fields:
                 names.setdefault(state.fields[name].timeline, []).append(name)
-        return DataBlock(
-            {timeline: state.series[timeline].buffer.block(members, start, end) for timeline, members in names.items()}
-        )
+        for timeline, members in names.items():
+            yield timeline, state.buffers[timeline], members
 
-    def _without_stale_series(self, now: float) -> _State:
+    def _restored(self) -> _State:
+        """Return what an earlier process kept; of a name that is there twice, the one with the newest sample."""
+        fields: dict[str, Field] = {}
+        buffers: dict[str, RollingBuffer] = {}
+        found = self._folder.restored(self._keep_s)
+        for buffer, about in sorted(found, key=lambda one: _newest(one[0]), reverse=True):
+            timeline = str(about.get("timeline", ""))
+            if not len(buffer) or not timeline or timeline in buffers or buffer.fields.keys() & fields:
+                self._folder.discard(buffer)
+                continue
+            buffers[timeline] = buffer
+            for name, kind in buffer.fields.items():
+                fields[name] = Field(name, timeline, kind, *about.get("fields", {}).get(name, ()))
+        return _State(fields, buffers)
+
+    def _without_stale_timelines(self, now: float) -> _State:
         """Drop what is no longer kept, also when a step of the clock left it in the far future."""
-        series = {
-            name: one for name, one in self._state.series.items() if abs(now - _newest(one.buffer)) <= self._keep_s
-        }
-        fields = {name: one for name, one in self._state.fields.items() if one.timeline in series}
-        return _State(fields, series)
+        state, buffers = self._state, {}
+        for name, buffer in state.buffers.items():
+            if abs(now - _newest(buffer)) <= self._keep_s:
+                buffers[name] = buffer
+            else:
+                self._folder.discard(buffer)
+        return _State({name: one for name, one in state.fields.items() if one.timeline in buffers}, buffers)
 
-    def _with_new_series(self, state: _State, readings: Mapping[str, Reading]) -> _State:
+    def _with_new_timelines(self, state: _State, readings: Mapping[str, Reading]) -> _State:
         """Add timelines for the fields that were not there before."""
         groups: dict[tuple[str, bool], list[str]] = {}
         for name, reading in readings.items():
             if name not in state.fields and reading.value is not None:
                 groups.setdefault(_group(name, reading.value), []).append(name)
-        fields, series = dict(state.fields), dict(state.series)
+        fields, buffers = dict(state.fields), dict(state.buffers)
         for (group, _), names in groups.items():
-            timeline = _unused(group, series)
-            types = {name: _type(readings[name].value) for name in names}
-            series[timeline] = self._new_series(types)
+            timeline = _unused(group, buffers)
             for name in names:
                 reading = readings[name]
-                fields[name] = Field(name, timeline, types[name], reading.units, reading.description)
-        return _State(fields, series)
+                fields[name] = Field(name, timeline, _type(reading.value), reading.units, reading.description)
+            buffers[timeline] = self._new_buffer(timeline, [fields[name] for name in names])
+        return _State(fields, buffers)
 
-    def _new_series(self, types: Mapping[str, FieldType]) -> _Series:
-        self._series_count += 1
-        return _Series(RollingBuffer(types, self._keep_s, f"{self._identity}-{self._series_count}"), types)
+    def _new_buffer(self, timeline: str, fields: Sequence[Field]) -> RollingBuffer:
+        about: dict[str, Any] = {
+            "timeline": timeline,
+            "fields": {field.name: [field.units, field.description] for field in fields},
+        }
+        return self._folder.new_buffer({field.name: field.type for field in fields}, self._keep_s, about)
 
 
-def _append(series: _Series, now: float, readings: Mapping[str, Reading]) -> None:
+def _append(buffer: RollingBuffer, now: float, readings: Mapping[str, Reading]) -> None:
     """Add one row, unless nothing of the timeline was read."""
     row: dict[str, Value] = {}
-    for name, kind in series.types.items():
+    for name, kind in buffer.fields.items():
         value = readings[name].value if name in readings else None
         if value is not None and _type(value) == kind:
             row[name] = value
     if row:
-        series.buffer.append(now, {name: row.get(name, math.nan) for name in series.types})
+        buffer.append(now, {name: row.get(name, math.nan) for name in buffer.fields})
 
 
 def _type(value: Value | None) -> FieldType:

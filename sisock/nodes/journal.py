@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import threading
+import time
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from sisock.nodes.segments import Header, Segment, SegmentDamaged
 
 LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES = 4096, 8 * 2**20
 SEGMENTS_KEPT = 8  # so that a file which has expired but for a little is an eighth of the disk at most
+_CLOCK_TOLERANCE_NS = 2_500_000_000  # some file systems know the time of a change to two seconds
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -119,7 +121,7 @@ class FileJournal:
             try:
                 for one in self._written:
                     _flush(self._path(one.number))
-                self._set_state(self._written[-1].number, segments.CLOSED)
+                self._set_state(self._written[-1], segments.CLOSED)
                 _flush(self._path(self._written[-1].number))
                 _flush(self._folder)
             except OSError as error:
@@ -160,7 +162,7 @@ class FileJournal:
         old, self._written = self._written[:expired], [*self._written[expired:], new]
         self._open_segment(new, self._written[0].number, mark)
         if last:
-            self._set_state(last.number, segments.FOLLOWED)
+            self._set_state(last, segments.FOLLOWED)
         for one in old:
             self._path(one.number).unlink(missing_ok=True)
         self._is_begun = self._is_sound = True
@@ -168,12 +170,11 @@ class FileJournal:
     def _open_segment(self, new: _Written, oldest: int, mark: Mark) -> None:
         """Write a segment without records under another name first, so that none is ever seen with half a header."""
         path = self._path(new.number)
+        header = Header(new.number, oldest, boot_id(), self.generation, self._fields, mark, self._about)
+        opening = segments.encode_opening(header, time.time_ns())
         unnamed = path.with_suffix(".new")
         file = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
-            inode = os.fstat(file).st_ino
-            header = Header(new.number, oldest, boot_id(), inode, self.generation, self._fields, mark, self._about)
-            opening = segments.encode_opening(header)
             _write_at(file, opening, 0)
         finally:
             os.close(file)
@@ -186,16 +187,17 @@ class FileJournal:
         file = os.open(self._path(current.number), os.O_WRONLY)
         try:
             _write_at(file, record, current.bytes)
-            _write_at(file, segments.NUMBER64.pack(current.bytes + len(record)), segments.LENGTH_OFFSET)
+            _write_progress(file, current.bytes + len(record))
         finally:
             os.close(file)
         current.bytes += len(record)
         self._crc = zlib.crc32(record[-segments.NUMBER32.size :], segments.NUMBER32.unpack(record[-4:])[0])
 
-    def _set_state(self, number: int, state: int) -> None:
-        file = os.open(self._path(number), os.O_WRONLY)
+    def _set_state(self, one: _Written, state: int) -> None:
+        file = os.open(self._path(one.number), os.O_WRONLY)
         try:
             _write_at(file, segments.NUMBER32.pack(state), segments.STATE_OFFSET)
+            _write_progress(file, one.bytes)
         finally:
             os.close(file)
 
@@ -254,7 +256,7 @@ class _Reading:
             and self.written[0].number <= header.oldest
             and segment.state != segments.FOLLOWED
             and (segment.state == segments.CLOSED or header.boot == boot_id() != "")
-            and header.inode == path.stat().st_ino  # a copy may be an old one
+            and abs(path.stat().st_ctime_ns - segment.written_ns) < _CLOCK_TOLERANCE_NS
         )
         return Recovered(header, is_proven, self.written)
 
@@ -291,15 +293,21 @@ def recover(
 
 
 def _cut(path: Path, length: int) -> None:
-    with path.open("r+b") as file:
-        file.truncate(length)
-        file.seek(segments.LENGTH_OFFSET)
-        file.write(segments.NUMBER64.pack(length))
+    file = os.open(path, os.O_WRONLY)
+    try:
+        os.ftruncate(file, length)
+        _write_progress(file, length)
+    finally:
+        os.close(file)
 
 
 def _write_at(file: int, data: bytes, offset: int) -> None:
     if os.pwrite(file, data, offset) != len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _write_progress(file: int, length: int) -> None:
+    _write_at(file, segments.PROGRESS.pack(length, time.time_ns()), segments.LENGTH_OFFSET)
 
 
 def _flush(path: Path) -> None:

@@ -13,6 +13,7 @@ import fcntl
 import logging
 import math
 import os
+import re
 import uuid
 import weakref
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _LOCK = "lock"
 _SUFFIX, _DISCARDED = ".samples", ".discarded"
+_NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(_SUFFIX)}({re.escape(_DISCARDED)})?")
 
 
 class BufferFolder:
@@ -42,9 +44,10 @@ class BufferFolder:
 
     def __init__(self, folder: Path | str | None) -> None:
         self._folder = None if folder is None else Path(folder).absolute()
-        self._has_warned = False
+        self._warn = _Warning(self._folder)
         self._journals: dict[RollingBuffer, tuple[Path, FileJournal]] = {}
         self._lock = None if self._folder is None else self._use(self._folder)
+        # What is handed to the end of the process must not hold on to this folder.
         self._ending = weakref.finalize(self, _end, self._journals, self._lock)
 
     def new_buffer(
@@ -85,7 +88,10 @@ class BufferFolder:
                 continue
             buffer, recovered = restored
             header = recovered.header
-            self._keep(buffer, path, FileJournal(path, header.fields, header.about, self._warn, recovered))
+            journal = FileJournal(path, header.fields, header.about, self._warn, recovered)
+            if not recovered.is_proven:
+                journal.resumed(buffer.mark)  # so that the new generation is there after the next restart
+            self._keep(buffer, path, journal)
             found.append((buffer, header.about))
         return found
 
@@ -122,22 +128,33 @@ class BufferFolder:
         """Return the folders of journals, without those whose removal was begun."""
         if self._lock is None or self._folder is None:
             return []
-        for path in self._folder.glob(f"*{_SUFFIX}{_DISCARDED}"):
-            _empty(path)
-        return sorted(self._folder.glob(f"*{_SUFFIX}"))
+        paths = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+        for path in paths:
+            if path.name.endswith(_DISCARDED):
+                _empty(path)
+        return sorted(path for path in paths if not path.name.endswith(_DISCARDED))
 
     def _keep(self, buffer: RollingBuffer, path: Path, journal: FileJournal) -> None:
         self._journals[buffer] = (path, journal)
         buffer.keep_in(journal)
 
-    def _warn(self, error: OSError) -> None:
-        if not self._has_warned:
+
+class _Warning:
+    """Says, once, that samples are not kept."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._is_said = False
+
+    def __call__(self, error: OSError) -> None:
+        reason = "another process uses it" if error.errno == errno.EWOULDBLOCK else error.strerror or str(error)
+        if not self._is_said:
+            self._is_said = True
             log.warning(
-                "samples cannot be kept in %s: %s. They are in memory only, and are lost when this process ends",
+                "samples cannot be kept in %s: %s. They are in memory only, and lost when this process ends",
                 self._folder,
-                "another process uses it" if error.errno == errno.EWOULDBLOCK else error.strerror,
+                reason,
             )
-        self._has_warned = True
 
 
 def _flush(journals: Mapping[RollingBuffer, tuple[Path, FileJournal]]) -> None:

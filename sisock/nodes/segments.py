@@ -1,17 +1,17 @@
 """The files of a journal: what a buffer took, in the order in which it did.
 
 A journal is a folder of segments, ``00000001.journal`` and so on. All numbers are little-endian. A segment begins
-with the one part that is written again, 24 bytes::
+with the one part that is written again, 32 bytes::
 
     magic    8 bytes   "sisockJ1"
     length   uint64    how many bytes count: set after each record is written, before any reader sees the samples
+    written  uint64    when that was, in nanoseconds of UNIX time: a file that was changed later may be an old copy
     state    uint32    0 in use, 1 followed by another segment, 2 closed: flushed to the disk as the process ended
     header   uint32    the length of the header
 
 The header is JSON in UTF-8: the segment's number, the number of the oldest segment that is still needed, the run of
-the machine that it was written in, the file's own inode, the generation, name and type of each field, the mark at
-which the buffer stood (a time that lacks is null), and what the owner of the buffer has to say of it. A CRC follows,
-then records::
+the machine that it was written in, the generation, name and type of each field, the mark at which the buffer stood (a
+time that lacks is null), and what the owner of the buffer has to say of it. A CRC follows, then records::
 
     length   uint32    of the whole record
     count    uint32    how many samples; 0 for a mark
@@ -44,9 +44,9 @@ from sisock.core.model import FieldType, Times, Values
 
 MAGIC = b"sisockJ1"
 IN_USE, FOLLOWED, CLOSED = range(3)
-LENGTH_OFFSET, STATE_OFFSET = 8, 16
-PREAMBLE = struct.Struct("<8sQII")
-NUMBER64, NUMBER32 = struct.Struct("<Q"), struct.Struct("<I")
+LENGTH_OFFSET, STATE_OFFSET = 8, 24
+PREAMBLE = struct.Struct("<8sQQII")
+PROGRESS, NUMBER32 = struct.Struct("<QQ"), struct.Struct("<I")
 _RECORD = struct.Struct("<II")
 _MARK = struct.Struct("<QddI?")
 _LEAST_RECORD_BYTES = _RECORD.size + NUMBER32.size
@@ -65,7 +65,6 @@ class Header:
     number: int
     oldest: int
     boot: str
-    inode: int
     generation: str
     fields: Mapping[str, FieldType]
     mark: Mark
@@ -126,6 +125,8 @@ class Segment:
         How many bytes are whole records.
     is_whole
         Whether these are all that counted when it was last written to.
+    written_ns
+        When it was last written to, in nanoseconds of UNIX time.
     state
         Whether it was in use, followed or closed.
     """
@@ -134,14 +135,15 @@ class Segment:
     steps: Sequence[Lot | Mark]
     length: int
     is_whole: bool
+    written_ns: int
     state: int
 
 
-def encode_opening(header: Header) -> bytes:
+def encode_opening(header: Header, written_ns: int) -> bytes:
     """Return the beginning of a segment without records."""
     text = header.encoded()
     length = PREAMBLE.size + len(text) + NUMBER32.size
-    return PREAMBLE.pack(MAGIC, length, IN_USE, len(text)) + text + NUMBER32.pack(zlib.crc32(text))
+    return PREAMBLE.pack(MAGIC, length, written_ns, IN_USE, len(text)) + text + NUMBER32.pack(zlib.crc32(text))
 
 
 def encode_batch(times: Times, values: Sequence[Values], crc: int) -> bytes:
@@ -165,7 +167,7 @@ def decode_segment(data: bytes) -> Segment:
     """
     if len(data) < PREAMBLE.size:
         raise SegmentDamaged("it is too short")
-    magic, length, state, text_bytes = PREAMBLE.unpack_from(data)
+    magic, length, written_ns, state, text_bytes = PREAMBLE.unpack_from(data)
     start = PREAMBLE.size + text_bytes + NUMBER32.size
     if magic != MAGIC or len(data) < start or not _crc_is_right(data, start):
         raise SegmentDamaged("the header is not whole")
@@ -178,7 +180,7 @@ def decode_segment(data: bytes) -> Segment:
         steps = list(_steps(data, runs, list(header.fields.values())))
     except ValueError as error:
         raise SegmentDamaged(f"a record is none: {error}") from None
-    return Segment(header, steps, end, end >= length, state)
+    return Segment(header, steps, end, end >= length, written_ns, state)
 
 
 class _Run(NamedTuple):

@@ -48,6 +48,8 @@ class NodeServer(DataNodeServer):
     def _reply_to(self, request: DataRequest) -> Any:
         if request.spans is not None:
             return self._reply_in_spans(request)
+        if request.reduce is not None and isinstance(self._node, Summarizes):
+            return self._reply_from_columns(self._node, request)
         if not self._in_memory:
             return threads.deferToThread(self._read_and_answer, request)
         block = self._node.read(request.fields, request.start, request.end)
@@ -58,6 +60,12 @@ class NodeServer(DataNodeServer):
 
     def _read_and_answer(self, request: DataRequest) -> Any:
         return serving.answer(self._node.read(request.fields, request.start, request.end), request)
+
+    def _reply_from_columns(self, node: Summarizes, request: DataRequest) -> Any:
+        def answer() -> Any:
+            return serving.answer_columns(node.columns(request.fields), request)
+
+        return answer() if self._in_memory else threads.deferToThread(answer)
 
     def _reply_in_spans(self, request: DataRequest) -> Any:
         if self._in_memory and self._is_quick(request):

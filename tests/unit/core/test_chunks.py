@@ -75,6 +75,7 @@ def test_late_samples_are_put_behind_their_equals(most, times, late, cuts):
     """What is merged is what a stable sort gives; absolute indices go on without a gap, whatever must be split."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "MOST_SAMPLES", most)
+        patch.setattr(chunks, "_LEAST_COPIED", most)
         late = np.minimum(late, times[-1])
         merged = in_chunks(times, cuts).merged(len(times), late, [late + 0.5])
     stop = len(times) + len(late)
@@ -101,3 +102,15 @@ def test_the_last_chunk_keeps_its_room():
     assert merged.tail.room == 8
     assert merged.times.slice(0, 3).tolist() == [1.0, 2.0, 3.0]
     assert growing.times[:2].tolist() == [1.0, 3.0]
+
+
+def test_what_lies_long_before_a_late_sample_is_not_copied(monkeypatch):
+    """Of the chunk that is being filled only the end is made anew, with the room that there was."""
+    monkeypatch.setattr(chunks, "_LEAST_COPIED", 4)
+    growing = Chunk.with_room(10, 32, [FLOAT])
+    growing.put(10, np.arange(14.0), [np.arange(14.0)])
+    merged = Chunks((growing,)).merged(24, np.array([9.5]), [np.array([9.5])])
+    assert [(chunk.start, chunk.room) for chunk in merged.chunks] == [(10, 8), (18, 24)]
+    assert np.shares_memory(merged.chunks[0].times, growing.times)
+    assert not np.shares_memory(merged.tail.times, growing.times)
+    assert merged.times.slice(10, 25).tolist() == sorted([*range(14), 9.5])

@@ -213,6 +213,27 @@ def test_a_whole_buckets_mean_is_the_same_in_every_span(seed, kind):
         assert twins.same(known[time], mean) or list(times).count(time) > 1
 
 
+@pytest.mark.parametrize("sparse", [70, 100, 250])
+def test_a_mean_does_not_depend_on_how_long_other_buckets_are(sparse):
+    """A bucket of few samples has the same bits beside buckets of many as among its like."""
+    times = np.concatenate([np.arange(100 * sparse) / sparse, 100.0 + np.arange(20_000) / 2000.0])
+    column = Column.of(times, np.random.default_rng(5).normal(size=len(times)))
+    alone, together = (column.reduced(0.0, end, "mean", 1.0)[1] for end in (100.0, 200.0))
+    assert alone.tobytes() == together[:100].tobytes()
+
+
+def test_many_buckets_are_as_right_as_few():
+    """Buckets are handled some thousands at once, with nothing lost between."""
+    times = np.arange(64 * 13_000) / 64.0
+    column = Column.of(times, np.sin(times))
+    for reducer in ("minmax", "mean"):
+        check_same(
+            column.reduced(0.0, 13_000.0, reducer, 1.0),
+            raw(times, np.sin(times), 0.0, 13_000.0, reducer, 1.0),
+            reducer,
+        )
+
+
 @many
 @given(seeds)
 def test_index_of_is_the_first_sample_not_before(seed):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from sisock.core.pyramid import BLOCK, ArraySamples, NumberPyramid, StatePyramid, Summary, pyramid_for
+from sisock.core.summary import Cells
 
 import twins
 
@@ -111,6 +112,25 @@ def test_what_is_picked_is_what_the_twin_picks(kind, count, seed, buckets):
     assert picked(summary, ArraySamples(values), starts, stops) == expected(values, starts, stops)
 
 
+@pytest.mark.parametrize(
+    ("start", "stop", "complete", "cells"),
+    [
+        (0, 64, [1], [(1, 0)]),
+        (64, 130, [2], [(1, 1), (0, 128), (0, 129)]),
+        (62, 129, [2], [(0, 62), (0, 63), (1, 1), (0, 128)]),
+        (5, 8, [1], [(0, 5), (0, 6), (0, 7)]),
+        (63, 65, [2], [(0, 63), (0, 64)]),
+        (64 * 63, 64 * 129, [200, 3], [(1, 63), (2, 1), (1, 128)]),
+        (64, 194, [2, 0], [(1, 1), *((0, index) for index in range(128, 194))]),
+    ],
+)
+def test_a_range_is_cut_into_the_largest_blocks_inside_it(start, stop, complete, cells):
+    """Samples at the edges, complete blocks inside, larger ones further inside; in the order of time."""
+    found = Cells.of(np.array([start]), np.array([stop]), complete)
+    assert list(zip(found.levels.tolist(), found.indices.tolist(), strict=True)) == cells
+    assert found.starts.tolist() == [0]
+
+
 @many
 @given(st.sampled_from(KINDS), st.lists(st.integers(0, 9000), max_size=20), st.integers(0, 10**6))
 def test_growing_in_batches_equals_building_at_once(kind, stops, seed):
@@ -195,6 +215,27 @@ def test_what_a_view_shows_never_changes():
         if low < stop:
             starts, stops = cut(np.random.default_rng(stop), low, stop, 3)
             assert picked(view, ArraySamples(values), starts, stops) == expected(values, starts, stops)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_summary_does_not_have_yet_is_read_raw(kind):
+    """A summary of fewer samples than are asked about leads to the same ones."""
+    values = values_of(kind, 9000, 8)
+    starts, stops = cut(np.random.default_rng(8), 0, 9000, 4)
+    for summarised in (0, 63, 5000, 8999):
+        summary = grown(values[:summarised]).view()
+        assert picked(summary, ArraySamples(values), starts, stops) == expected(values, starts, stops)
+
+
+@pytest.mark.parametrize("step", [BLOCK, 3 * BLOCK, 1000])
+def test_a_change_where_an_update_begins_is_seen(step):
+    """The first state of a batch is compared with the last one of the batch before."""
+    values = np.arange(4000) // step % 2 == 1
+    pyramid = pyramid_for(values.dtype)
+    for stop in range(0, 4001, step):
+        pyramid.update(ArraySamples(values), stop)
+    starts, stops = np.array([1]), np.array([4000])
+    assert pyramid.view().pick(ArraySamples(values), ["change"], starts, stops).tolist() == [step]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -213,6 +213,7 @@ def test_a_generation_never_comes_back_over_restarts(setting):
         generations.append(setting.generation())
         if number % 3:
             setting.restart()
+        if number % 2:
             assert setting.generation() == generations[-1]
     assert len(set(generations)) == 8
 
@@ -259,6 +260,20 @@ def test_a_cache_removed_while_in_use(setting, caplog):
     assert_served(setting, LONG)
     assert setting.read_again() == ["a.txt"]
     assert not caplog.records
+
+
+def test_a_removed_cache_is_noticed_once(setting, monkeypatch):
+    """However many files were kept in it, their folder is looked through once more, and not once for each."""
+    for name in "abcdef":
+        setting.write((1500, 1), name=name)
+    setting.names()
+    setting.restart()
+    setting.names()
+    shutil.rmtree(setting.cache)
+    looked, look = [], FileArchive._list
+    monkeypatch.setattr(FileArchive, "_list", lambda archive: looked.append(archive) or look(archive))
+    assert len(setting.archive.read([f"{name}.number" for name in "abcdef"], *ALL_TIME).timelines) == 6
+    assert len(looked) == 2
 
 
 def test_growth_where_the_cache_was_removed_is_a_new_identity(setting):

@@ -133,7 +133,7 @@ def test_what_vanished_long_ago_is_forgotten(machine):
     machine.poll(NOW + 101, a=3.0)
     assert machine.names() == {"a"}
     assert machine.node.read(["old"], *ALL_TIME).timelines == {}
-    assert len(machine.node._state.series) == 1
+    assert len(machine.node._state.buffers) == 1
 
 
 def test_what_came_back_after_being_forgotten_is_other_data(machine):
@@ -184,3 +184,100 @@ def test_units_and_descriptions_are_those_of_the_first_reading():
     node.poll(NOW)
     field = node.catalogue(*ALL_TIME).fields["a"]
     assert (field.units, field.description) == ("B/s", "Traffic")
+
+
+class Machines:
+    """Nodes one after the other on the same folder, each as after a restart of the process."""
+
+    def __init__(self, folder) -> None:
+        self._folder = str(folder)
+        self._node = None
+
+    def next(self, keep_s=100.0):
+        """End the node there is, and return a machine with another."""
+        if self._node is not None:
+            self._node._folder._ending()
+        machine = Machine()
+        machine.node = self._node = HostNode(
+            keep_s=keep_s, sample=lambda now: {n: Reading(v, "K", "Warmth") for n, v in machine.values.items()},
+            folder=self._folder,
+        )  # fmt: skip
+        return machine
+
+
+@pytest.fixture
+def machines(tmp_path):
+    return Machines(tmp_path / "samples")
+
+
+def test_samples_survive_a_restart(machines):
+    """With a folder the fields of before are there at once, on the same timelines, and go on under the same names."""
+    machine = machines.next()
+    machine.poll(NOW, x__a=1.0, x__b=2.0, s="on", b=True)
+    machine.poll(NOW + 1, x__a=3.0, s="off", c=5)
+    before, fields = machine.node.read(["x.a", "s"], *ALL_TIME), machine.node.catalogue(*ALL_TIME).fields
+    machine = machines.next()
+    after = machine.node.read(["x.a", "s"], *ALL_TIME)
+    assert {name: one.generation for name, one in after.timelines.items()} == {
+        name: one.generation for name, one in before.timelines.items()
+    }
+    assert dict(machine.node.catalogue(*ALL_TIME).fields) == dict(fields)
+    machine.poll(NOW + 5, x__a=4.0, x__b=2.5, s="on", d=1.0)
+    assert machine.samples("x.a") == [(NOW, 1.0), (NOW + 1, 3.0), (NOW + 5, 4.0)]
+    assert machine.samples("s") == [(NOW, "on"), (NOW + 1, "off"), (NOW + 5, "on")]
+    assert machine.node.catalogue(*ALL_TIME).fields["x.b"].timeline == "x"
+    assert machine.names() == {"x.a", "x.b", "s", "b", "c", "d"}
+
+
+def test_what_vanished_long_ago_leaves_the_folder(machines, tmp_path):
+    """A timeline that is no longer kept is removed from the disk, also when it expired while no process ran."""
+    machine = machines.next()
+    machine.poll(NOW, a=1.0, old=1.0)
+    machine.poll(NOW + 90, a=1.0)
+    machine = machines.next()
+    machine.poll(NOW + 101, a=2.0)
+    assert machine.names() == {"a"}
+    assert len(list(tmp_path.glob("samples/*.samples"))) == 1
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch, machine):
+    """By default samples are in memory only."""
+    monkeypatch.chdir(tmp_path)
+    machine.poll(NOW, a=1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_timeline_that_is_there_twice_the_newest_is_served(machines, tmp_path):
+    """When a timeline was begun anew and the old one not yet removed, the old one goes."""
+    machine = machines.next()
+    machine.poll(NOW, x__a=1.0)
+    machine.node._state = type(machine.node._state)()
+    machine.poll(NOW + 1, x__a=2.0, x__b=1.0)
+    machine = machines.next()
+    assert machine.samples("x.a") == [(NOW + 1, 2.0)]
+    assert len(list(tmp_path.glob("samples/*.samples"))) == 1
+
+
+def test_a_folder_in_use_is_no_end(machines, tmp_path, caplog):
+    """A second process with the same folder says so and serves what it polls."""
+    machines.next().poll(NOW, a=1.0)
+    second = Machine()
+    second.node = HostNode(sample=lambda now: {"a": Reading(2.0)}, folder=str(tmp_path / "samples"))
+    second.poll(NOW)
+    assert second.samples("a") == [(NOW, 2.0)]
+    assert "another process uses it" in caplog.text
+
+
+def test_columns_have_the_samples_that_are_read(machine):
+    """A column of each known field has its samples and says of them what a read says."""
+    for second in range(5):
+        machine.poll(NOW + second, x__a=float(second), x__b=-float(second), s="on")
+    columns = machine.node.columns(["s", "x.b", "nothing", "x.b"])
+    assert set(columns) == {"s", "x.b"}
+    for name, column in columns.items():
+        block = machine.node.read([name], NOW + 1, NOW + 3).find(name)
+        times, values = column.within(NOW + 1, NOW + 3)
+        assert times.tolist() == block.times.tolist()
+        assert values.tolist() == block.values[name].tolist()
+        said = column.finalized_until, column.available_from, column.generation
+        assert said == (block.finalized_until, block.available_from, block.generation)

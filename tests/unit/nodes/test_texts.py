@@ -29,6 +29,14 @@ def test_texts_come_back(texts, data):
     assert taken.dtype == object
 
 
+def test_blocks_of_texts_are_rows():
+    """A row has the 64 texts of its block."""
+    texts = [str(number) for number in range(300)]
+    rows = Texts.of(as_array(texts)).rows(np.array([1, 3]))
+    assert rows.tolist() == [texts[64:128], texts[192:256]]
+    assert Texts.of(as_array(texts)).rows(np.array([], dtype=np.intp)).shape == (0, 64)
+
+
 @pytest.fixture
 def decoded(monkeypatch):
     """The texts that were decoded, in order."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet import defer
 
+from sisock.core.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 from sisock.wamp import node_server
 from sisock.wamp.node_server import NodeServer
@@ -24,6 +27,14 @@ class Node:
 
     def read(self, fields, start, end):
         return DataBlock({"t": TimelineBlock(self.times, {"a": self.times}).within(start, end)})
+
+
+class WithGeneration(Node):
+    """The same, which says what its samples are."""
+
+    def read(self, fields, start, end):
+        blocks = super().read(fields, start, end).timelines
+        return DataBlock({"t": replace(blocks["t"], generation="one")})
 
 
 class InMemoryNode(Node):
@@ -45,10 +56,30 @@ def threads(monkeypatch):
     return called
 
 
+class SummarizingNode(Node):
+    """The same with a summary, which is never read as a whole."""
+
+    def columns(self, fields):
+        return {name: Column.of(self.times, self.times, generation="one") for name in fields if name == "a"}
+
+    def read(self, fields, start, end):
+        raise AssertionError("it was read")
+
+
+class InMemorySummarizingNode(SummarizingNode):
+    """The same, which never blocks."""
+
+    in_memory = True
+
+
 def ask(node):
+    return answer(node, ["a"], 3.0, 5.0)["data"]["a"]
+
+
+def answer(node, *arguments, **extensions):
     outcome = []
-    NodeServer(ComponentConfig("realm", {}), node)._serve_data(["a"], 3.0, 5.0).addBoth(outcome.append)
-    return outcome[0]["data"]["a"]
+    NodeServer(ComponentConfig("realm", {}), node)._serve_data(*arguments, **extensions).addBoth(outcome.append)
+    return outcome[0]
 
 
 def test_node_that_may_block_is_read_in_one_thread(threads):
@@ -68,3 +99,21 @@ def test_large_answer_of_a_node_in_memory_is_made_in_a_thread(threads, monkeypat
     monkeypatch.setattr(node_server, "SAMPLES_AT_ONCE", 1)
     assert ask(InMemoryNode()) == [3.0, 4.0]
     assert threads == ["answer"]
+
+
+@pytest.mark.parametrize(("node", "visits"), [(SummarizingNode(), ["answer"]), (InMemorySummarizingNode(), [])])
+def test_a_reducer_is_served_from_the_summary(threads, node, visits):
+    """Who asks for a reducer gets what all samples would give, without their being read."""
+    asked = (["a", "no such field"], 2.0, 9.5, 2.0)
+    reply = answer(node, *asked, reduce="minmax")
+    assert threads == visits
+    assert reply == answer(WithGeneration(), *asked, reduce="minmax")
+    assert reply["data"] == {"a": [2.0, 3.0, 4.0, 7.0, 8.0, 9.0], "no such field": []}
+
+
+def test_pages_of_a_reducer_follow_one_another(threads):
+    """A reducer that is served from the summary comes in pages where the caller wants them."""
+    page = answer(InMemorySummarizingNode(), ["a"], 2.0, 9.5, 2.0, reduce="minmax", limit=4)
+    rest = answer(InMemorySummarizingNode(), ["a"], 2.0, 9.5, 2.0, reduce="minmax", limit=4, after=page["after"])
+    assert page["data"]["a"] + rest["data"]["a"] == [2.0, 3.0, 4.0, 7.0, 8.0, 9.0]
+    assert "after" not in rest
