@@ -132,7 +132,10 @@ class Directory:
         return self._listing.join()
 
     def freshen(self, age_s: float = FRESH_S) -> Deferred[Snapshot]:
-        """Ask again for all that is older than ``age_s``, side by side; return what is known at the deadline."""
+        """Ask again for all that is older than ``age_s``, side by side; return what is known at the deadline.
+
+        Catalogues of several pages are renewed beside, more rarely, and not waited for.
+        """
         freshening = Deferred.fromCoroutine(self._freshen(age_s)).addTimeout(self._deadline_s, self._link.clock)
         freshening.addErrback(lambda failure: failure.trap(DeadlinePassed))
         return freshening.addCallback(lambda _: self.snapshot())
@@ -140,7 +143,9 @@ class Directory:
     async def _freshen(self, age_s: float) -> None:
         if self._link.outage:
             return
-        waiting = [peer.fetching.join() for peer in self._peers.values() if peer.is_older_than(age_s)]
+        older = [peer for peer in self._peers.values() if peer.is_older_than(age_s)]
+        asked = [(peer.pages, peer.fetching.join()) for peer in older]
+        waiting = [fetching for pages, fetching in asked if pages == 1]
         now = self._link.clock.seconds()
         if self._listed_at is None or not 0 <= now - self._listed_at <= age_s:
             known = set(self._peers.values())

@@ -95,10 +95,20 @@ class Peer:
         original = known.info is not None and "reduce" not in known.info.capabilities
         return NodeView(self.name, self.description, known.catalogue, original, self.problem, known.remarks)
 
+    @property
+    def pages(self) -> int:
+        """Return how many pages must be asked for to renew the catalogue; one where a version tells that it stays."""
+        known = self._known
+        at_once = known.problem is not None or (known.info is not None and known.info.catalogue_version is not None)
+        return 1 if at_once else 1 + len(known.catalogue.fields) // PAGE_FIELDS
+
     def is_older_than(self, age_s: float) -> bool:
-        """Tell whether the catalogue was last asked for more than ``age_s`` ago, or never."""
+        """Tell whether the catalogue was last asked for more than ``age_s`` ago for each of its pages, or never.
+
+        To ask for a hundred thousand fields keeps the node busy for a second: it cannot be done as often.
+        """
         fetched_at = self._known.fetched_at
-        return fetched_at is None or not 0 <= self._link.clock.seconds() - fetched_at <= age_s
+        return fetched_at is None or not 0 <= self._link.clock.seconds() - fetched_at <= age_s * self.pages
 
     def explain(self, error: BaseException) -> str:
         """Return in words what went wrong with this node; what nobody expected goes to the log as well."""

@@ -290,6 +290,25 @@ def test_fields_can_be_had_in_pages():
     assert list(result(server._serve_fields(1, 0, limit=1, after="a"))[0]) == ["s"]
 
 
+def test_pages_are_of_one_catalogue(monkeypatch):
+    """A server is asked for its fields once for all pages, unless the next one comes late or is of another span."""
+    server = Server()
+    asked = []
+    monkeypatch.setattr(server, "_fields_in", lambda *span: asked.append(span) or Server._fields_in(server, *span))
+    now = [1000.0]
+    monkeypatch.setattr(base, "time", SimpleNamespace(time=lambda: now[0]))
+    result(server._serve_fields(1, 0, limit=1))
+    assert list(result(server._serve_fields(1, 0, limit=1, after="a"))[0]) == ["s"]
+    assert len(asked) == 1
+    result(server._serve_fields(1, 0, limit=1))
+    assert len(asked) == 2
+    result(server._serve_fields(-500, 0, limit=1, after="a"))
+    assert len(asked) == 3
+    now[0] = 1100.0
+    result(server._serve_fields(-500, 0, limit=1, after="a"))
+    assert len(asked) == 4
+
+
 def test_info_says_what_a_node_can_do():
     """Consumers learn the version, the extensions and the allowance."""
     info = Server()._serve_info()

@@ -156,6 +156,24 @@ def test_many_fields_come_in_pages(hub, clock):
     assert [name for name, _, _ in node.calls].count("get_fields") == 2
 
 
+def test_many_fields_are_renewed_more_rarely(hub, clock):
+    """A catalogue of several pages is asked for again as much more rarely, and nobody waits for it."""
+    node = FakeNode("many", {f"f{number:05}": ([1.0], [1.0]) for number in range(PAGE_FIELDS)})
+    gateway = Gateway(None, clock)
+    result_of(gateway.connected(FakeRouter(FakeHub([node]), clock)))
+    node._blocks |= FakeNode("more", {"new": SAMPLES})._blocks
+    before = len(node.calls)
+    clock.advance(9.0)
+    result_of(gateway.freshen())
+    assert len(node.calls) == before
+    node.behaviour.delay_s = 0.5
+    clock.advance(2.0)
+    assert "many::new" not in result_of(gateway.freshen()).targets
+    for _ in range(4):
+        clock.advance(0.5)
+    assert "many::new" in gateway.snapshot().targets
+
+
 def test_original_nodes_are_recognised(gateway, hub):
     """A node without the procedure 'info' has the original library, and is asked without extensions."""
     node = FakeNode("old", {"x": SAMPLES}, original_library=True)
