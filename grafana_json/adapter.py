@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from grafana_json import protocol, replies
 from grafana_json.annotations import legacy_entries, table_entry
 from grafana_json.choosing import Chooser
-from grafana_json.drawing import count_points, draw, encode, lines
+from grafana_json.drawing import count_points, draw, encode, encode_apart, lines
 from grafana_json.exposition import NodeHealth
 from grafana_json.marking import annotate
 from grafana_json.protocol import Query, Target
@@ -112,7 +112,7 @@ class Adapter:
             raise BadRequest(f"{points} points are over the {MOST_POINTS_IN_A_REPLY} of a reply: ask for fewer series")
         if points <= MOST_POINTS_AT_ONCE:
             return encode(choices, drawn)
-        encoded: bytes = await self._in_thread(encode, choices, drawn)
+        encoded: bytes = await self._in_thread(encode_apart, choices, drawn)
         return encoded
 
     async def _annotation_entry(self, query: Query, target: Target) -> replies.Entry:

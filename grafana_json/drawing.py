@@ -51,6 +51,11 @@ def encode(choices: Sequence[Choice], drawn: Drawn) -> bytes:
     return replies.encode([entry for choice in choices for entry in _entries(choice, drawn)])
 
 
+def encode_apart(choices: Sequence[Choice], drawn: Drawn) -> bytes:
+    """Return the same, made of one series after the other, between which other threads go on."""
+    return b"[%b]" % b",".join(replies.encode(entry) for choice in choices for entry in _entries(choice, drawn))
+
+
 def lines(choice: Choice, drawn: Drawn) -> Iterator[Line]:
     """Yield the series of a choice: one for each field, or the parts of its band from below; states have no band."""
     ways = [(drawn[drawing], ending) for drawing, ending in choice.target.options.drawings.items()]

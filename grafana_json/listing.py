@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 
 from grafana_json.targets import escape, unescape
 from sisock.gateway.answer import SEPARATOR
@@ -48,7 +47,10 @@ def search(text: str, targets: Targets) -> list[str]:
     text = text.strip()
     if not text:
         return [entry.target for entry in overview(targets)]
-    return list(islice(chain.from_iterable(block.containing(text) for block in targets.blocks), MOST_LISTED))
+    found: list[str] = []
+    for block in targets.blocks:
+        found += block.containing(text, MOST_LISTED - len(found))
+    return found
 
 
 def overview(targets: Targets) -> list[Listed]:

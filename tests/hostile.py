@@ -49,6 +49,7 @@ PAYLOADS = [
     {"metrics": ["weather::sky", ".*", "(", 5]},
     {"metrics": [f"weather::x{number}" for number in range(90)], "reduce": "last", "alias": "{node}{field}{units}"},
     '{"reduce": "first"}',
+    {"reduce": "band", "alias": "{field}", "metrics": ["dense::.*", "weather::sky"]},
     "{" * 2000,
 ]
 DEEP = [b"[" * 100_000, b'{"a":' * 5000, b"[" * 900 + b"]" * 900]
@@ -128,7 +129,7 @@ def rows_arguments(random):
         "from": [*TIMES, "1795300000000"],
         "to": [*TIMES, "1795325987030"],
         "max_points": [*map(str, NUMBERS), "x", "$__interval_ms", ""],
-        "reduce": ["last", "minmax", "median", "", "$x"],
+        "reduce": ["last", "minmax", "mean", "band", "median", "", "$x"],
         "format": ["json", "csv", "xml", ""],
     }
     given = [name for name in choices for _ in range(random.choice([0, 1, 1, 1, 2])) if random.random() < 0.8]

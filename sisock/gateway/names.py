@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from sisock.gateway.answer import SEPARATOR, SeriesWanted
 LEVEL = "."  # between the parts of a field's name
 _LINE = "\n"
 _NO_LINE = "\0"  # in place of a line's end inside a name
+_CHUNK_BYTES = 2**18  # searched at once: what is made of so many stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,24 @@ class Lines:
         encoded = text.encode("utf-8", "replace")
         ends = np.flatnonzero(np.frombuffer(encoded, dtype=np.uint8) == ord(_LINE))
         return cls(encoded, np.concatenate(([0], ends[:-1] + 1)) if ends.size else ends)
+
+    def having(self, text: bytes) -> Iterator[list[int]]:
+        """Yield the numbers of the lines that have a text in them, ascending, some at a time, some perhaps twice.
+
+        Compared in arrays, which takes a third of ``bytes.find``'s time, and lets other threads go on.
+        """
+        signs = np.frombuffer(self.text, dtype=np.uint8)
+        last = len(text) - 1
+        stop = len(signs) - last
+        for low in range(0, stop, _CHUNK_BYTES):
+            high = min(low + _CHUNK_BYTES, stop)
+            alike = (signs[low:high] == text[0]) & (signs[low + last : high + last] == text[last])
+            places = np.flatnonzero(alike) + low
+            for offset in range(1, last):
+                if not places.size:
+                    break
+                places = places[signs[places + offset] == text[offset]]
+            yield (np.searchsorted(self.starts, places, side="right") - 1).tolist()
 
 
 class Names:
@@ -94,15 +113,17 @@ class Names:
         first = max(min(middle - count // 2, len(self) - count), 0)
         return self._sorted[first : first + count]
 
-    def containing(self, text: str) -> Iterator[str]:
-        """Yield the names that contain a text, whatever its case, in their order."""
+    def containing(self, text: str, most: int) -> Sequence[str]:
+        """Return the first names that contain a text, whatever its case."""
         wanted = text.casefold().replace(_LINE, _NO_LINE).encode("utf-8", "replace")
-        lines = self._folded
-        position = lines.text.find(wanted)
-        while 0 <= position < len(lines.text):
-            number = int(np.searchsorted(lines.starts, position, side="right"))
-            yield self._names[number - 1]
-            position = lines.text.find(wanted, int(lines.starts[number])) if number < len(self) else -1
+        if not wanted:
+            return self._names[:most]
+        numbers: dict[int, None] = {}
+        for some in self._folded.having(wanted):
+            numbers.update(dict.fromkeys(some))
+            if len(numbers) >= most:
+                break
+        return [self._names[number] for number in islice(numbers, most)]
 
     @cached_property
     def _names(self) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -23,11 +24,13 @@ def targets_of(**fields):
     return Targets(nodes_of(**fields))
 
 
-@given(st.lists(TEXTS, unique=True), TEXTS)
-def test_names_that_contain_a_text(names, text):
+@given(st.lists(TEXTS, unique=True), TEXTS, st.integers(1, 40))
+def test_names_that_contain_a_text(names, text, chunk_bytes):
     """All names at once are searched with the same result as one after another, whatever signs are in them."""
     wanted = text.replace("\n", "\0")
-    found = list(Names(names).containing(text))
+    with mock.patch("sisock.gateway.names._CHUNK_BYTES", chunk_bytes):
+        found = list(Names(names).containing(text, len(names)))
+        assert list(Names(names).containing(text, 2)) == found[:2]
     assert found == containing(names, text) or "\0" in "".join(names) + wanted
     assert set(containing(names, text)) <= set(found)
 
@@ -49,7 +52,7 @@ def test_names_under_a_prefix(names, prefix):
 def test_names_that_are_no_unicode():
     """A node may choose any name: what is no Unicode is found by the rest of it."""
     names = Names(["a\ud800b", "c"])
-    assert list(names.containing("a")) == ["a\ud800b"]
+    assert list(names.containing("a", 5)) == ["a\ud800b"]
     assert names.at(names.lines.starts.tolist()) == ["a\ud800b", "c"]
 
 

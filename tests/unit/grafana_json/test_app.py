@@ -526,6 +526,15 @@ def test_what_texts_mean_is_kept_within_bounds(site):
     assert max(map(len, known)) < 1000
 
 
+def test_a_very_long_reply_is_the_same(crowded, monkeypatch):
+    """A reply that is made in a thread, one series after the other, is the same as one that is made at once."""
+    sent = body("busy::*", "nowhere::x", maxDataPoints=2000)
+    at_once = crowded.post("/query", json=sent)
+    monkeypatch.setattr(adapter, "MOST_POINTS_AT_ONCE", 100)
+    assert crowded.post("/query", json=sent).data == at_once.data
+    assert len(at_once.json) == 4
+
+
 def test_a_series_that_is_asked_for_many_times_counts_each_time(crowded, monkeypatch):
     """Repeating a target does not get round the bound of a reply, and the reason is readable."""
     monkeypatch.setattr(adapter, "MOST_POINTS_IN_A_REPLY", 2500)

@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grafana_json.options import Options
 from grafana_json.protocol import Target
@@ -93,6 +95,12 @@ def test_no_samples(kind, series):
 def test_sub_millisecond_times_are_kept():
     """Times keep their microseconds, and whole milliseconds stay whole."""
     assert milliseconds(np.array([1795325987.593, 1795325987.000125])).tolist() == [1795325987593.0, 1795325987000.125]
+
+
+@given(st.floats(-8.64e12, 8.64e12))
+def test_times_are_rounded_to_microseconds(time):
+    """A time in milliseconds has at most three digits behind the point."""
+    assert milliseconds(np.array([time]))[0] == np.round(time * 1e3, 3)
 
 
 def test_one_notice_a_severity():

@@ -1,13 +1,14 @@
 import csv
 import io
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grafana_json.rows import MOST_ROWS, encode_rows, parse_rows, points_of_each
+from grafana_json.rows import FORMATS, MOST_ROWS, encode_rows, parse_rows, points_of_each
 from sisock.core.errors import BadRequest
 from sisock.gateway.answer import Series, SeriesWanted
 
@@ -149,12 +150,14 @@ def sendable(text):
     return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
 
 
-@given(st.lists(some_series(), max_size=4))
-def test_rows_are_those_of_a_plain_loop(series):
-    """All rows at once are the same as one after another, in both formats."""
+@given(st.lists(some_series(), max_size=4), st.integers(1, 30))
+def test_rows_are_those_of_a_plain_loop(series, at_once):
+    """Many rows at once are the same as one after another, in both formats."""
+    with mock.patch("grafana_json.rows._ROWS_AT_ONCE", at_once):
+        encoded = {shape: encode_rows(series, shape) for shape in FORMATS}
     expected = [tuple(map(sendable, row)) for row in rows(series)]
-    assert [tuple(row.values()) for row in json.loads(encode_rows(series, "json"))] == expected
-    table = list(csv.reader(io.StringIO(encode_rows(series, "csv").decode(), newline="")))[1:]
+    assert [tuple(row.values()) for row in json.loads(encoded["json"])] == expected
+    table = list(csv.reader(io.StringIO(encoded["csv"].decode(), newline="")))[1:]
     assert [(int(time), name) for time, name, _ in table] == [row[:2] for row in expected]
     assert all(cell_means(cell, value) for (_, _, cell), (_, _, value) in zip(table, expected, strict=True))
 
