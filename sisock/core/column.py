@@ -27,6 +27,7 @@ from sisock.core.summary import NumberSummary, StateSummary, Summary
 from sisock.core.times import bucket_edges, bucket_of, check_stride
 
 _FEW_SAMPLES_PER_BUCKET = 256  # so many are read as quickly as a summary of them
+_FEW_SAMPLES = 4096  # and so many altogether
 _BUCKETS_AT_ONCE = 4096
 _SUMMARY = "summary_"
 
@@ -167,8 +168,11 @@ class Column:
 
     def newest(self, start: float, end: float) -> Sampled:
         """Return the last sample inside [start, end), UNIX seconds, or none."""
-        low, high = self._span(start, end)
-        low = max(low, high - 1)
+        high = self._index(end)
+        low = max(high - 1, self.first)
+        times = self.times.slice(low, high)
+        if not (times.size and times[0] >= start):
+            low = high
         return self.times.slice(low, high), self.values.slice(low, high)
 
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
@@ -195,8 +199,16 @@ class Column:
         return self._summarised(self.summary, selection, starts, high)
 
     def _span(self, start: float, end: float) -> tuple[int, int]:
-        low, high = (int(index) for index in self.index_of(np.array([start, end], dtype=np.float64)))
-        return low, max(low, high)
+        low = self._index(start)
+        return low, max(low, self._index(end))
+
+    def _index(self, instant: float) -> int:
+        """Return what :meth:`index_of` returns, for one instant and much sooner."""
+        low, high = self.first, self.stop
+        if self.steps is not None:
+            block = self.steps.first + int(np.searchsorted(self.steps.values, instant))
+            low, high = (min(max(one * BLOCK, self.first), self.stop) for one in (block - 1, block))
+        return low + int(np.searchsorted(self.times.slice(low, high), instant))
 
     def _times_of(self, blocks: Indices) -> Times:
         """Return the times of blocks, shape (n, 64); the first and the last kept for those that are not."""
@@ -208,8 +220,10 @@ class Column:
     def _bucket_starts(self, low: int, high: int, width: float) -> Indices:
         """Return the index of the first sample of each bucket of the samples [low, high)."""
         if low < high and self.steps is not None:
-            ends = self.times.take(np.array([low, high - 1], dtype=np.intp))
-            first, last = (int(number) for number in bucket_of(ends, width))
+            ends = self.times.slice(low, low + 1), self.times.slice(high - 1, high)
+            first, last = (int(bucket_of(time, width)[0]) for time in ends)
+            if first == last:
+                return np.array([low], dtype=np.intp)
             if (last - first) * BLOCK < high - low:
                 return distinct(self.index_of(bucket_edges(first + 1, last, width)), low)
         return bucket_starts(self.times.slice(low, high), width) + low
@@ -219,7 +233,7 @@ class Column:
         if not len(starts):
             return False
         if selection.chooses:
-            return bool(stop - starts[0] >= _FEW_SAMPLES_PER_BUCKET * len(starts))
+            return bool(stop - starts[0] >= max(_FEW_SAMPLES_PER_BUCKET * len(starts), _FEW_SAMPLES))
         return bool((stops_of(starts, stop) - starts).max() >= BLOCK)
 
     def _summarised(self, summary: Summary, selection: Selection, starts: Indices, stop: int) -> Sampled:
