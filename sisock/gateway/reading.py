@@ -107,15 +107,18 @@ class Reader:
         for turn in range(ROUNDS):
             found = {name: self._look(key) for name, key in self._keys.items() if self._is_open(name)}
             lacking = {name: one for name, one in found.items() if not one.complete}
+            under_way = self._under_way(lacking) if lacking and turn < PATIENT_ROUNDS else None
+            if under_way is not None:
+                await self._wait(under_way, lacking)
+                continue
+            if lacking:  # a call is due: it brings the end of the window anew for all, and spares the next one
+                found = {name: self._look(self._keys[name], shared=False) for name in found}
+                lacking = {name: one for name, one in found.items() if not one.complete}
             for name in found.keys() - lacking.keys():
                 self._blocks[name] = _assemble(self._keys[name].field, found[name], {}, None)
             if not lacking:
                 break
-            under_way = self._under_way(lacking)
-            if under_way is not None and turn < PATIENT_ROUNDS:
-                await self._wait(under_way, lacking)
-            else:
-                await self._ask_all(lacking, whole=turn == ROUNDS - 1)
+            await self._ask_all(lacking, whole=turn == ROUNDS - 1)
         return Reading(DataBlock(self._blocks), self._problems)
 
     def kept(self, error: BaseException) -> Reading:
@@ -132,8 +135,8 @@ class Reader:
     def _is_open(self, name: str) -> bool:
         return not (name in self._blocks or name in self._problems or name in self._absent)
 
-    def _look(self, key: SeriesKey) -> Found:
-        return self._store.look(key, *self._window, self._clock.seconds())
+    def _look(self, key: SeriesKey, *, shared: bool = True) -> Found:
+        return self._store.look(key, *self._window, self._clock.seconds(), shared=shared)
 
     def _under_way(self, lacking: Mapping[str, Found]) -> list[Question] | None:
         """Return the calls whose answers will hold all that is lacking, or None."""

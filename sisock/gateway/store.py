@@ -116,13 +116,16 @@ class Store:
         """Return the bytes that are in use."""
         return self._kept.size_bytes
 
-    def look(self, key: SeriesKey, start: float, end: float, now: float) -> Found:
-        """Return what is kept of a series in a window [start, end), at ``now``; all UNIX seconds."""
+    def look(self, key: SeriesKey, start: float, end: float, now: float, *, shared: bool = True) -> Found:
+        """Return what is kept of a series in a window [start, end), at ``now``; all UNIX seconds.
+
+        ``shared`` allows for what is not final and was asked for a moment ago.
+        """
         told: Told | None = self._kept.get(("told", key.node, key.field))
         if told is None:
             return Found((), ((start, end),))
         look = _Look(self._kept, key, told, now)
-        return look.at(Grid.of(start, end, key.width))
+        return look.at(Grid.of(start, end, key.width), shared=shared)
 
     def keep(self, key: SeriesKey, window: Span, spans: Sequence[Span], reduction: Reduction, asked_at: float) -> None:
         """Take a node's answer: the reductions of some spans of a window."""
@@ -181,12 +184,12 @@ class _Look:
         self._now = now
         self._fresh = self._is_fresh(told.asked_at)
 
-    def at(self, grid: Grid) -> Found:
+    def at(self, grid: Grid, *, shared: bool) -> Found:
         pieces = [*self._cut(grid.head, grid), *self._whole(grid), *self._cut(grid.foot, grid)]
         window = grid.start, grid.end
         missing = without(window, pieces)
         newest = self._newest(grid)
-        if missing and missing[-1][1] == grid.end and self._fresh:
+        if shared and self._fresh and missing and missing[-1][1] == grid.end:
             tail = self._tail(missing[-1], grid)
             if tail is not None:
                 missing.pop()
