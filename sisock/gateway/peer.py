@@ -92,7 +92,7 @@ class Peer:
     def view(self) -> NodeView:
         """Return what is known now."""
         known = self._known
-        original = known.info is not None and "reduce" not in known.info.capabilities
+        original = known.info is not None and "spans" not in known.info.capabilities
         return NodeView(self.name, self.description, known.catalogue, original, self.problem, known.remarks)
 
     @property
