@@ -18,6 +18,7 @@ from grafana_json.choosing import Chooser
 from grafana_json.drawing import count_points, draw, encode, encode_apart, lines
 from grafana_json.exposition import NodeHealth
 from grafana_json.marking import annotate
+from grafana_json.points import PointCache
 from grafana_json.protocol import Query, Target
 from grafana_json.rows import Arguments, parse_rows, points_of_each
 from grafana_json.source import InThread, Source
@@ -29,6 +30,7 @@ from sisock.gateway.directory import NodeState, Snapshot
 
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON
+WRITTEN_BYTES = 64 * 2**20  # of points as they were written, some 70 bytes each
 PROBED_FIELDS = 3
 PROBED_SPAN_S = 3600.0
 
@@ -57,6 +59,7 @@ class Adapter:
         self._gateway = gateway
         self._in_thread = in_thread
         self._chooser = Chooser(gateway, in_thread)
+        self._points = PointCache(WRITTEN_BYTES)
 
     def status(self) -> Deferred[Snapshot]:
         """Return which nodes and fields there are, and what is wrong with them."""
@@ -111,7 +114,7 @@ class Adapter:
         if points > MOST_POINTS_IN_A_REPLY:
             raise BadRequest(f"{points} points are over the {MOST_POINTS_IN_A_REPLY} of a reply: ask for fewer series")
         if points <= MOST_POINTS_AT_ONCE:
-            return encode(choices, drawn)
+            return encode(choices, drawn, self._points.write)
         encoded: bytes = await self._in_thread(encode_apart, choices, drawn)
         return encoded
 

@@ -21,7 +21,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from grafana_json.replies import Entry, milliseconds
+from grafana_json.points import milliseconds
+from grafana_json.replies import Entry
 from grafana_json.targets import find
 from sisock.core.model import Values
 from sisock.gateway.answer import Series

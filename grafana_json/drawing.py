@@ -9,6 +9,7 @@ from twisted.internet.defer import gatherResults
 
 from grafana_json import replies
 from grafana_json.choices import Choice
+from grafana_json.points import PointsWriter
 from grafana_json.protocol import Query
 from grafana_json.source import Source
 from sisock.core.errors import BadRequest
@@ -46,9 +47,9 @@ def count_points(choices: Sequence[Choice], drawn: Drawn) -> int:
     return sum(series.times.size for choice in choices for series, _ in lines(choice, drawn))
 
 
-def encode(choices: Sequence[Choice], drawn: Drawn) -> bytes:
-    """Return the reply."""
-    return replies.encode([entry for choice in choices for entry in _entries(choice, drawn)])
+def encode(choices: Sequence[Choice], drawn: Drawn, points: PointsWriter = replies.as_pairs) -> bytes:
+    """Return the reply, with points as they are written by ``points``."""
+    return replies.encode([entry for choice in choices for entry in _entries(choice, drawn, points)])
 
 
 def encode_apart(choices: Sequence[Choice], drawn: Drawn) -> bytes:
@@ -68,11 +69,11 @@ def lines(choice: Choice, drawn: Drawn) -> Iterator[Line]:
             yield from ((part if part is middle else _quiet(part, middle), ending) for part, ending in parts)
 
 
-def _entries(choice: Choice, drawn: Drawn) -> Iterator[replies.Entry]:
+def _entries(choice: Choice, drawn: Drawn, points: PointsWriter = replies.as_pairs) -> Iterator[replies.Entry]:
     """Yield what a target gets; what is to be said of all of it is said with the first series."""
     said = choice.notices
     for series, ending in lines(choice, drawn):
-        yield replies.series_entry(choice.target, series, said, ending)
+        yield replies.series_entry(choice.target, series, said, ending, points)
         said = ()
     if not choice.wanted:
         yield replies.notices_entry(choice.target, said)

@@ -5,16 +5,18 @@ Large arrays go to JSON as they are, without a Python object for each point: NaN
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
 
+from grafana_json.points import PointsWriter, milliseconds, pairs
 from grafana_json.protocol import Target
 from grafana_json.units import grafana_unit
-from sisock.core.model import Times
+from sisock.core.model import Times, Values
 from sisock.core.times import format_duration
 from sisock.gateway.answer import Series
 
@@ -43,7 +45,18 @@ def error_reply(status: int, message: str) -> bytes:
     return encode({"message": message, "error": {"code": str(status), "message": message}})
 
 
-def series_entry(target: Target, series: Series, said: Sequence[Notice] = (), ending: str = "") -> Entry:
+def as_pairs(_: Hashable, times: Times, values: Values) -> Any:
+    """Return points as an array, which is written with the reply."""
+    return pairs(times, values)
+
+
+def series_entry(
+    target: Target,
+    series: Series,
+    said: Sequence[Notice] = (),
+    ending: str = "",
+    points: PointsWriter = as_pairs,
+) -> Entry:
     """Return what a target's query gets for one series, in the shape that its client draws.
 
     Parameters
@@ -52,6 +65,8 @@ def series_entry(target: Target, series: Series, said: Sequence[Notice] = (), en
         What is to be said besides what the series says.
     ending
         Put behind the legend.
+    points
+        Writes the points of a line.
     """
     notices = [*said, *(Notice("warning", text) for text in series.notices)]
     if series.bucket_s and (target.options.notices or target.kind == "table"):
@@ -59,7 +74,11 @@ def series_entry(target: Target, series: Series, said: Sequence[Notice] = (), en
     if series.problem:
         notices.append(Notice("error", series.problem))
     name = target.options.label(series.wanted, target.options.units or series.units) + ending
-    return _SHAPES[_shape_of(target, series)](target, series, name, notices)
+    shape = _shape_of(target, series)
+    if shape == "series":
+        identity = (series.wanted, target.options.reducer, ending, series.bucket_s)
+        return _series(target, series, name, notices, partial(points, identity))
+    return _SHAPES[shape](target, series, name, notices)
 
 
 def notice_entry(target: Target, severity: str, text: str) -> Entry:
@@ -82,11 +101,6 @@ def with_notices(entry: Entry, notices: Sequence[Notice]) -> Entry:
     return entry | ({"meta": _meta(notices)} if notices else {})
 
 
-def milliseconds(times: Times) -> Times:
-    """Return Grafana's times; rounded to microseconds, below which float64 can't tell times of today apart."""
-    return np.rint(times * 1e3 * 1e3) / 1e3
-
-
 def _decimation(target: Target, bucket_s: float) -> str:
     return f"drawn from {format_duration(bucket_s)} buckets ({target.options.reducer})"
 
@@ -101,14 +115,14 @@ def _shape_of(target: Target, series: Series) -> str:
     return "frame" if target.kind == "frame" and series.type != "number" else "series"
 
 
-def _series(target: Target, series: Series, name: str, notices: list[Notice]) -> Entry:
+def _series(
+    target: Target, series: Series, name: str, notices: list[Notice], points: Callable[[Times, Values], Any]
+) -> Entry:
     if series.type == "string" and series.times.size:
         text = f"'{series.wanted.target}' is text, which this query cannot draw: set its format to Table"
         return notice_entry(target, "warning", text)
-    points = np.empty((series.times.size, 2))
-    points[:, 0] = series.values
-    points[:, 1] = milliseconds(series.times)
-    entry = {"target": name, "title": name, "datapoints": points, "refId": target.ref_id}
+    written = points(series.times, series.values)
+    entry = {"target": name, "title": name, "datapoints": written, "refId": target.ref_id}
     return _labelled(entry, _unit(target, series), notices)
 
 
@@ -147,7 +161,6 @@ def _frame(target: Target, series: Series, name: str, notices: list[Notice]) -> 
 
 
 _SHAPES: Mapping[str, Callable[[Target, Series, str, list[Notice]], Entry]] = {
-    "series": _series,
     "table": _table,
     "frame": _frame,
 }

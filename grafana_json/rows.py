@@ -13,8 +13,9 @@ import orjson
 from numpy.typing import NDArray
 
 from grafana_json.options import Options, parse_options
+from grafana_json.points import milliseconds
 from grafana_json.protocol import MOST_TARGETS, Query, Target, check_range, parse_max_points
-from grafana_json.replies import encode, milliseconds
+from grafana_json.replies import encode
 from sisock.core import times
 from sisock.core.errors import BadRequest
 from sisock.core.model import Values

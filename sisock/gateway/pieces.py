@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from sisock.core.times import bucket_number
 TILE_BUCKETS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """What a reducer leaves of the samples inside [start, end), a window of its own; without the newest."""
 
     start: float
@@ -27,12 +27,15 @@ class Piece:
         """Return the part of a span whose ends are edges of buckets, or ends of this piece."""
         if start == self.start and end == self.end:
             return self
-        low, high = np.searchsorted(self.times, (start, end))
-        return Piece(start, end, self.times[low:high], self.values[low:high])
+        times = self.times
+        low = times.searchsorted(start) if start > self.start else 0
+        high = times.searchsorted(end) if end < self.end else times.size
+        return Piece(start, end, times[low:high], self.values[low:high])
 
     def lies_inside(self, start: float, end: float) -> bool:
         """Tell whether all of its samples are inside [start, end)."""
-        return not self.times.size or bool(self.times[0] >= start and self.times[-1] < end)
+        times = self.times
+        return not times.size or bool(times[0] >= start and times[-1] < end)
 
     def owned(self) -> Piece:
         """Return the same in arrays of its own, which keep nothing larger in memory."""
@@ -73,16 +76,22 @@ def merge(former: Piece | None, piece: Piece) -> Piece:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A window on the buckets: the whole ones inside it from ``first`` up to ``stop``, and what it cuts at its ends.
+    """A window on the buckets of a width: tiles with the whole ones inside it, and what it cuts at its ends.
 
     A window inside one bucket is all head.
+
+    Parameters
+    ----------
+    tiles
+        Numbers of the tiles, each with the part of it that is inside the window and whole.
+    head, foot
+        What the window cuts off its first and its last bucket, where it does.
     """
 
     start: float
     end: float
     width: float
-    first: int
-    stop: int
+    tiles: Sequence[tuple[int, Span]]
     head: Span | None
     foot: Span | None
 
@@ -92,20 +101,19 @@ class Grid:
         first, stop = bucket_number(start, width), bucket_number(end, width)
         cut_start, cut_end = first * width < start, stop * width < end
         if first == stop and cut_start:
-            return cls(start, end, width, first, first, (start, end), None)
+            return cls(start, end, width, (), (start, end), None)
         head = (start, (first + 1) * width) if cut_start else None
         foot = (stop * width, end) if cut_end else None
-        return cls(start, end, width, first + cut_start, stop, head, foot)
+        return cls(start, end, width, _tiles(first + cut_start, stop, width), head, foot)
 
-    def tiles(self) -> range:
-        """Return the numbers of the tiles that hold the whole buckets."""
-        return range(self.first // TILE_BUCKETS, -(-self.stop // TILE_BUCKETS) if self.stop > self.first else -1)
 
-    def on_tile(self, number: int) -> Span:
-        """Return the part of a tile that is inside the window and whole."""
-        low = max(self.first, number * TILE_BUCKETS)
-        high = min(self.stop, (number + 1) * TILE_BUCKETS)
-        return low * self.width, high * self.width
+def _tiles(first: int, stop: int, width: float) -> Sequence[tuple[int, Span]]:
+    """Return the tiles of the buckets from ``first`` up to ``stop``, each with its part of them."""
+    tiles = []
+    for number in range(first // TILE_BUCKETS, -(-stop // TILE_BUCKETS) if stop > first else -1):
+        low, high = max(first, number * TILE_BUCKETS), min(stop, (number + 1) * TILE_BUCKETS)
+        tiles.append((number, (low * width, high * width)))
+    return tiles
 
 
 def without(span: Span, pieces: Sequence[Piece]) -> list[Span]:

@@ -17,7 +17,7 @@ from sisock.core.reduction import NO_SAMPLES, Reduction
 from sisock.core.wire_spans import decode_reductions
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
-from sisock.gateway.pieces import Piece, join, without
+from sisock.gateway.pieces import Grid, Piece, join, without
 from sisock.gateway.plan import NodeQuestion
 from sisock.gateway.store import Found, SeriesKey, Store
 
@@ -97,6 +97,7 @@ class Reader:
         self._questions = questions
         self._clock = clock
         self._until = until
+        self._grids: dict[float, Grid] = {}
         self._keys = {name: self._key(name, question) for name in question.request.fields}
         self._blocks: dict[str, TimelineBlock] = {}
         self._problems: dict[str, str] = {}
@@ -105,14 +106,15 @@ class Reader:
     async def read(self) -> Reading:
         """Read all fields; what goes wrong becomes words beside what was kept of them."""
         for turn in range(ROUNDS):
-            found = {name: self._look(key) for name, key in self._keys.items() if self._is_open(name)}
+            settled = {name: self._look(key) for name, key in self._keys.items() if self._is_open(name)}
+            found = {name: one.with_tail() for name, one in settled.items()}
             lacking = {name: one for name, one in found.items() if not one.complete}
             under_way = self._under_way(lacking) if lacking and turn < PATIENT_ROUNDS else None
             if under_way is not None:
                 await self._wait(under_way, lacking)
                 continue
             if lacking:  # a call is due: it brings the end of the window anew for all, and spares the next one
-                found = {name: self._look(self._keys[name], shared=False) for name in found}
+                found = settled
                 lacking = {name: one for name, one in found.items() if not one.complete}
             for name in found.keys() - lacking.keys():
                 self._blocks[name] = _assemble(self._keys[name].field, found[name], {}, None)
@@ -123,7 +125,7 @@ class Reader:
 
     def kept(self, error: BaseException) -> Reading:
         """Return what is kept of all fields, where the node cannot be asked at all."""
-        self._give_up({name: self._look(key) for name, key in self._keys.items()}, error)
+        self._give_up({name: self._look(key).with_tail() for name, key in self._keys.items()}, error)
         return Reading(DataBlock(self._blocks), self._problems)
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
@@ -135,8 +137,11 @@ class Reader:
     def _is_open(self, name: str) -> bool:
         return not (name in self._blocks or name in self._problems or name in self._absent)
 
-    def _look(self, key: SeriesKey, *, shared: bool = True) -> Found:
-        return self._store.look(key, *self._window, self._clock.seconds(), shared=shared)
+    def _look(self, key: SeriesKey) -> Found:
+        grid = self._grids.get(key.width)
+        if grid is None:
+            grid = self._grids[key.width] = Grid.of(*self._window, key.width)
+        return self._store.look(key, grid, self._clock.seconds())
 
     def _under_way(self, lacking: Mapping[str, Found]) -> list[Question] | None:
         """Return the calls whose answers will hold all that is lacking, or None."""
@@ -267,7 +272,7 @@ def _inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduct
 
 def _cut(samples: Sampled, span: Span) -> Sampled:
     times, values = samples
-    if not np.all(times[1:] >= times[:-1]):
+    if times.size > 1 and not (times[1:] >= times[:-1]).all():
         raise BadReply("the answer to 'get_data' with spans is not in order of time")
     if not times.size or (times[0] >= span[0] and times[-1] < span[1]):
         return samples

@@ -7,9 +7,7 @@ viewers of one panel ask once. All is kept under the generation that the node st
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sisock.core.downsample import Sampled
@@ -69,8 +67,7 @@ class Newest(NamedTuple):
     sample: Sampled
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What is kept of a series in a window.
 
     Parameters
@@ -85,6 +82,8 @@ class Found:
         What the node stated last; None when it was never asked.
     fresh
         Whether that was a moment ago.
+    tail
+        What was asked for a moment ago and covers the last of the missing spans, though it is not final.
     """
 
     pieces: Sequence[Piece]
@@ -92,11 +91,19 @@ class Found:
     newest: Sampled | None = None
     statement: Statement | None = None
     fresh: bool = False
+    tail: Tail | None = None
 
     @property
     def complete(self) -> bool:
         """Whether nothing need be asked."""
         return self.fresh and not self.missing and self.newest is not None
+
+    def with_tail(self) -> Found:
+        """Return the same with its tail as one more piece."""
+        if self.tail is None:
+            return self
+        pieces = [*self.pieces, self.tail.piece]
+        return self._replace(pieces=pieces, missing=self.missing[:-1], newest=self.tail.newest, tail=None)
 
 
 class Store:
@@ -116,16 +123,12 @@ class Store:
         """Return the bytes that are in use."""
         return self._kept.size_bytes
 
-    def look(self, key: SeriesKey, start: float, end: float, now: float, *, shared: bool = True) -> Found:
-        """Return what is kept of a series in a window [start, end), at ``now``; all UNIX seconds.
-
-        ``shared`` allows for what is not final and was asked for a moment ago.
-        """
+    def look(self, key: SeriesKey, grid: Grid, now: float) -> Found:
+        """Return what is kept of a series in a window, laid on the buckets of its width, at ``now``, UNIX seconds."""
         told: Told | None = self._kept.get(("told", key.node, key.field))
         if told is None:
-            return Found((), ((start, end),))
-        look = _Look(self._kept, key, told, now)
-        return look.at(Grid.of(start, end, key.width), shared=shared)
+            return Found((), ((grid.start, grid.end),))
+        return _Look(self._kept, key, told, now).at(grid)
 
     def keep(self, key: SeriesKey, window: Span, spans: Sequence[Span], reduction: Reduction, asked_at: float) -> None:
         """Take a node's answer: the reductions of some spans of a window."""
@@ -137,31 +140,29 @@ class Store:
             self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, final))
         if window[1] <= final:
             newest = Newest(window[0], reduction.newest)
-            self._kept.put((*scope, "newest", window[1]), newest, 32)
+            self._kept.put((scope, "newest", window[1]), newest, 32)
             return
         ends_with = spans and spans[-1][1] == window[1]
         if ends_with:
             piece = Piece(*spans[-1], *reduction.pieces[-1])
             low = max(piece.start, bucket_number(final, key.width) * key.width) if final > piece.start else piece.start
             tail = Tail(piece.part(low, piece.end).owned(), reduction.newest, asked_at)
-            self._kept.put((*scope, "tail"), tail, tail.piece.size_bytes)
+            self._kept.put((scope, "tail"), tail, tail.piece.size_bytes)
 
     def _keep_final(self, scope: tuple[Hashable, ...], width: float, piece: Piece, sure: Span) -> None:
         """Keep the whole buckets of a piece that lie in the span that is sure, and what it cuts off others there."""
         low, high = max(piece.start, sure[0]), min(piece.end, sure[1])
         if not low < high:
             return
-        first = _first_whole(low, width)
-        stop = bucket_number(high, width)
-        for number in range(first // TILE_BUCKETS, -(-stop // TILE_BUCKETS)) if stop > first else ():
-            edges = max(first, number * TILE_BUCKETS) * width, min(stop, (number + 1) * TILE_BUCKETS) * width
-            self._keep_tile((*scope, number), piece.part(*edges))
-        cuts = {(low, min(first * width, high)), (max(stop * width, low), high)}
-        for cut_low, cut_high in cuts:
-            # A cut that ends where the certain does, and not where the piece does, is no window's own.
-            ends = cut_high in (piece.end, first * width) and cut_low in (piece.start, stop * width)
-            if cut_low < cut_high and ends:
-                self._keep_cut((*scope, "cut", bucket_number(cut_low, width)), piece.part(cut_low, cut_high))
+        grid = Grid.of(low, high, width)
+        for number, edges in grid.tiles:
+            self._keep_tile((scope, number), piece.part(*edges))
+        # A cut that begins or ends where the certain does, and not where the piece does, is no window's own.
+        number, last = bucket_number(low, width), bucket_number(high, width)
+        if grid.head is not None and low == piece.start and (last > number or high == piece.end):
+            self._keep_cut((scope, "cut", number), piece.part(*grid.head))
+        if grid.foot is not None and high == piece.end:
+            self._keep_cut((scope, "cut", last), piece.part(*grid.foot))
 
     def _keep_tile(self, key: tuple[Hashable, ...], piece: Piece) -> None:
         tile = merge(self._kept.get(key), piece).owned()
@@ -184,32 +185,23 @@ class _Look:
         self._now = now
         self._fresh = self._is_fresh(told.asked_at)
 
-    def at(self, grid: Grid, *, shared: bool) -> Found:
+    def at(self, grid: Grid) -> Found:
         pieces = [*self._cut(grid.head, grid), *self._whole(grid), *self._cut(grid.foot, grid)]
-        window = grid.start, grid.end
-        missing = without(window, pieces)
-        newest = self._newest(grid)
-        if shared and self._fresh and missing and missing[-1][1] == grid.end:
+        missing = without((grid.start, grid.end), pieces)
+        tail = None
+        if self._fresh and missing and missing[-1][1] == grid.end:
             tail = self._tail(missing[-1], grid)
-            if tail is not None:
-                missing.pop()
-                pieces.append(tail.piece)
-                newest = tail.newest
-        return Found(pieces, missing, newest, self._statement, self._fresh)
+        return Found(pieces, missing, self._newest(grid), self._statement, self._fresh, tail)
 
     def _is_fresh(self, asked_at: float) -> bool:
         return 0 <= self._now - asked_at <= self._key.patience_s
 
     def _whole(self, grid: Grid) -> list[Piece]:
         found = []
-        for number in grid.tiles():
-            tile: Piece | None = self._kept.get((*self._scope, number))
-            if tile is None:
-                continue
-            low, high = grid.on_tile(number)
-            low, high = max(low, tile.start), min(high, tile.end)
-            if low < high:
-                found.append(tile.part(low, high))
+        for number, (low, high) in grid.tiles:
+            tile: Piece | None = self._kept.get((self._scope, number))
+            if tile is not None and low < tile.end and tile.start < high:
+                found.append(tile.part(max(low, tile.start), min(high, tile.end)))
         return found
 
     def _cut(self, span: Span | None, grid: Grid) -> list[Piece]:
@@ -217,10 +209,10 @@ class _Look:
         if span is None:
             return []
         number = bucket_number(span[0], grid.width)
-        for piece in self._kept.get((*self._scope, "cut", number)) or ():
+        for piece in self._kept.get((self._scope, "cut", number)) or ():
             if (piece.start, piece.end) == span or self._follows(piece, span):
                 return [Piece(*span, piece.times, piece.values)]
-        tile: Piece | None = self._kept.get((*self._scope, number // TILE_BUCKETS)) if self._key.chooses else None
+        tile: Piece | None = self._kept.get((self._scope, number // TILE_BUCKETS)) if self._key.chooses else None
         low, high = number * grid.width, (number + 1) * grid.width
         if tile is None or not tile.start <= low < high <= tile.end:
             return []
@@ -233,7 +225,7 @@ class _Look:
         return self._key.chooses and longer and piece.lies_inside(*span)
 
     def _newest(self, grid: Grid) -> Sampled | None:
-        found: Newest | None = self._kept.get((*self._scope, "newest", grid.end))
+        found: Newest | None = self._kept.get((self._scope, "newest", grid.end))
         if found is None:
             return None
         if found.sample[0].size:
@@ -242,7 +234,7 @@ class _Look:
 
     def _tail(self, span: Span, grid: Grid) -> Tail | None:
         """Return the end of the window as somebody else has just asked for it, if it will do."""
-        tail: Tail | None = self._kept.get((*self._scope, "tail"))
+        tail: Tail | None = self._kept.get((self._scope, "tail"))
         if tail is None or not self._is_fresh(tail.asked_at):
             return None
         piece = tail.piece
@@ -272,11 +264,3 @@ def _samples(piece: Piece) -> Sampled:
 
 def _scope(key: SeriesKey, statement: Statement) -> tuple[Hashable, ...]:
     return (key, statement.generation)
-
-
-def _first_whole(instant: float, width: float) -> int:
-    """Return the number of the first bucket that starts at an instant or later."""
-    if not math.isfinite(instant):
-        raise ValueError("a window has an end")
-    number = bucket_number(instant, width)
-    return number + (number * width < instant)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grafana_json.options import Options
+from grafana_json.points import milliseconds
 from grafana_json.protocol import Target
-from grafana_json.replies import Notice, encode, error_reply, milliseconds, notice_entry, series_entry
+from grafana_json.replies import Notice, encode, error_reply, notice_entry, series_entry
 from sisock.gateway.answer import Series, SeriesWanted
 
 WANTED = SeriesWanted("weather", "temp")
