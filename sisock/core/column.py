@@ -24,7 +24,7 @@ from sisock.core.model import Statement, TimelineBlock, Times, Values
 from sisock.core.pyramid import pyramid_for
 from sisock.core.samples import BLOCK, ArraySamples, Samples
 from sisock.core.summary import NumberSummary, StateSummary, Summary
-from sisock.core.times import bucket_edges, bucket_of, check_stride
+from sisock.core.times import bucket_edges, bucket_number, check_stride
 
 _FEW_SAMPLES_PER_BUCKET = 256  # so many are read as quickly as a summary of them
 _FEW_SAMPLES = 4096  # and so many altogether
@@ -221,7 +221,7 @@ class Column:
         """Return the index of the first sample of each bucket of the samples [low, high)."""
         if low < high and self.steps is not None:
             ends = self.times.slice(low, low + 1), self.times.slice(high - 1, high)
-            first, last = (int(bucket_of(time, width)[0]) for time in ends)
+            first, last = (bucket_number(float(time[0]), width) for time in ends)
             if first == last:
                 return np.array([low], dtype=np.intp)
             if (last - first) * BLOCK < high - low:

@@ -18,7 +18,7 @@ from sisock.core.errors import BadRequest
 from sisock.core.made import MAKES, SamplePieces
 from sisock.core.model import DataBlock, FieldType, TimelineBlock, Times, Values
 from sisock.core.thinning import thin
-from sisock.core.times import bucket_edges, bucket_of, check_stride, stride_for_points
+from sisock.core.times import bucket_edges, bucket_number, bucket_of, check_stride, stride_for_points
 
 Sampled = tuple[Times, Values]
 """Times and as many values."""
@@ -167,7 +167,9 @@ def bucket_starts(times: Times, width: float) -> Indices:
     """Return the index of the first sample of each bucket that has any; the width is in seconds."""
     if not len(times):
         return np.empty(0, dtype=np.intp)
-    first, last = (int(number) for number in bucket_of(times[[0, -1]], width))
+    first, last = bucket_number(float(times[0]), width), bucket_number(float(times[-1]), width)
+    if first == last:
+        return np.zeros(1, dtype=np.intp)
     if last - first < len(times):
         return distinct(np.searchsorted(times, bucket_edges(first + 1, last, width)))
     return distinct(np.flatnonzero(np.diff(bucket_of(times, width))) + 1)

@@ -216,7 +216,10 @@ def bucket_edges(first: int, last: int, width: float) -> Times:
 
 def bucket_number(instant: float, width: float) -> int:
     """Return the number of the bucket of one time, by the rule of :func:`bucket_of`, much sooner than that."""
-    number = math.floor(instant / width)
+    quotient = instant / width
+    if not -_MOST_BUCKETS < quotient < _MOST_BUCKETS:
+        raise _too_fine(instant, width)
+    number = math.floor(quotient)
     number -= number * width > instant
     number += (number + 1) * width <= instant
     return number
@@ -244,10 +247,12 @@ def bucket_of(times: Times | float, width: float) -> NDArray[np.int64]:
     with np.errstate(over="ignore"):
         quotients = times / width
     if times.size and not max(-quotients.min(), quotients.max()) < _MOST_BUCKETS:
-        raise BadRequest(
-            f"buckets of {width:g} s are too fine for times such as {times.max():.17g}: ask for wider ones"
-        )
+        raise _too_fine(times.max(), width)
     numbers = np.floor(quotients)
     numbers -= numbers * width > times
     numbers += (numbers + 1) * width <= times
     return numbers.astype(np.int64)
+
+
+def _too_fine(instant: float, width: float) -> BadRequest:
+    return BadRequest(f"buckets of {width:g} s are too fine for times such as {instant:.17g}: ask for wider ones")
