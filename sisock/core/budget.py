@@ -13,7 +13,7 @@ from sisock.core.model import Values
 from sisock.core.samples import BLOCK
 
 _LEAST_SAMPLES, _FEW_SAMPLES = 256, 16
-_CHUNKS_KEPT = 8  # so that a chunk which has expired but for a little is an eighth of the memory at most
+_CHUNKS_KEPT = 24  # so that a chunk which has expired but for a little is no great part of the memory
 _COARSE_BYTES = 1  # a value's share of what is known in coarse form, with room to grow
 
 

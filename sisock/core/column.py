@@ -28,7 +28,7 @@ from sisock.core.times import bucket_edges, bucket_number, check_stride
 
 _FEW_SAMPLES_PER_BUCKET = 256  # so many are read as quickly as a summary of them
 _FEW_SAMPLES = 4096  # and so many altogether
-_BUCKETS_AT_ONCE = 4096
+_BUCKETS_AT_ONCE = 256  # so that what is copied for them stays small
 _SUMMARY = "summary_"
 
 
