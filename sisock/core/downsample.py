@@ -52,6 +52,11 @@ class Selection:
         """
         return self.make is None
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether it keeps extremes only: few samples tell what is kept of each later part of a bucket."""
+        return bool(self.picks) and {"lowest", "highest"}.issuperset(self.picks)
+
     def width(self, stride: float) -> float:
         """Return the width in seconds of the buckets for a stride in seconds."""
         return self.strides_per_bucket * stride

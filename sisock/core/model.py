@@ -85,6 +85,8 @@ class DataRequest:
         Paging: at most so many samples a timeline, later than ``after`` (UNIX seconds).
     spans
         Parts of [start, end) that are wanted, reduced each on its own; None for all of it.
+    ahead
+        Seconds. With spans: what windows that begin up to so much later need of their first bucket is wanted as well.
     """
 
     fields: tuple[str, ...]
@@ -96,6 +98,7 @@ class DataRequest:
     limit: int | None = None
     after: float | None = None
     spans: tuple[Span, ...] | None = None
+    ahead: float = 0.0
 
     @property
     def extended(self) -> bool:

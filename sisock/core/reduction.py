@@ -14,6 +14,7 @@ import numpy as np
 from sisock.core.column import Column
 from sisock.core.downsample import Sampled, add_newest
 from sisock.core.errors import BadRequest
+from sisock.core.lookahead import look_ahead
 from sisock.core.model import DataBlock, DataRequest, Span, Statement, TimelineBlock
 
 MOST_SPANS = 64
@@ -32,11 +33,15 @@ class Reduction:
         The newest sample of the window, at most one.
     statement
         What the node states about the samples.
+    ahead
+        What is needed of the first bucket of windows that begin later, see :func:`sisock.core.lookahead.look_ahead`;
+        None where it was not wanted, or is not known.
     """
 
     pieces: tuple[Sampled, ...]
     newest: Sampled
     statement: Statement
+    ahead: Sampled | None = None
 
 
 def check_spans(spans: Sequence[Span], start: float, end: float) -> tuple[Span, ...]:
@@ -72,7 +77,10 @@ def _reduce(column: Column, request: DataRequest) -> Reduction:
     assert request.min_stride is not None
     spans = request.spans or ()
     pieces = tuple(column.reduced(*span, request.reduce, request.min_stride) for span in spans)
-    return Reduction(pieces, column.newest(request.start, request.end), column.statement)
+    ahead = None
+    if request.ahead:
+        ahead = look_ahead(column, request.start, request.end, request.reduce, request.min_stride, request.ahead)
+    return Reduction(pieces, column.newest(request.start, request.end), column.statement, ahead)
 
 
 class SpanReading:

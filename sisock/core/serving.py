@@ -29,6 +29,7 @@ def parse_request(
     limit: Any = None,
     after: Any = None,
     spans: Any = None,
+    ahead: Any = None,
 ) -> DataRequest:
     """Check the arguments of a call of ``get_data`` and resolve its sisock times at ``now``, UNIX seconds.
 
@@ -55,6 +56,7 @@ def parse_request(
         limit=parse_limit(limit),
         after=None if after is None else times.to_unix(after, now),
         spans=None if spans is None else wire_spans.parse_spans(spans, start, end, now),
+        ahead=wire_spans.parse_ahead(ahead, spans),
     )
 
 

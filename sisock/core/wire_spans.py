@@ -3,7 +3,8 @@
 ``{"statements": [[finalized_until, available_from, generation], ...], "series": [entry, ...]}`` with an entry for each
 field in the order asked: None for one that is not known, else ``[number of its statement, dtype, [samples of each
 span], times, values]``. Times and values are those of the spans one after the other and, at most, one sample more: the
-newest of the window. Arrays are bytes, little-endian; texts are a list.
+newest of the window. Arrays are bytes, little-endian; texts are a list. Where the call had ``ahead``, a last number
+among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from sisock.core.errors import BadReply, BadRequest
 from sisock.core.model import DataRequest, Span, Statement, Times, Values
 from sisock.core.reduction import NO_SAMPLES, Reduction, check_spans
-from sisock.core.times import to_unix
+from sisock.core.times import check_number, to_unix
 from sisock.core.values import as_values
 
 TIME_DTYPE = "<f8"
@@ -26,6 +27,7 @@ LISTED = "list"
 DTYPES = {"<f8", "<i8", "|b1"}
 ENTRY_LENGTH = 5
 STATEMENT_LENGTH = 3
+UNKNOWN = -1
 
 
 def parse_spans(spans: Any, start: float, end: float, now: float) -> tuple[Span, ...]:
@@ -36,22 +38,34 @@ def parse_spans(spans: Any, start: float, end: float, now: float) -> tuple[Span,
     return check_spans([(to_unix(low, now), to_unix(high, now)) for low, high in spans], start, end)
 
 
+def parse_ahead(ahead: Any, spans: Any) -> float:
+    """Read the argument ``ahead`` of a call, seconds; raise BadRequest for what is none, or stands alone."""
+    seconds = check_number(0.0 if ahead is None else ahead, "'ahead'")
+    if seconds < 0 or (seconds and spans is None):
+        raise BadRequest("'ahead' must be seconds, zero or more, and goes with 'spans'")
+    return seconds
+
+
 def encode_reductions(reductions: Sequence[Reduction | None], request: DataRequest) -> dict[str, Any]:
     """Return the reply for the reductions of the fields of a request, in its order."""
     statements: dict[Statement, int] = {}
+    ahead = request.ahead > 0
     series = [
-        None if one is None else _encode(one, statements.setdefault(one.statement, len(statements)))
+        None if one is None else _encode(one, statements.setdefault(one.statement, len(statements)), ahead=ahead)
         for one in reductions
     ]
     return {"statements": [_encode_statement(one, request.end) for one in statements], "series": series}
 
 
-def _encode(reduction: Reduction, statement: int) -> list[Any]:
-    pieces = [*reduction.pieces, reduction.newest]
+def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
+    parts = [*reduction.pieces, reduction.ahead or NO_SAMPLES] if ahead else [*reduction.pieces]
+    pieces = [*parts, reduction.newest]
     times = np.concatenate([times for times, _ in pieces])
     filled = [values for _, values in pieces if values.size] or [np.empty(0)]
     values = filled[0] if len(filled) == 1 else np.concatenate(filled)
-    counts = [int(times.size) for times, _ in reduction.pieces]
+    counts = [int(times.size) for times, _ in parts]
+    if ahead and reduction.ahead is None:
+        counts[-1] = UNKNOWN
     if values.dtype.kind not in "fib":
         return [statement, LISTED, counts, times.astype(TIME_DTYPE).tobytes(), values.tolist()]
     little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
@@ -94,15 +108,20 @@ def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest) -
     number, dtype, counts, time_bytes, given = entry
     times: Times = np.frombuffer(time_bytes, dtype=TIME_DTYPE)
     values = _decode_values(dtype, given)
+    unknown = bool(request.ahead) and counts[-1:] == [UNKNOWN]
+    if unknown:
+        counts = [*counts[:-1], 0]
     edges = [0, *np.cumsum(np.asarray(counts, dtype=np.int64)).tolist()]
     spare = times.size - edges[-1]
-    if len(values) != times.size or len(counts) != len(request.spans or ()) or min(counts, default=0) < 0:
+    wanted = len(request.spans or ()) + bool(request.ahead)
+    if len(values) != times.size or len(counts) != wanted or min(counts, default=0) < 0:
         raise ValueError("its arrays are not as long as it says")
     if spare not in (0, 1):
         raise ValueError("it has more than one newest sample")
-    pieces = tuple((times[low:high], values[low:high]) for low, high in pairwise(edges))
+    pieces: list[Any] = [(times[low:high], values[low:high]) for low, high in pairwise(edges)]
     newest = (times[-1:], values[-1:]) if spare else NO_SAMPLES
-    return Reduction(pieces, newest, statements[number])
+    *pieces, ahead = pieces if request.ahead else (*pieces, None)
+    return Reduction(tuple(pieces), newest, statements[number], None if unknown else ahead)
 
 
 def _decode_values(dtype: Any, given: Any) -> Values:

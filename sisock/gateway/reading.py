@@ -132,7 +132,8 @@ class Reader:
         known = self._peer.catalogue.fields.get(name)
         selection = question.resolution.selection(known.type if known else "number")
         width = selection.width(question.resolution.stride_s)
-        return SeriesKey(self._peer.name, name, question.resolution.reducer, width, selection.chooses)
+        reducer = question.resolution.reducer
+        return SeriesKey(self._peer.name, name, reducer, width, selection.chooses, selection.looks_ahead)
 
     def _is_open(self, name: str) -> bool:
         return not (name in self._blocks or name in self._problems or name in self._absent)
@@ -174,7 +175,7 @@ class Reader:
     async def _ask(self, lacking: Mapping[str, Found], spans: tuple[Span, ...]) -> None:
         """Ask for some spans of some fields in one call, or in several where one would be too large."""
         try:
-            reductions = await self._call(tuple(lacking), spans)
+            reductions = await self._call(tuple(lacking), spans, self._ahead_s(lacking))
         except FAILURES as error:
             if len(lacking) > 1 and isinstance(error, ApplicationError) and error.error == OverAllowance.uri:
                 names = list(lacking)
@@ -186,8 +187,18 @@ class Reader:
         for name, found in lacking.items():
             self._take(name, found, spans, reductions.get(name))
 
-    async def _call(self, names: tuple[str, ...], spans: tuple[Span, ...]) -> dict[str, Reduction]:
-        request = replace(self._request, fields=names, spans=spans)
+    def _ahead_s(self, lacking: Mapping[str, Found]) -> float:
+        """Return for how long the next windows should find the bucket that their start cuts; zero if they will."""
+        if self._peer.info is None or "ahead" not in self._peer.info.capabilities:
+            return 0.0
+        return max(self._ahead_of(self._keys[name], found) for name, found in lacking.items())
+
+    def _ahead_of(self, key: SeriesKey, found: Found) -> float:
+        moves = found.statement is not None and found.statement.finalized_until < self._window[1]
+        return key.patience_s if moves and key.looks_ahead and not found.lasting else 0.0
+
+    async def _call(self, names: tuple[str, ...], spans: tuple[Span, ...], ahead_s: float) -> dict[str, Reduction]:
+        request = replace(self._request, fields=names, spans=spans, ahead=ahead_s)
         question = Question(frozenset(self._keys[name] for name in names), self._window, spans)
         arguments, keywords = wire.request_arguments(request)
         asked_at = self._clock.seconds()
@@ -198,7 +209,7 @@ class Reader:
             for name, reduction in reductions.items():
                 identified = self._identified(_inside(reduction, spans, self._window))
                 reductions[name] = identified
-                self._store.keep(self._keys[name], self._window, spans, identified, asked_at)
+                self._store.keep(self._keys[name], self._window, spans, identified, asked_at, ahead_s)
         finally:
             self._questions.end(self._peer.name, question)
         return reductions
@@ -267,7 +278,8 @@ def _length(spans: Iterable[Span]) -> float:
 def _inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduction:
     """Drop what a node sent outside of what it was asked for, and put in order what is not."""
     pieces = tuple(_cut(samples, span) for samples, span in zip(reduction.pieces, spans, strict=True))
-    return replace(reduction, pieces=pieces, newest=_cut(reduction.newest, window))
+    ahead = None if reduction.ahead is None else _cut(reduction.ahead, window)
+    return replace(reduction, pieces=pieces, newest=_cut(reduction.newest, window), ahead=ahead)
 
 
 def _cut(samples: Sampled, span: Span) -> Sampled:

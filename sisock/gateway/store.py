@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
-from sisock.core.downsample import Sampled
+import numpy as np
+
+from sisock.core.downsample import Sampled, find_reducer, reduce_samples
 from sisock.core.model import Span, Statement
 from sisock.core.reduction import NO_SAMPLES, Reduction
 from sisock.core.times import bucket_number
@@ -31,6 +33,8 @@ class SeriesKey(NamedTuple):
     chooses
         Whether the reducer chooses samples such that its choice from many is its choice from some of them, if it lies
         among those.
+    looks_ahead
+        Whether few samples tell what it keeps of each later part of a bucket.
     """
 
     node: str
@@ -38,6 +42,7 @@ class SeriesKey(NamedTuple):
     reducer: str
     width: float
     chooses: bool = True
+    looks_ahead: bool = False
 
     @property
     def patience_s(self) -> float:
@@ -67,6 +72,14 @@ class Newest(NamedTuple):
     sample: Sampled
 
 
+class Ahead(NamedTuple):
+    """Among which samples those are that are kept of the first bucket of windows that begin from start to until."""
+
+    start: float
+    until: float
+    samples: Sampled
+
+
 class Found(NamedTuple):
     """What is kept of a series in a window.
 
@@ -84,6 +97,8 @@ class Found(NamedTuple):
         Whether that was a moment ago.
     tail
         What was asked for a moment ago and covers the last of the missing spans, though it is not final.
+    lasting
+        Whether what is kept of the bucket that the window's start cuts will do for the windows of the next moment.
     """
 
     pieces: Sequence[Piece]
@@ -92,6 +107,7 @@ class Found(NamedTuple):
     statement: Statement | None = None
     fresh: bool = False
     tail: Tail | None = None
+    lasting: bool = False
 
     @property
     def complete(self) -> bool:
@@ -130,14 +146,24 @@ class Store:
             return Found((), ((grid.start, grid.end),))
         return _Look(self._kept, key, told, now).at(grid)
 
-    def keep(self, key: SeriesKey, window: Span, spans: Sequence[Span], reduction: Reduction, asked_at: float) -> None:
-        """Take a node's answer: the reductions of some spans of a window."""
+    def keep(
+        self,
+        key: SeriesKey,
+        window: Span,
+        spans: Sequence[Span],
+        reduction: Reduction,
+        asked_at: float,
+        ahead_s: float = 0.0,
+    ) -> None:
+        """Take a node's answer: the reductions of some spans of a window, and what it tells of the next windows."""
         statement = reduction.statement
         final = min(statement.finalized_until, window[1])
         self._kept.put(("told", key.node, key.field), Told(statement, asked_at), 0)
         scope = _scope(key, statement)
         for span, (times, values) in zip(spans, reduction.pieces, strict=True):
             self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, final))
+        if reduction.ahead is not None and statement.available_from <= window[0]:
+            self._keep_ahead(scope, key.width, Ahead(window[0], window[0] + ahead_s, reduction.ahead), final)
         if window[1] <= final:
             newest = Newest(window[0], reduction.newest)
             self._kept.put((scope, "newest", window[1]), newest, 32)
@@ -164,6 +190,12 @@ class Store:
         if grid.foot is not None and high == piece.end:
             self._keep_cut((scope, "cut", last), piece.part(*grid.foot))
 
+    def _keep_ahead(self, scope: tuple[Hashable, ...], width: float, ahead: Ahead, final: float) -> None:
+        """Keep what is told of final buckets."""
+        for number in range(bucket_number(ahead.start, width), bucket_number(ahead.until, width) + 1):
+            if (number + 1) * width <= final:
+                self._kept.put((scope, "ahead", number), ahead, ahead.samples[0].nbytes * 2)
+
     def _keep_tile(self, key: tuple[Hashable, ...], piece: Piece) -> None:
         tile = merge(self._kept.get(key), piece).owned()
         self._kept.put(key, tile, tile.size_bytes)
@@ -186,12 +218,13 @@ class _Look:
         self._fresh = self._is_fresh(told.asked_at)
 
     def at(self, grid: Grid) -> Found:
-        pieces = [*self._cut(grid.head, grid), *self._whole(grid), *self._cut(grid.foot, grid)]
+        head = self._cut(grid.head, grid)
+        pieces = [*head, *self._whole(grid), *self._cut(grid.foot, grid)]
         missing = without((grid.start, grid.end), pieces)
         tail = None
         if self._fresh and missing and missing[-1][1] == grid.end:
             tail = self._tail(missing[-1], grid)
-        return Found(pieces, missing, self._newest(grid), self._statement, self._fresh, tail)
+        return Found(pieces, missing, self._newest(grid), self._statement, self._fresh, tail, self._lasts(head))
 
     def _is_fresh(self, asked_at: float) -> bool:
         return 0 <= self._now - asked_at <= self._key.patience_s
@@ -214,10 +247,30 @@ class _Look:
                 return [Piece(*span, piece.times, piece.values)]
         tile: Piece | None = self._kept.get((self._scope, number // TILE_BUCKETS)) if self._key.chooses else None
         low, high = number * grid.width, (number + 1) * grid.width
-        if tile is None or not tile.start <= low < high <= tile.end:
+        if tile is not None and tile.start <= low < high <= tile.end:
+            bucket = tile.part(low, high)
+            if bucket.lies_inside(*span):
+                return [Piece(*span, bucket.times, bucket.values)]
+        return self._from_ahead(span, number)
+
+    def _from_ahead(self, span: Span, number: int) -> list[Piece]:
+        """Return what the start of a window leaves of a final bucket, from what was told ahead of it."""
+        ahead: Ahead | None = self._kept.get((self._scope, "ahead", number)) if self._key.looks_ahead else None
+        edge = (number + 1) * self._key.width
+        if ahead is None or not (ahead.start <= span[0] <= ahead.until and span[1] == edge):
             return []
-        bucket = tile.part(low, high)
-        return [Piece(*span, bucket.times, bucket.values)] if bucket.lies_inside(*span) else []
+        low, high = ahead.samples[0].searchsorted(span)
+        times, values = ahead.samples[0][low:high], ahead.samples[1][low:high]
+        selection = find_reducer(self._key.reducer).for_dtype(values.dtype)
+        starts = np.zeros(min(1, times.size), dtype=np.intp)
+        return [Piece(*span, *reduce_samples(times, values, selection, starts))]
+
+    def _lasts(self, head: Sequence[Piece]) -> bool:
+        """Tell whether windows that begin a moment later will find what they need of their first bucket."""
+        if not head:
+            return False
+        until, end = head[0].start + self._key.patience_s, head[0].end
+        return until < end and head[0].lies_inside(until, end)
 
     def _follows(self, piece: Piece, span: Span) -> bool:
         """Tell whether what was chosen from a longer span is what would be chosen from a shorter one."""

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import msgpack
 import numpy as np
@@ -37,6 +38,32 @@ def test_what_is_sent_is_what_is_read():
             np.testing.assert_array_equal(one[0], other[0])
             assert repr(one[1].tolist()) == repr(other[1].tolist())
             assert one[1].dtype.kind == other[1].dtype.kind or not one[1].size
+
+
+def test_what_is_told_ahead_is_what_is_read():
+    """What a node tells ahead arrives, with a window's newest sample behind it; or that it tells nothing."""
+    request = replace(REQUEST, ahead=12.5)
+    sent = reduce_spans(COLUMNS, request)
+    packed = msgpack.packb(encode_reductions(sent, request))
+    read = decode_reductions(msgpack.unpackb(packed), request)
+    for one, name in zip(sent, COLUMNS, strict=False):
+        other = read[name]
+        assert (one.ahead is None) == (other.ahead is None) == (name in {"on", "word"})
+        for left, right in zip((*one.pieces, one.ahead or ([], []), one.newest), _parts(other), strict=True):
+            assert repr(np.asarray(left).tolist()) == repr(np.asarray(right).tolist())
+
+
+def _parts(reduction):
+    return (*reduction.pieces, reduction.ahead or ([], []), reduction.newest)
+
+
+@pytest.mark.parametrize("given", ["x", -1, math.nan, math.inf, [1]])
+def test_what_is_not_ahead_is_refused(given):
+    """What a caller sends as 'ahead' is checked, and it stands with spans only."""
+    with pytest.raises(BadRequest):
+        serving.parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=[[1, 2]], ahead=given)
+    with pytest.raises(BadRequest, match="spans"):
+        serving.parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", ahead=1.0)
 
 
 @pytest.mark.parametrize(

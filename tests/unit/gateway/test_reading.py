@@ -1,5 +1,7 @@
 """A refresh reads only what is new, and what several want at once is read once."""
 
+from dataclasses import replace
+
 import msgpack
 import numpy as np
 import pytest
@@ -106,6 +108,29 @@ def test_viewers_a_moment_apart_share_the_end(feed, shift):
     feed.clock.advance(0.5)
     feed.draw(end=NOW + 0.3 + shift, length=600.0 + shift)
     assert len(feed.calls()) == 1
+
+
+def test_a_start_that_moves_on_is_not_asked_for_within_the_same_second(feed):
+    """Viewers who come one after another ask once a second, whichever extremes the starts of their windows pass."""
+    plain = Feed(cache_bytes=0)
+    for _ in range(200):
+        kept, anew = feed.draw()[0], plain.draw()[0]
+        final = kept.times < feed.clock() - 5  # the end may be a second old
+        np.testing.assert_array_equal(kept.times[final], anew.times[anew.times < feed.clock() - 5])
+        np.testing.assert_array_equal(kept.values[final], anew.values[anew.times < feed.clock() - 5])
+        feed.pass_time(0.1)
+        plain.pass_time(0.1)
+    assert len(feed.calls()) <= 1 + 200 * 0.1 / (1.0 + 0.1) + 1
+
+
+def test_a_node_that_cannot_look_ahead_is_not_asked_to(feed):
+    """A node that does not say that it can is sent no argument that it does not know."""
+    peer = feed.gateway.directory.peer("feed")
+    feed.draw()
+    peer._known.info = replace(peer.info, capabilities=peer.info.capabilities - {"ahead"})
+    feed.pass_time(5)
+    feed.draw()
+    assert ["ahead" in keywords for name, _, keywords in feed.node.calls if name == "get_data"] == [False, False]
 
 
 def test_a_call_that_is_due_renews_the_end_for_all_fields():
