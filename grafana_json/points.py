@@ -7,7 +7,9 @@ numbers out in decimals takes longer than all the rest of a reply.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import orjson
@@ -24,13 +26,23 @@ MOSTLY = 0.9
 OPENING = ord("[")
 
 
-class _Written(NamedTuple):
-    """Points that were sent, and where the text of each begins; one place more, for the end."""
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """Points that were sent."""
 
     times: Times
     bits: NDArray[np.int64]
     text: bytes
-    places: NDArray[np.intp]
+
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Where the text of each point begins, and after the last of them where the next one would."""
+        return np.append(np.flatnonzero(np.frombuffer(self.text, np.uint8) == OPENING)[1:], len(self.text))
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes, places included."""
+        return 3 * self.times.nbytes + len(self.text)
 
 
 class PointCache:
@@ -56,11 +68,9 @@ class PointCache:
             same = kept.text[kept.places[low + shift] : kept.places[high + shift] - 1]
             parts = [_write(times[:low], values[:low])[1:-1], same, _write(times[high:], values[high:])[1:-1]]
             return orjson.Fragment(b"[%b]" % b",".join(filter(None, parts)))
-        text = _write(times, values)
-        places = np.append(np.flatnonzero(np.frombuffer(text, np.uint8) == OPENING)[1:], len(text))
-        size_bytes = times.nbytes + bits.nbytes + len(text) + places.nbytes
-        self._kept.put(series, _Written(times.copy(), bits, text, places), size_bytes)
-        return orjson.Fragment(text)
+        written = _Written(times.copy(), bits, _write(times, values))
+        self._kept.put(series, written, written.size_bytes)
+        return orjson.Fragment(written.text)
 
 
 def pairs(times: Times, values: Values) -> NDArray[np.float64]:

@@ -61,6 +61,7 @@ _ISO8601 = re.compile(
 )
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_BUCKETS = 2.0**53
+_CLOSE = 1e-12  # a few roundings away
 
 
 def check_number(value: Any, name: str) -> float:
@@ -190,15 +191,20 @@ def stride_for_points(
         raise BadRequest(
             f"{max_points} points are too few to reduce to: ask for at least {2 * samples_per_bucket + 1}"
         )
+    start, end = check_number(start, "the start"), check_number(end, "the end")
+    widths = _ladder_widths(strides_per_bucket)
+    about = (end - start) / (buckets - 1)
+    position = bisect_left(widths, about * (1 - _CLOSE))
+    if position == bisect_left(widths, about * (1 + _CLOSE)) < len(LADDER):
+        return LADDER[position]
     # Exact arithmetic: a quotient rounded down would promise one bucket too few.
-    length = Fraction(check_number(end, "the end")) - Fraction(check_number(start, "the start"))
-    return _first_step(length / (buckets - 1), strides_per_bucket)
+    return _first_step((Fraction(end) - Fraction(start)) / (buckets - 1), strides_per_bucket)
 
 
 @lru_cache
-def _ladder_widths(strides: int) -> tuple[Fraction, ...]:
+def _ladder_widths(strides: int) -> tuple[float, ...]:
     """Return the widths of ``strides`` strides, as float64 has them, for each step of the ladder."""
-    return tuple(Fraction(step * strides) for step in LADDER)
+    return tuple(step * strides for step in LADDER)
 
 
 def _first_step(width: Fraction, strides: int) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -57,7 +58,8 @@ def test_what_was_written_before_is_used_again() -> None:
     times, values = np.arange(1000.0), np.sin(np.arange(1000.0))
     written(points, times[:900], values[:900])
     kept = points._kept.get("a")
-    points._kept.put("a", kept._replace(text=kept.text.replace(b"0.8414709848078965", b"12345.678901234567")), 0)
+    text = kept.text.replace(b"0.8414709848078965", b"12345.678901234567")
+    points._kept.put("a", replace(kept, text=text), 0)
     assert b"12345.678901234567" in written(points, times[1:950], values[1:950])
 
 
