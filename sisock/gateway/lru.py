@@ -19,7 +19,7 @@ class Lru:
     """
 
     def __init__(self, capacity_bytes: int) -> None:
-        self._capacity_bytes = capacity_bytes
+        self.capacity_bytes = capacity_bytes
         self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self.size_bytes = 0
 
@@ -41,6 +41,6 @@ class Lru:
         former = self._entries.pop(key, None)
         self._entries[key] = (value, size_bytes)
         self.size_bytes += size_bytes - (former[1] if former else 0)
-        while self.size_bytes > self._capacity_bytes:
+        while self.size_bytes > self.capacity_bytes:
             _, (_, dropped_bytes) = self._entries.popitem(last=False)
             self.size_bytes -= dropped_bytes

@@ -156,6 +156,8 @@ class Store:
         ahead_s: float = 0.0,
     ) -> None:
         """Take a node's answer: the reductions of some spans of a window, and what it tells of the next windows."""
+        if not self._kept.capacity_bytes:
+            return
         statement = reduction.statement
         final = min(statement.finalized_until, window[1])
         self._kept.put(("told", key.node, key.field), Told(statement, asked_at), 0)
