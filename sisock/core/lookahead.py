@@ -53,12 +53,10 @@ def look_ahead(column: Column, start: float, end: float, reducer: str, stride: f
 def _candidates(column: Column, low: float, until: float, edge: float, how: tuple[str, float]) -> Sampled:
     """Return what is an extreme of [s, edge), inside one bucket, for any s from ``low`` to ``until``."""
     behind = column.reduced(until, edge, *how)
-    first, stop = column.index_of(np.array([low, until])).tolist()
-    if stop - first > MOST_SAMPLES:
-        stop = first + MOST_SAMPLES  # more than can be sent, whatever is chosen of them
-        return column.times.slice(first, stop), column.values.slice(first, stop)
-    times = np.concatenate([column.times.slice(first, stop), behind[0]])
-    values = np.concatenate([column.values.slice(first, stop), behind[1]])
+    times, values = column.within(low, until)
+    if times.size > MOST_SAMPLES:  # more than can be sent, whatever would be chosen of them
+        return times[:MOST_SAMPLES], values[:MOST_SAMPLES]
+    times, values = np.concatenate([times, behind[0]]), np.concatenate([values, behind[1]])
     if not np.isfinite(values).all():
         return times, values
     backwards = values[::-1]
