@@ -157,7 +157,8 @@ class Reader:
             question.waiting.append(waiter)
             waiters.append(waiter)
         try:
-            await gatherResults(waiters).addTimeout(self._until - self._clock.seconds(), self._clock)
+            for waiter in waiters:
+                await waiter.addTimeout(max(self._until - self._clock.seconds(), 0.0), self._clock)
         except DeadlinePassed as error:
             self._give_up(lacking, error)
 

@@ -258,6 +258,31 @@ def test_who_waits_for_another_gives_up_at_its_own_deadline(feed):
     assert result_of(second).series[0].problem
 
 
+def test_a_deadline_that_passes_while_a_second_call_is_waited_for_is_told_as_such():
+    """Whoever waits, for whichever call, is told that the node did not answer, and not what became of the waiting."""
+    feed = Feed(["x", "y"])
+    feed.node.behaviour.delay_s = 0.6
+    first, waiting = (feed.ask(600.0 + shift, ["x"], reducer="mean") for shift in (0.0, -0.3))
+    feed.clock.advance(0.5)
+    feed.node.behaviour.hang = True
+    other = feed.ask(600.0 - 0.2, ["x", "y"], end=NOW, reducer="mean")
+    feed.clock.pump([0.1] * 25)
+    assert result_of(first).series[0].problem is None
+    for one in (waiting, other):
+        assert {series.problem for series in result_of(one).series} == {"node 'feed' did not answer within 2 s"}
+
+
+def test_who_waits_is_answered_though_its_time_was_over_before_it_could_be_told():
+    """When this process was busy for longer than a deadline, nobody who waited gets an error of ours."""
+    feed = Feed()
+    feed.node.behaviour.delay_s = 1.5
+    asking = [feed.ask(), feed.ask(end=NOW + 0.1), feed.ask(end=NOW + 0.1)]
+    feed.clock.advance(5.0)
+    feed.clock.advance(0.0)
+    problems = [result_of(one).series[0].problem for one in asking]
+    assert all(problem in (None, "node 'feed' did not answer within 2 s") for problem in problems)
+
+
 def test_a_reply_over_the_allowance_is_asked_for_in_halves(monkeypatch):
     """Where a node refuses a long reply, the fields are asked for in smaller groups until they fit."""
     feed = Feed(NAMES[:4])
