@@ -225,7 +225,7 @@ class _Look:
         missing = without((grid.start, grid.end), pieces)
         tail = None
         if self._fresh and missing and missing[-1][1] == grid.end:
-            tail = self._tail(missing[-1], grid)
+            tail = self._tail(missing[-1], grid, _last_time(pieces))
         return Found(pieces, missing, self._newest(grid), self._statement, self._fresh, tail, self._lasts(head))
 
     def _is_fresh(self, asked_at: float) -> bool:
@@ -287,8 +287,8 @@ class _Look:
             return found.sample if found.sample[0][0] >= grid.start else NO_SAMPLES
         return NO_SAMPLES if grid.start >= found.searched_from else None
 
-    def _tail(self, span: Span, grid: Grid) -> Tail | None:
-        """Return the end of the window as somebody else has just asked for it, if it will do."""
+    def _tail(self, span: Span, grid: Grid, known: float) -> Tail | None:
+        """Return the end of the window as somebody else has just asked for it, if nothing later is known."""
         tail: Tail | None = self._kept.get((self._scope, "tail"))
         if tail is None or not self._is_fresh(tail.asked_at):
             return None
@@ -296,7 +296,8 @@ class _Look:
         if piece.start > span[0] or abs(piece.end - grid.end) > self._key.patience_s:
             return None
         newest_times = tail.newest[0]
-        if newest_times.size and not grid.start <= newest_times[0] < grid.end:
+        # The window that had none may have been shorter, and that which had one may have been asked for earlier.
+        if not (max(grid.start, known) <= newest_times[0] < grid.end if newest_times.size else known == -np.inf):
             return None
         part = self._tail_part(piece, span)
         return None if part is None else Tail(part, tail.newest, tail.asked_at)
@@ -311,6 +312,11 @@ class _Look:
         if not (self._key.chooses and cut.lies_inside(low, edge)):
             return None
         return Piece(*span, *_samples(join([cut, piece.part(edge, piece.end)])))
+
+
+def _last_time(pieces: Sequence[Piece]) -> float:
+    """Return the time of the last sample of consecutive pieces; -inf when they have none."""
+    return next((float(piece.times[-1]) for piece in reversed(pieces) if piece.times.size), -np.inf)
 
 
 def _samples(piece: Piece) -> Sampled:

@@ -110,6 +110,29 @@ def test_viewers_a_moment_apart_share_the_end(feed, shift):
     assert len(feed.calls()) == 1
 
 
+def test_a_shared_end_without_samples_hides_no_newest_sample(feed):
+    """Of a field that has stopped, a long window shows its newest sample, though a short one has none."""
+    feed.fill(final=NOW + 190)
+    feed.clock.advance(200)
+    anew = feed.draw(length=3000.0, points=754)[0]
+    feed.draw(length=100.0, points=31)
+    feed.clock.advance(0.9)
+    shared = feed.draw(length=3000.0, points=754, end=NOW + 200)[0]
+    assert anew.times[-1] == shared.times[-1] == feed.node._blocks["x"].times[-1]
+
+
+def test_a_shared_end_is_not_put_behind_what_came_later(feed):
+    """When a window of the past has just told more than the end that viewers share, the line does not run back."""
+    feed.pass_time(-0.05)
+    feed.draw(length=100.0, end=NOW + 1, points=406)
+    feed.pass_time(0.4)
+    feed.draw(length=100.0, end=NOW, points=406)
+    feed.clock.advance(0.05)
+    times = feed.draw(length=100.0, end=NOW + 1, points=406)[0].times
+    assert (np.diff(times) >= 0).all()
+    assert times[-1] >= NOW - 0.1
+
+
 def test_a_start_that_moves_on_is_not_asked_for_within_the_same_second(feed):
     """Viewers who come one after another ask once a second, whichever extremes the starts of their windows pass."""
     plain = Feed(cache_bytes=0)
