@@ -1,5 +1,7 @@
 """A refresh reads only what is new, and what several want at once is read once."""
 
+import gc
+import tracemalloc
 from dataclasses import replace
 
 import msgpack
@@ -330,6 +332,26 @@ def test_memory_is_bounded():
     for number in range(20):
         feed.draw(length=60.0, end=NOW - 60.0 * number)
     assert 50_000 < feed.gateway._store.size_bytes <= 100_000
+
+
+@pytest.mark.parametrize(
+    ("length", "points", "reducer"), [(600.0, 400, "minmax"), (3.0, 20, "minmax"), (60.0, 99, "mean")]
+)
+def test_what_is_kept_takes_no_more_memory_than_is_counted(length, points, reducer):
+    """Neither many small entries nor what they were cut from make the memory larger than its bound."""
+    feed = Feed(cache_bytes=150_000)
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            feed.draw(length=length, end=NOW - 1.0 - 5.3 * number, points=points, reducer=reducer)
+        gc.collect()
+        with_all = tracemalloc.get_traced_memory()[0]
+        feed.gateway._store._kept._entries.clear()
+        gc.collect()
+        kept = with_all - tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 50_000 < kept <= 150_000
 
 
 def test_a_thousand_refreshes_change_no_final_bucket(feed):
