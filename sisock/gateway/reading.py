@@ -280,7 +280,10 @@ def _inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduct
     """Drop what a node sent outside of what it was asked for, and put in order what is not."""
     pieces = tuple(_cut(samples, span) for samples, span in zip(reduction.pieces, spans, strict=True))
     ahead = None if reduction.ahead is None else _cut(reduction.ahead, window)
-    return replace(reduction, pieces=pieces, newest=_cut(reduction.newest, window), ahead=ahead)
+    newest = _cut(reduction.newest, window)
+    if newest[0].size and any(times.size and times[-1] > newest[0][0] for times, _ in pieces):
+        raise BadReply("the answer to 'get_data' with spans has samples after the one that it calls the newest")
+    return replace(reduction, pieces=pieces, newest=newest, ahead=ahead)
 
 
 def _cut(samples: Sampled, span: Span) -> Sampled:
@@ -299,7 +302,9 @@ def _assemble(name: str, found: Found, came: Mapping[Span, Sampled], reduction: 
     pieces = sorted([*kept, *(Piece(*span, *samples) for span, samples in came.items())], key=lambda one: one.start)
     whole = join(pieces) if pieces else Piece(0.0, 0.0, *NO_SAMPLES)
     newest = (reduction.newest if reduction is not None else found.newest) or NO_SAMPLES
-    times, values = add_newest((whole.times, whole.values), newest) if newest[0].size else (whole.times, whole.values)
+    times, values = whole.times, whole.values
+    if newest[0].size and not (times.size and newest[0][0] < times[-1]):  # else the node no longer has what is kept
+        times, values = add_newest((times, values), newest)
     statement = (reduction.statement if reduction else found.statement) or Statement()
     return TimelineBlock(times, {name: values}, *_as_stated(statement))
 
