@@ -13,7 +13,7 @@ from sisock.core import wire
 from sisock.core.downsample import Sampled, add_newest
 from sisock.core.errors import BadReply, OverAllowance, SisockError
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
-from sisock.core.reduction import NO_SAMPLES, Reduction
+from sisock.core.reduction import MOST_SPANS, NO_SAMPLES, Reduction
 from sisock.core.wire_spans import decode_reductions
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
@@ -258,7 +258,7 @@ def _grouped(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[
                 break
         else:
             groups.append((width, tuple(missing), [name]))
-    return [(spans, names) for _, spans, names in groups]
+    return [(_few(spans), names) for _, spans, names in groups]
 
 
 def _united(spans: Iterable[Span]) -> tuple[Span, ...]:
@@ -270,6 +270,14 @@ def _united(spans: Iterable[Span]) -> tuple[Span, ...]:
         else:
             united.append((low, high))
     return tuple(united)
+
+
+def _few(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Return no more spans than a call may have: what is kept between the last ones comes anew."""
+    if len(spans) <= MOST_SPANS:
+        return spans
+    *others, (low, _) = spans[:MOST_SPANS]
+    return (*others, (low, spans[-1][1]))
 
 
 def _length(spans: Iterable[Span]) -> float:

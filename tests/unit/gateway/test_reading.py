@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sisock.core.model import TimelineBlock
+from sisock.core.reduction import MOST_SPANS
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.ask import Gateway
 from sisock.gateway.plan import Drawing, choose_resolution
@@ -315,6 +316,20 @@ def test_a_reply_over_the_allowance_is_asked_for_in_halves(monkeypatch):
     series = feed.draw(length=600.0)
     assert all(one.problem is None and one.times.size > 100 for one in series)
     assert len(feed.calls()) > 2
+
+
+def test_what_is_kept_in_many_places_is_drawn_with_all_between():
+    """A window that lacks more spans than a call may have is drawn as one of which nothing is kept."""
+    feed, bare = Feed(span_s=DAY, cache_bytes=2**27), Feed(span_s=DAY, cache_bytes=0)
+    how = {"length": 49_900.0, "points": 50_000, "reducer": "last"}
+    for number in range(70):
+        feed.draw(length=100.0, points=102, reducer="last", end=NOW - 100.0 - 700.0 * number)
+    drawn, anew = feed.draw(**how)[0], bare.draw(**how)[0]
+    assert drawn.problem is None
+    assert drawn.bucket_s == 1.0
+    assert len(feed.calls()[-1]) == MOST_SPANS
+    np.testing.assert_array_equal(drawn.times, anew.times)
+    np.testing.assert_array_equal(drawn.values, anew.values)
 
 
 def test_keeping_nothing_works(feed):
