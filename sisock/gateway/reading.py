@@ -289,7 +289,8 @@ def _inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduct
     pieces = tuple(_cut(samples, span) for samples, span in zip(reduction.pieces, spans, strict=True))
     ahead = None if reduction.ahead is None else _cut(reduction.ahead, window)
     newest = _cut(reduction.newest, window)
-    if newest[0].size and any(times.size and times[-1] > newest[0][0] for times, _ in pieces):
+    last_times = pieces[-1][0] if pieces else NO_SAMPLES[0]
+    if newest[0].size and last_times.size and last_times[-1] > newest[0][0]:
         raise BadReply("the answer to 'get_data' with spans has samples after the one that it calls the newest")
     return replace(reduction, pieces=pieces, newest=newest, ahead=ahead)
 

@@ -151,7 +151,7 @@ class Store:
             self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, final))
         if reduction.ahead is not None and statement.available_from <= window[0]:
             self._keep_ahead(scope, key.width, Piece(window[0], window[0] + ahead_s, *reduction.ahead), final)
-        newest = Piece(*window, *reduction.newest).owned()
+        newest = Piece(*window, *(part.copy() for part in reduction.newest))
         if window[1] <= final:
             self._kept.put((scope, "newest", window[1]), newest, newest.size_bytes)
             return
