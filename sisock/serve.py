@@ -12,7 +12,7 @@ from typing import Any
 
 from sisock.core.errors import ConfigurationError
 from sisock.log import start_logging
-from sisock.nodes import KINDS, construct, make_node
+from sisock.nodes import KINDS, construct, make_node, options_from_settings
 from sisock.nodes.contract import DataNode
 from sisock.settings import Settings
 
@@ -43,7 +43,7 @@ def run_node(settings: Settings, what: str, name: str | None, options: dict[str,
     from sisock.base import DataNodeServer
     from sisock.wamp.node_server import NodeServer, start_polling
 
-    source = load_source(what, name, options, settings.cache_folder())
+    source = load_source(what, name, options_from_settings(what, settings) | options, settings.cache_folder())
     if isinstance(source, type) and issubclass(source, DataNodeServer):
         node_name = name or source.name
         if not isinstance(node_name, str):

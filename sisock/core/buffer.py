@@ -111,9 +111,23 @@ class RollingBuffer:
         return self._state.oldest
 
     @property
+    def interval_s(self) -> float | None:
+        """The mean spacing of the samples kept, in seconds; None when there is none."""
+        state = self._state
+        count, oldest, newest = state.mark.stop - state.first, state.oldest, state.mark.newest
+        if count < 2 or oldest is None or newest <= oldest:  # noqa: PLR2004 - a spacing needs two
+            return None
+        return float(newest - oldest) / (count - 1)
+
+    @property
     def fields(self) -> Mapping[str, FieldType]:
         """The type of each field."""
         return self._fields
+
+    @property
+    def max_bytes(self) -> float:
+        """The memory that the samples may take."""
+        return self._max_bytes
 
     @property
     def bytes(self) -> int:
