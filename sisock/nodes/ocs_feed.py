@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 ALL_FEEDS = "observatory.*.feeds.*"
 MIB = 2**20
 _FEED = re.compile(r"[^\s.#]+\.[^\s.#]+\.feeds\.[^\s.#]+")
+_ROUTER = re.compile(r"ws://[^\s/]+(/\S*)?")
 _MOST_TOLD = 1000
 
 
@@ -93,6 +94,8 @@ class OcsFeedNode:
         self.name = name
         self.description = description
         self.topics = _topics([feeds] if isinstance(feeds, str) else feeds)
+        if router is not None and not _ROUTER.fullmatch(router):
+            raise ConfigurationError(f"ocs_feed: router is '{router}', but must be like ws://HOST:8001/ws")
         self.router = router
         self._units = {str(pattern): str(one) for pattern, one in (units or {}).items()}
         for option, value in (("buffer_time", buffer_time), ("max_mib", max_mib)):
