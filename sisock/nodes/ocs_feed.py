@@ -101,6 +101,8 @@ class OcsFeedNode:
         for option, value in (("buffer_time", buffer_time), ("max_mib", max_mib)):
             if not 0 < value < math.inf:
                 raise ConfigurationError(f"ocs_feed: {option} is {value}, but must be a number above zero")
+        if not 0 <= late_s < math.inf:
+            raise ConfigurationError(f"ocs_feed: late_s is {late_s}, but must be a number of seconds, or 0")
         self._guard = threading.Lock()
         self._told: set[tuple[str, str]] = set()
         self._blocks = LiveBlocks(buffer_time, max_mib * MIB, late_s, folder, clock, self._tell)
