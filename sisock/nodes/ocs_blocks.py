@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sisock.core.buffer import RollingBuffer
-from sisock.core.model import FieldType
+from sisock.core.model import FieldType, Times, Values
 from sisock.nodes.ocs_messages import FeedBlock, Rows, Typed
 from sisock.nodes.ocs_names import Key
 from sisock.nodes.persistence import BufferFolder
 
 MOST_FIELDS = 50_000
 MOST_AHEAD_S = 600.0  # a jump of a clock by more than that is believed when the next message confirms it
-_TIDY_INTERVAL_S = 1.0
 _MOST_PLANS = 10_000
 
 Tell = Callable[[str, str, str], None]
@@ -72,7 +71,7 @@ class LiveBlocks:
         self._timelines: dict[str, Timeline] = {}
         self._clocks: dict[tuple[str, str], _Clock] = {}
         self._plans: dict[tuple[str, str, tuple[Typed, ...]], list[tuple[Timeline, list[Typed]]]] = {}
-        self._tidied_at = -math.inf
+        self._bytes = 0
         self.owners: dict[Key, Timeline] = {}
         self.version = 0
         self._restore()
@@ -81,9 +80,8 @@ class LiveBlocks:
         """Take the samples of a block."""
         for rows in self._believed(address, block):
             for timeline, columns in self._plan(address, agent_class, block, tuple(rows.values)):
-                timeline.buffer.extend(rows.times, {one.field: rows.values[one] for one in columns})
-        if not 0 <= self._now() - self._tidied_at < _TIDY_INTERVAL_S:
-            self._tidied_at = self._now()
+                self._extend(timeline.buffer, rows.times, {one.field: rows.values[one] for one in columns})
+        if self._bytes > self._limits[1]:
             self._share_bytes()
 
     def tidy(self) -> None:
@@ -191,11 +189,12 @@ class LiveBlocks:
         block = timeline.buffer.block(fields, -math.inf, math.inf)
         if block.available_from > -math.inf:
             copy.buffer.forget_before(block.available_from)
-        copy.buffer.extend(block.times, block.values)
+        self._extend(copy.buffer, block.times, block.values)
         return copy
 
     def _add(self, timeline: Timeline) -> Timeline:
         self._timelines[timeline.name] = timeline
+        self._bytes += timeline.buffer.bytes
         self.owners.update((key, timeline) for key in timeline.field_keys())
         self._plans.clear()
         self.version += 1
@@ -203,6 +202,7 @@ class LiveBlocks:
 
     def _remove(self, timeline: Timeline) -> None:
         del self._timelines[timeline.name]
+        self._bytes -= timeline.buffer.bytes
         for key in timeline.field_keys():
             del self.owners[key]
         self._plans.clear()
@@ -216,6 +216,11 @@ class LiveBlocks:
         return candidate
 
     # ---- memory and disk
+
+    def _extend(self, buffer: RollingBuffer, times: Times, values: Mapping[str, Values]) -> None:
+        before = buffer.bytes
+        buffer.extend(times, values)
+        self._bytes += buffer.bytes - before
 
     def _share_bytes(self) -> None:
         """Keep to the bytes of all: where they are too many, the largest buffers are cut to one size."""
@@ -231,6 +236,7 @@ class LiveBlocks:
         for buffer in buffers:
             if buffer.max_bytes != share:
                 buffer.limit(share)
+        self._bytes = sum(buffer.bytes for buffer in buffers)
 
     def _restore(self) -> None:
         """Take up what an earlier process kept; of a field that is there twice, what has come furthest."""
