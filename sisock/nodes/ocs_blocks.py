@@ -106,9 +106,11 @@ class LiveBlocks:
         clock = self._clocks.setdefault((address, block.name), _Clock(-math.inf, now))
         clock.heard_at = now
         limit = max(clock.newest, now) + MOST_AHEAD_S if clock.newest > -math.inf else math.inf
-        parts = [(rows, rows.times > limit) for rows in block.rows]
-        near = [rows.take(~ahead) if ahead.any() else rows for rows, ahead in parts if not ahead.all()]
-        far = [rows.take(ahead) for rows, ahead in parts if ahead.any()]
+        near, far = list(block.rows), []
+        if any(rows.newest > limit for rows in near):
+            parts = [(rows, rows.times > limit) for rows in block.rows]
+            near = [rows.take(~ahead) for rows, ahead in parts if not ahead.all()]
+            far = [rows.take(ahead) for rows, ahead in parts if ahead.any()]
         waiting, clock.ahead = clock.ahead, [] if near else far
         if near:
             self._set_back(clock, address, block.name, near)
@@ -117,12 +119,12 @@ class LiveBlocks:
             self._tell(
                 address, f"times of block '{block.name:.80}' jump ahead", "they are left out unless more follow"
             )
-        clock.newest = max([clock.newest, *(float(rows.times.max()) for rows in believed)])
+        clock.newest = max([clock.newest, *(rows.newest for rows in believed)])
         return believed
 
     def _set_back(self, clock: _Clock, address: str, block: str, parts: Sequence[Rows]) -> None:
         """Drop what is in the future when its clock has been set right, and could keep out all that comes now."""
-        now, newest = self._now(), max(float(rows.times.max()) for rows in parts)
+        now, newest = self._now(), max(rows.newest for rows in parts)
         if clock.newest > now + MOST_AHEAD_S and newest < clock.newest - self._limits[0]:
             for timeline in self._timelines.values():
                 if (timeline.address, timeline.block) == (address, block):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -38,6 +40,11 @@ class Rows:
 
     times: Times
     values: Mapping[Typed, Values]
+
+    @cached_property
+    def newest(self) -> float:
+        """The latest of the times."""
+        return float(self.times.max())
 
     def take(self, mask: NDArray[np.bool_]) -> Rows:
         """Return the chosen samples."""
@@ -111,10 +118,9 @@ def _as_times(stamps: Sequence[Any]) -> Times | None:
     if not set(map(type, stamps)) <= _NUMBERS:
         return None
     try:
-        times = np.array(stamps, dtype=np.float64)
+        return np.array(stamps, dtype=np.float64) if all(map(math.isfinite, stamps)) else None
     except OverflowError:
         return None
-    return times if np.isfinite(times).all() else None
 
 
 def _columns(
