@@ -1,7 +1,6 @@
 """A program for the tests: publishes as an OCS agent does, anonymously, until it is stopped.
 
-``python ocs_publisher.py PORT INSTANCE [INTERVAL]`` sends a message of two blocks, and a heartbeat, every INTERVAL s.
-It prints the number of each message that it has handed to a connection.
+``python ocs_publisher.py HOST PORT INSTANCE`` sends a message of two blocks, and a heartbeat, every fifth of a second.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ import sisock.wamp  # noqa: F401 - before Autobahn
 from autobahn.twisted.wamp import ApplicationRunner, ApplicationSession
 from twisted.internet import task
 
-SAMPLES = 4
+SAMPLES, INTERVAL_S = 4, 0.2
 
 
-def message_of(number, now, interval_s):
+def message_of(number, now):
     """Return the blocks of a message; values tell its number."""
-    times = [now - interval_s + interval_s * (n + 1) / SAMPLES for n in range(SAMPLES)]
+    times = [now - INTERVAL_S + INTERVAL_S * (n + 1) / SAMPLES for n in range(SAMPLES)]
     numbers = [float(number) + n / SAMPLES for n in range(SAMPLES)]
     channel = {"Channel_01_T": numbers, "Channel_01_R": [n + 1000 for n in numbers]}
     state = {"mode": ["scan" if number % 2 else "idle"], "autoscan": [number % 2 == 0]}
@@ -38,17 +37,16 @@ class Agent(ApplicationSession):
 
     def onJoin(self, details):
         self.loop = task.LoopingCall(self.send)
-        self.loop.start(self.config.extra["interval_s"])
+        self.loop.start(INTERVAL_S)
 
     def onLeave(self, details):
         self.loop.stop()
         super().onLeave(details)
 
     def send(self):
-        instance, interval_s = self.config.extra["instance"], self.config.extra["interval_s"]
+        instance = self.config.extra["instance"]
         self.feed(instance, "heartbeat", {"acq": 3}, record=False)
-        self.feed(instance, "temperatures", message_of(Agent.number, time.time(), interval_s), record=True)
-        print(Agent.number, flush=True)
+        self.feed(instance, "temperatures", message_of(Agent.number, time.time()), record=True)
         Agent.number += 1
 
     def feed(self, instance, name, message, *, record):
@@ -66,6 +64,6 @@ class Agent(ApplicationSession):
 
 
 if __name__ == "__main__":
-    port, instance, *interval = sys.argv[1:]
-    extra = {"instance": instance, "interval_s": float(interval[0]) if interval else 0.2, "session_id": time.time()}
-    ApplicationRunner(f"ws://127.0.0.1:{port}/ws", "test_realm", extra).run(Agent, auto_reconnect=True)
+    host, port, instance = sys.argv[1:]
+    extra = {"instance": instance, "session_id": time.time()}
+    ApplicationRunner(f"ws://{host}:{port}/ws", "test_realm", extra).run(Agent, auto_reconnect=True)

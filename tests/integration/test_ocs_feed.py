@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from integration.agents import publishing
 from integration.ports import free_port
 from integration.sites import clean_environment, drawn, poll, running_site
 
 FIELD = "observatory.LSA.feeds.temperatures.Channel_01_T"
-
-
-@contextlib.contextmanager
-def publishing(folder, port, instance):
-    """An agent that publishes, until the end of the block."""
-    program = [sys.executable, str(Path(__file__).with_name("ocs_publisher.py")), str(port), instance]
-    with (folder / f"{instance}.log").open("wb") as output:
-        process = subprocess.Popen(program, env=clean_environment(), stdout=output, stderr=subprocess.STDOUT)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @pytest.fixture(scope="module")
