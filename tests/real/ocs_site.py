@@ -46,7 +46,7 @@ class OcsSite:
     def start(self, instance: str) -> None:
         """Start an agent."""
         program = MODULES.get(instance) or [str(Path(__file__).with_name("recorded_agent.py")), str(self.record)]
-        arguments = ["--instance-id", instance, "--site-file", str(self._site_file()), "--site-host", "localhost"]
+        arguments = ["--instance-id", instance, *self.site_arguments()]
         with (self.folder / f"{instance}.log").open("ab") as output:
             self.processes[instance] = subprocess.Popen(
                 [sys.executable, *program, *arguments],
@@ -81,6 +81,10 @@ class OcsSite:
         """Return what the agent has published, and whether it had a connection to publish it on."""
         lines = self.record.read_text().splitlines() if self.record.exists() else []
         return [json.loads(line) for line in lines]
+
+    def site_arguments(self) -> list[str]:
+        """Return what tells a program of OCS where its site is."""
+        return ["--site-file", str(self._site_file()), "--site-host", "localhost"]
 
     def _site_file(self) -> Path:
         self.archive.mkdir(exist_ok=True)

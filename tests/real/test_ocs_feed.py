@@ -49,11 +49,14 @@ def goes_on(site, seconds):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """OCS on our router, which is killed and comes back, and then an agent that is started again."""
+    from ocs.ocs_client import OCSClient
+
     folder, port = tmp_path_factory.mktemp("site"), free_port()
     document = {"settings": {"ocs_port": port}, "nodes": NODES}
     with running_site(folder, document) as site, running_ocs(tmp_path_factory.mktemp("ocs"), port) as ocs:
         wait_for(lambda: list(ocs.archive.rglob("*.g3")) and newest(site), 60, "the aggregator and our node have data")
         goes_on(site, 5)
+        status = OCSClient(AGENT, args=ocs.site_arguments()).acq.status()
         killed = time.time()
         ocs.processes["aggregator"].send_signal(signal.SIGSTOP)  # who is back later loses more: it is not to be first
         site.send(signal.SIGKILL, "router")
@@ -74,6 +77,7 @@ def run(tmp_path_factory):
             "killed": killed,
             "restarted": restarted,
             "log": site.output,
+            "status": status,
         }
 
 
@@ -121,6 +125,11 @@ def test_an_agent_that_is_started_again_goes_on(run):
     after = [time for time in times if time > run["restarted"]]
     assert len(before) > 50
     assert len(after) > 30
+
+
+def test_clients_of_ocs_reach_agents(run):
+    """OCS's own client asks an agent over HTTP, through the plain port of our router."""
+    assert run["status"].session["status"] == "running"
 
 
 def test_nothing_is_wrong_with_what_the_real_ocs_publishes(run):
