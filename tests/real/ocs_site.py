@@ -33,6 +33,7 @@ class OcsSite:
 
     folder: Path
     port: int
+    frame_length_s: int = 3
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -88,10 +89,11 @@ class OcsSite:
 
     def _site_file(self) -> Path:
         self.archive.mkdir(exist_ok=True)
+        frames = ["--frame-length", str(self.frame_length_s)]
         arguments = {
             "registry": [],
             "aggregator": ["--initial-state", "record", "--time-per-file", "20", "--data-dir", str(self.archive)],
-            AGENT: ["--mode", "acq", "--num-channels", str(CHANNELS), "--sample-rate", "10", "--frame-length", "3"],
+            AGENT: ["--mode", "acq", "--num-channels", str(CHANNELS), "--sample-rate", "10", *frames],
         }
         instances = [
             {"agent-class": CLASSES[name], "instance-id": name, "arguments": given}
@@ -111,9 +113,9 @@ class OcsSite:
 
 
 @contextlib.contextmanager
-def running_ocs(folder: Path, port: int) -> Iterator[OcsSite]:
+def running_ocs(folder: Path, port: int, frame_length_s: int = 3) -> Iterator[OcsSite]:
     """Start the agents, the one with data last; stop all of them at the end."""
-    site = OcsSite(folder, port)
+    site = OcsSite(folder, port, frame_length_s)
     try:
         for instance in CLASSES:
             site.start(instance)
