@@ -254,5 +254,7 @@ class LiveBlocks:
                 self._folder.discard(buffer)
                 continue
             self._add(timeline)
-            clock = self._clocks.setdefault((timeline.address, timeline.block), _Clock(-math.inf, self._now()))
-            clock.newest = max(clock.newest, buffer.newest or -math.inf)
+            newest = buffer.newest or -math.inf
+            clock = self._clocks.setdefault((timeline.address, timeline.block), _Clock(newest, newest))
+            clock.newest = max(clock.newest, newest)
+            clock.heard_at = min(clock.newest, self._now())

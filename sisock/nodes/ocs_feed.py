@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 ALL_FEEDS = "observatory.*.feeds.*"
 MIB = 2**20
-_FEED = re.compile(r"[^\s.#]+\.[^\s.#]+\.feeds\.[^\s.#]+")
+_FEED = re.compile(r"[^\s.#]+\.[^\s.#]*\.feeds\.[^\s.#]*")
 _ROUTER = re.compile(r"ws://[^\s/]+(/\S*)?")
 _MOST_TOLD = 1000
 
@@ -58,7 +58,7 @@ class OcsFeedNode:
     name, description
         What the hub lists.
     feeds
-        Addresses of feeds, ``observatory.INSTANCE.feeds.FEED``, with ``*`` for any instance or feed.
+        Addresses of feeds, ``observatory.INSTANCE.feeds.FEED``, with ``*`` or nothing for any instance or feed.
     buffer_time
         Seconds that samples are kept for.
     max_mib
@@ -213,7 +213,8 @@ def _topics(feeds: Sequence[str]) -> tuple[str, ...]:
             raise ConfigurationError(
                 f"'{feed}' is no feed: give observatory.INSTANCE.feeds.FEED, with * for any instance or feed"
             )
-    topics = [".".join("" if part == "*" else part for part in feed.split(".")) for feed in dict.fromkeys(feeds)]
+    every = (".".join("" if part == "*" else part for part in feed.split(".")) for feed in feeds)
+    topics = list(dict.fromkeys(every))
     if not topics:
         raise ConfigurationError("ocs_feed: name at least one feed, such as observatory.INSTANCE.feeds.FEED")
     return tuple(one for one in topics if not any(other != one and _includes(other, one) for other in topics))
