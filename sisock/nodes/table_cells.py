@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sisock.core.model import FieldType, Values
 from sisock.nodes.table_fields import Label, TableColumn
 
-MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-"})
+NO_VALUE = frozenset({"", "na", "n/a", "#n/a", "nan", "null"})
+MISSING = NO_VALUE | {"none", "-"}  # among numbers; of themselves they may be states
 TRUTH = {"true": 1, "false": 0}
 ABSENT = -1
 SAMPLE = 1000
@@ -41,10 +42,8 @@ class CellColumn:
 
     def add(self, cells: Sequence[str]) -> list[int]:
         """Take some cells; return which of them are left out because they are not of the column's type."""
-        if self.decimal_comma and self.type != "string":
-            plain = [cell.replace(",", ".") for cell in cells]
-        else:
-            plain = cells
+        commas = self.decimal_comma and self.type != "string"
+        plain = [cell.replace(",", ".") for cell in cells] if commas else cells
         if self.type is None:
             self.type = type_of(plain)
         if self.type is None or self.type == "string":
@@ -55,7 +54,7 @@ class CellColumn:
         return unfit
 
     def finish(self) -> TableColumn | None:
-        """Return the column of all cells; None when all of them are empty."""
+        """Return the column of all cells; None when no value is in them."""
         parts = [part if self.type in (None, "string") else _retyped(part, self.type) for part in self._parts]
         values = np.concatenate(parts) if parts else np.empty(0)
         self._parts.clear()
@@ -63,8 +62,9 @@ class CellColumn:
             return TableColumn(self.label, "number", values)
         if self.type == "bool":
             return TableColumn(self.label, "bool", values == 1, values != ABSENT)
-        present = values != ""
-        return TableColumn(self.label, "string", values, present) if present.any() else None
+        if self.type is None and all(text.strip().lower() in NO_VALUE for text in self._texts):
+            return None
+        return TableColumn(self.label, "string", values, values != "")
 
     def _strings(self, cells: Sequence[str]) -> Values:
         """Return texts, of which equal ones are one object: states repeat."""

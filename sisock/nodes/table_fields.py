@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,48 @@ class TableColumn:
     type: FieldType
     values: Values
     present: Mask | None = None
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What a user says of tables; what is not said is found.
+
+    Parameters
+    ----------
+    time
+        The name of the column of times, or those of date and time of day.
+    time_unit
+        ``s``, ``ms``, ``us`` or ``ns``.
+    types
+        The types of columns, by their names.
+    prefix
+        Whether the names of fields begin with that of the file.
+    """
+
+    time: tuple[str, ...] = ()
+    time_unit: str | None = None
+    types: Mapping[str, FieldType] = field(default_factory=dict)
+    prefix: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a file, as they are in it.
+
+    Parameters
+    ----------
+    times
+        Shape (n,), UNIX seconds, NaN where there is none.
+    problem
+        What was left out, in words that go on from the name of the file.
+    """
+
+    times: Times
+    columns: tuple[TableColumn, ...]
+    problem: str | None = None
+
+
+EMPTY = Table(np.empty(0), ())
 
 
 def labels_of(headers: Sequence[str]) -> list[Label]:
@@ -127,7 +169,7 @@ def _order(times: Times, columns: Sequence[TableColumn]) -> NDArray[np.intp] | N
     rows = np.flatnonzero(~np.isnan(times))
     rows = rows[np.argsort(times[rows], kind="stable")]
     equal = np.diff(times[rows]) == 0
-    beside = np.flatnonzero(np.append(equal, False) | np.append(False, equal))  # noqa: FBT003 - an element
+    beside = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
     repeated = _repeated(times, columns, rows[beside])
     return np.delete(rows, beside[repeated])
 

@@ -122,7 +122,9 @@ def find_times(
     found = _format(columns[0], unit, PLAUSIBLE_IF_NOT)
     if found and (np.diff(seconds_of_texts(_sample(columns[0]), found)) > 0).all():
         return TimeColumns((0,), found)
-    raise UnusableFile(f"has no column of times that is found by itself: name it with the option time; {named(labels)}")
+    raise UnusableFile(
+        f"has no column of times that is found by itself: name it with the option time; {named(labels)}"
+    )
 
 
 def named(labels: Sequence[Label]) -> str:
@@ -194,9 +196,9 @@ def _with_time_of_day(found: TimeColumns, columns: Sequence[Sequence[str]]) -> T
 
 
 def _number(cell: str) -> float:
-    """Return the number that a text is, or NaN; Python's own underscores are none."""
+    """Return the number that a text is, with a decimal comma maybe, or NaN; Python's own underscores are none."""
     try:
-        return math.nan if "_" in cell else float(cell)
+        return math.nan if "_" in cell else float(cell.replace(",", "."))
     except ValueError:
         return math.nan
 

@@ -1,0 +1,270 @@
+"""Text tables as rows of cells: encodings, line ends, separators, quotes, and rows that are broken."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from sisock.core.errors import UnusableFile
+
+BLOCK_BYTES = 2**20
+LONGEST_ROW_BYTES = 2**24
+MOST_LINES_OF_A_ROW = 100
+LINES_TO_SNIFF = 20
+SEPARATORS = ("\t", ";", ",")
+COMMENT = "#"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+UNCLOSED = "has a quote that is not closed"
+UTF8_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some whole lines of a file.
+
+    Parameters
+    ----------
+    first
+        Number of the first line, from 1.
+    text
+        The lines, with a line break between them and none at the end.
+    last
+        Whether no complete line comes after.
+    """
+
+    first: int
+    text: str
+    last: bool
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as columns of cells.
+
+    Parameters
+    ----------
+    lines
+        Of each row, the number of the line in which it begins.
+    columns
+        Of each column, the cell in each row.
+    broken
+        The number of the first line that is no row, and why; None when all are.
+    """
+
+    lines: Sequence[int]
+    columns: Sequence[Sequence[str]]
+    broken: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a file is written.
+
+    Parameters
+    ----------
+    names
+        The cells of the header.
+    first
+        Number of the line behind the header.
+    """
+
+    separator: str
+    names: tuple[str, ...]
+    first: int
+
+
+def blocks_of(file: BinaryIO) -> Iterator[Block]:
+    """Yield the complete lines of a file; a last one without a line break is still being written, and left.
+
+    A block ends behind a row, not inside of quotes, where quotes are closed at all.
+
+    Raises
+    ------
+    UnusableFile
+        For what is no text in an encoding that ends lines as ASCII does.
+    """
+    raw = file.read(BLOCK_BYTES)
+    if raw.startswith(UTF16):
+        raise UnusableFile("is written in UTF-16: save it as UTF-8")
+    raw = raw.removeprefix(UTF8_MARK)
+    line_break = b"\r" if b"\r" in raw and b"\n" not in raw else b"\n"
+    first, waiting = 1, b""
+    while raw:
+        following = file.read(BLOCK_BYTES)
+        complete, found, rest = (waiting + raw).rpartition(line_break)
+        if len(rest) > LONGEST_ROW_BYTES:
+            raise UnusableFile(f"has more than {LONGEST_ROW_BYTES} bytes in line {first}, without a line break")
+        if following:
+            complete, unclosed = _closed(complete, line_break)
+            rest = unclosed + rest
+        if found:
+            text = _decoded(complete, line_break)
+            yield Block(first, text, last=not following)
+            first += text.count("\n") + 1
+        raw, waiting = following, rest
+
+
+def head_of(block: Block) -> Head:
+    """Return how a file is written, by its first lines; the header may be the last of the comments above.
+
+    Raises
+    ------
+    UnusableFile
+        When there is no header of several columns.
+    """
+    lines = block.text.split("\n")
+    comments = [place for place, line in enumerate(lines) if line.startswith(COMMENT)]
+    place = next((place for place, line in enumerate(lines) if line.strip() and place not in set(comments)), None)
+    if place is None:
+        raise UnusableFile("has no header")
+    rows = [line for line in lines[place:] if line.strip() and not line.startswith(COMMENT)][:LINES_TO_SNIFF]
+    separator = _separator(rows)
+    header = _record(lines, place, separator)
+    if header.why:
+        raise UnusableFile(f"has no header that can be read: line {block.first + place} {header.why}")
+    if not all(map(_looks_like_data, header.cells)):
+        return Head(separator, header.cells, block.first + header.stop)
+    if place and place - 1 in comments:
+        names = _record([lines[place - 1].lstrip(COMMENT)], 0, separator).cells
+        if len(names) == len(header.cells):
+            return Head(separator, names, block.first + place)
+    raise UnusableFile("has no header: its first line must name the columns")
+
+
+def rows_of(block: Block, head: Head) -> Rows:
+    """Return the rows of a block that have a cell for each column; they may have more that are empty."""
+    skipped = max(head.first - block.first, 0)
+    lines = block.text.split("\n")[skipped:]
+    width = len(head.names)
+    if not (block.text.startswith(COMMENT) or "\n#" in block.text or "\0" in block.text):
+        try:
+            records = list(csv.reader(lines, delimiter=head.separator, skipinitialspace=True))
+        except csv.Error:
+            records = []
+        if len(records) == len(lines) and all(map(width.__eq__, map(len, records))):
+            first = block.first + skipped
+            return Rows(range(first, first + len(lines)), list(zip(*records, strict=True)))
+    return _rows_one_by_one(lines, block.first + skipped, head, last=block.last)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The cells of what begins in a line, none for a comment; the place behind it; and why it is no row."""
+
+    cells: tuple[str, ...]
+    stop: int
+    why: str | None = None
+
+
+def _rows_one_by_one(lines: list[str], first: int, head: Head, *, last: bool) -> Rows:
+    """Return the rows of lines, each looked at on its own, and the first line that is none."""
+    width = len(head.names)
+    numbers, records = list[int](), list[tuple[str, ...]]()
+    broken = None
+    place = 0
+    while place < len(lines):
+        record = _record(lines, place, head.separator)
+        why = _misfit(record, width)
+        if why is None and record.cells:
+            numbers.append(first + place)
+            records.append(record.cells[:width])
+        elif why is not None:
+            if last and why == UNCLOSED and not _any_row(lines[place + 1 :], head):
+                break  # the text of a cell is still being written
+            broken = broken or (first + place, why)
+        # A stray quote may have made one broken row of several good ones.
+        place = record.stop if why is None else place + 1
+    return Rows(numbers, list(zip(*records, strict=True)) or [()] * width, broken)
+
+
+def _record(lines: Sequence[str], place: int, separator: str) -> _Record:
+    line = lines[place]
+    if line.startswith(COMMENT) or not line.strip():
+        return _Record((), place + 1)
+    quotes, stop = line.count('"'), place + 1
+    while quotes % 2 and stop < min(len(lines), place + MOST_LINES_OF_A_ROW):
+        quotes += lines[stop].count('"')
+        stop += 1
+    if quotes % 2:
+        return _Record((), place + 1, UNCLOSED)
+    try:
+        cells = next(csv.reader(["\n".join(lines[place:stop])], delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:
+        return _Record((), stop, f"cannot be read ({error})")
+    return _Record(tuple(cells), stop)
+
+
+def _misfit(record: _Record, width: int) -> str | None:
+    """Return why a record is no row of so many cells; it may have more that are empty."""
+    cells = record.cells
+    if record.why or not cells:
+        return record.why
+    if any("\0" in cell for cell in cells):
+        return "has a NUL byte"
+    if len(cells) < width or any(cells[width:]):
+        return f"has {len(cells)} cells, not {width}"
+    return None
+
+
+def _any_row(lines: Sequence[str], head: Head) -> bool:
+    records = (_record(lines, place, head.separator) for place in range(len(lines)))
+    return any(record.cells and _misfit(record, len(head.names)) is None for record in records)
+
+
+def _closed(complete: bytes, line_break: bytes) -> tuple[bytes, bytes]:
+    """Split lines where the quotes of all before are closed; not at all when no such place is near the end."""
+    stop, quotes = len(complete), complete.count(b'"')
+    while quotes % 2:
+        place = complete.rfind(line_break, 0, stop)
+        if place < 0 or len(complete) - place > BLOCK_BYTES:
+            return complete, b""
+        quotes -= complete.count(b'"', place, stop)
+        stop = place
+    return complete[:stop], complete[stop + 1 :] + line_break if stop < len(complete) else b""
+
+
+def _decoded(raw: bytes, line_break: bytes) -> str:
+    """Decode as UTF-8; lines that are none as Latin-1, which old stations write degree signs in."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\n".join(map(_decoded_line, raw.split(line_break)))
+    if "\r" not in text:
+        return text
+    return text.replace("\r", "\n") if line_break == b"\r" else text.replace("\r\n", "\n").removesuffix("\r")
+
+
+def _decoded_line(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _separator(rows: Sequence[str]) -> str:
+    """Return what separates the header into most cells, as far as the rows have as many."""
+
+    def merit(separator: str) -> tuple[float, int]:
+        widths = [len(row) for row in csv.reader(rows, delimiter=separator, skipinitialspace=True)]
+        alike = sum(width == widths[0] for width in widths) / len(widths) if widths[0] > 1 else 0
+        return alike, widths[0]
+
+    try:
+        best = max(SEPARATORS, key=merit)
+    except csv.Error as error:
+        raise UnusableFile(f"has no header that can be read ({error})") from None
+    if merit(best)[1] < 2:  # noqa: PLR2004 - a time and a value
+        raise UnusableFile("has no header of several columns: they are separated by commas, semicolons or tabs")
+    return best
+
+
+def _looks_like_data(cell: str) -> bool:
+    """Tell whether a cell is empty or a number or begins as a date, which names of columns are not."""
+    text = cell.strip().replace(",", ".")
+    try:
+        float(text)
+    except ValueError:
+        return not text or (text[:4].isdigit() and text[4:5] in ("-", "/"))
+    return True
