@@ -14,7 +14,7 @@ from sisock.core.model import FIELD_TYPES, DataBlock, FieldCatalogue, FieldType
 from sisock.nodes.archive import Contents, FileArchive
 from sisock.nodes.archived import FileCache
 from sisock.nodes.table_csv import read_csv
-from sisock.nodes.table_fields import EMPTY, Table, TableOptions, samples_of
+from sisock.nodes.table_fields import Table, TableOptions, samples_of
 from sisock.nodes.table_notes import NotesFile
 from sisock.nodes.table_times import PER_SECOND
 
@@ -96,17 +96,15 @@ class TableNode:
 
 def read_table(path: Path, options: TableOptions, *, any_ending: bool = False) -> Contents:
     """Read a file by its ending; a file of another one is passed over, unless ``any_ending`` makes it a text table."""
-    reader = READERS.get(path.suffix.lower(), read_csv if any_ending else _pass_over)
+    reader = READERS.get(path.suffix.lower(), read_csv if any_ending else None)
+    if reader is None:
+        return Contents()
     try:
         table = reader(path, options)
     except UnusableFile as problem:
         return Contents(problem=f"'{path}' {problem}")
     samples = samples_of(table.times, table.columns, path.name, f"{path.stem}." if options.prefix else "")
     return Contents(samples, f"'{path}': {table.problem}" if table.problem else None)
-
-
-def _pass_over(path: Path, options: TableOptions) -> Table:
-    return EMPTY
 
 
 def _read_parquet(path: Path, options: TableOptions) -> Table:

@@ -60,11 +60,12 @@ class CellColumn:
         self._parts.clear()
         if self.type == "number":
             return TableColumn(self.label, "number", values)
-        if self.type == "bool":
-            return TableColumn(self.label, "bool", values == 1, values != ABSENT)
         if self.type is None and all(text.strip().lower() in NO_VALUE for text in self._texts):
             return None
-        return TableColumn(self.label, "string", values, values != "")
+        present = values != (ABSENT if self.type == "bool" else "")
+        if not present.any():
+            return None
+        return TableColumn(self.label, self.type or "string", values == 1 if self.type == "bool" else values, present)
 
     def _strings(self, cells: Sequence[str]) -> Values:
         """Return texts, of which equal ones are one object: states repeat."""

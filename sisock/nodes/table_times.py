@@ -122,9 +122,7 @@ def find_times(
     found = _format(columns[0], unit, PLAUSIBLE_IF_NOT)
     if found and (np.diff(seconds_of_texts(_sample(columns[0]), found)) > 0).all():
         return TimeColumns((0,), found)
-    raise UnusableFile(
-        f"has no column of times that is found by itself: name it with the option time; {named(labels)}"
-    )
+    raise UnusableFile(f"has no column that is known to hold times: name it by the option time; {named(labels)}")
 
 
 def named(labels: Sequence[Label]) -> str:
