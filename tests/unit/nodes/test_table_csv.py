@@ -69,8 +69,8 @@ def series(contents) -> dict[str, list[tuple[float, object]]]:
     ],
     ids=[
         "commas", "semicolons and decimal commas", "tabs", "CRLF", "CR", "byte order mark", "quotes", "spaces",
-        "comments and blank lines", "header of two lines", "header in a comment", "a separator at the end", "separators behind rows",
-        "backwards", "a repeated row", "half a line", "half a quoted cell",
+        "comments and blank lines", "header of two lines", "header in a comment",
+        "a separator at the end", "separators behind rows", "backwards", "a repeated row", "half a line", "half a quoted cell",
     ],
 )  # fmt: skip
 def test_a_table_is_read_however_it_is_written(read, raw):
@@ -279,7 +279,7 @@ def test_line_without_end_is_no_table(read, monkeypatch):
 
 
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=2)), timezone(timedelta(hours=-9, minutes=-30))])
-INSTANTS = st.datetimes(datetime(1970, 1, 2), datetime(2262, 1, 1), timezones=ZONES)
+INSTANTS = st.floats(1e5, 9e9).map(lambda t: datetime.fromtimestamp(t, UTC)).flatmap(lambda t: ZONES.map(t.astimezone))
 CELLS = {
     "number": st.one_of(st.floats().map(repr), st.integers(-(10**15), 10**15).map(str), st.just("")),
     "bool": st.sampled_from(["true", "false", "True", "FALSE", ""]),
