@@ -76,28 +76,25 @@ def _table(file: Any, options: TableOptions) -> Table:
         raise UnusableFile("has columns that have the same name")
     own = [labels[place] for place in served]
     times = find_times(own, [_sample(array) for array in first.columns], options.time, options.time_unit)
-    batches = file.iter_batches(ROWS_AT_ONCE, columns=names)
-    seconds, columns = _read(batches, own, times)
-    unserved = {schema.names[place]: str(one.type) for place, one in enumerate(schema) if place not in served}
-    unserved |= {one.header: "time" for one in own if one.header not in columns and one not in _picked(own, times)}
+    columns = {
+        place: _Building(own[place], kind)
+        for place, one in enumerate(first.schema)
+        if place not in times.places and (kind := _type(one.type))
+    }
+    seconds = _read(file.iter_batches(ROWS_AT_ONCE, columns=names), times, columns)
+    used = {served[place] for place in (*columns, *times.places)}
+    unserved = {labels[place].header: str(one.type) for place, one in enumerate(schema) if place not in used}
     return Table(seconds, tuple(one.finish() for one in columns.values()), _problem(seconds, unserved))
 
 
-def _picked(labels: Sequence[Label], times: TimeColumns) -> list[Label]:
-    return [labels[place] for place in times.places]
-
-
-def _read(batches: Iterable[Any], labels: Sequence[Label], times: TimeColumns) -> tuple[Times, dict[str, _Building]]:
-    """Return the times of all batches, and the columns that are no times by their headers."""
-    columns: dict[str, _Building] = {}
+def _read(batches: Iterable[Any], times: TimeColumns, columns: Mapping[int, _Building]) -> Times:
+    """Give the columns what is in batches, and return the times of all rows."""
     seconds = []
     for batch in batches:
         seconds.append(_seconds(batch, times))
-        for place, (label, array) in enumerate(zip(labels, batch.columns, strict=True)):
-            kind = _type(array.type)
-            if kind and place not in times.places:
-                columns.setdefault(label.header, _Building(label, kind)).add(array)
-    return np.concatenate(seconds), columns
+        for place, column in columns.items():
+            column.add(batch.column(place))
+    return np.concatenate(seconds)
 
 
 def _seconds(batch: Any, times: TimeColumns) -> Times:

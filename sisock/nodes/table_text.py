@@ -17,6 +17,7 @@ SEPARATORS = ("\t", ";", ",")
 COMMENT = "#"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 UNCLOSED = "has a quote that is not closed"
+BAD_CELL = f"has a carriage return inside, or a cell of more than {csv.field_size_limit()} characters"
 UTF8_MARK = b"\xef\xbb\xbf"
 
 
@@ -190,8 +191,8 @@ def _record(lines: Sequence[str], place: int, separator: str) -> _Record:
     reader = csv.reader([*own, ""], delimiter=separator, skipinitialspace=True)
     try:
         cells = next(reader)
-    except csv.Error as error:
-        return _Record((), place + 1, f"cannot be read ({error})")
+    except csv.Error:
+        return _Record((), place + 1, BAD_CELL)
     if reader.line_num > len(own):
         return _Record(tuple(cells), place + 1, UNCLOSED)
     return _Record(tuple(cells), place + reader.line_num)

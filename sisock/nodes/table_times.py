@@ -94,7 +94,7 @@ def unit_by_size(number: float) -> str:
 def find_times(
     labels: Sequence[Label], columns: Sequence[Sequence[str]], wanted: Sequence[str], unit: str | None
 ) -> TimeColumns:
-    """Find the times of a table by the option, by a common name, or by what is in the first rows.
+    """Find the times of a table by the option, by a common name, or by what its first rows are.
 
     Parameters
     ----------
@@ -112,6 +112,15 @@ def find_times(
     """
     if wanted:
         return _wanted_times(labels, columns, wanted, unit)
+    found = _find_times(labels, columns, unit)
+    if found is None:
+        raise UnusableFile(f"has no column that is known to hold times: name it by the option time; {named(labels)}")
+    if _format([labels[found.places[0]].header], None, PLAUSIBLE_IF_NAMED):
+        raise UnusableFile("has no header: its first line must name the columns")
+    return found
+
+
+def _find_times(labels: Sequence[Label], columns: Sequence[Sequence[str]], unit: str | None) -> TimeColumns | None:
     for place in _by_name(labels):
         found = _format(columns[place], unit or _unit_in(labels[place]), PLAUSIBLE_IF_NAMED)
         if found:
@@ -120,9 +129,8 @@ def find_times(
         if _format(cells, unit, PLAUSIBLE_IF_NOT) == ISO:
             return _with_time_of_day(TimeColumns((place,), ISO), columns)
     found = _format(columns[0], unit, PLAUSIBLE_IF_NOT)
-    if found and (np.diff(seconds_of_texts(_sample(columns[0]), found)) > 0).all():
-        return TimeColumns((0,), found)
-    raise UnusableFile(f"has no column that is known to hold times: name it by the option time; {named(labels)}")
+    counts_up = found and (np.diff(seconds_of_texts(_sample(columns[0]), found)) > 0).all()
+    return TimeColumns((0,), found) if found and counts_up else None
 
 
 def named(labels: Sequence[Label]) -> str:

@@ -70,7 +70,8 @@ def series(contents) -> dict[str, list[tuple[float, object]]]:
     ids=[
         "commas", "semicolons and decimal commas", "tabs", "CRLF", "CR", "byte order mark", "quotes", "spaces",
         "comments and blank lines", "header of two lines", "header in a comment",
-        "a separator at the end", "separators behind rows", "backwards", "a repeated row", "half a line", "half a quoted cell",
+        "a separator at the end", "separators behind rows", "backwards", "a repeated row",
+        "half a line", "half a quoted cell",
     ],
 )  # fmt: skip
 def test_a_table_is_read_however_it_is_written(read, raw):
@@ -186,7 +187,7 @@ def test_a_prefix_tells_files_apart(read):
         (b"1e300,7,x", "line 3 has '1e300' in column 'time', which is no time"),
         (b'1500000060,"7,x', "line 3 has a quote that is not closed"),
         (b"1500000060,7\0,x", "line 3 has a NUL byte"),
-        (b"1500000060,7\r8,x", "line 3 cannot be read (new-line character seen in unquoted field"),
+        (b"1500000060,7\r8,x", "line 3 has a carriage return inside"),
     ],
 )
 def test_a_broken_row_is_left_out_and_named(read, row, reason):
@@ -245,6 +246,8 @@ def test_old_encodings_are_read(read, encoding):
     [
         ("time,a\n1500000000,1\n".encode("utf-16"), "is written in UTF-16"),
         (b"1500000000,1\n1500000001,2\n", "has no header"),
+        (b"1500000000,1,idle\n1500000001,2,idle\n", "has no header"),
+        (b"a,2017-07-14\nb,2017-07-15\n", "has no header"),
         (b"# nothing but a remark\n", "has no header"),
         (b"time\n1500000000\n", "has no header of several columns"),
         (b"x,y\n3,4\n", "has no column that is known to hold times: name it by the option time; its columns are 'x'"),
