@@ -99,7 +99,7 @@ def labels_of(headers: Sequence[str]) -> list[Label]:
     UnusableFile
         For a name that nobody could ask for.
     """
-    cleaned = ["".join(filter(str.isprintable, " ".join(header.split()))) for header in headers]
+    cleaned = [printable(header) for header in headers]
     longest = max(cleaned, key=len)
     if len(longest) > LONGEST_NAME:
         raise UnusableFile(f"has a name of {len(longest)} characters in its header: {LONGEST_NAME} are allowed")
@@ -144,6 +144,11 @@ def samples_of(times: Times, columns: Sequence[TableColumn], file_name: str, pre
         described = Field(prefix + column.label.name, timeline, column.type, column.label.units)
         samples.append(FieldSamples(described, own_times, values))
     return tuple(samples)
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, without what cannot be shown."""
+    return "".join(filter(str.isprintable, " ".join(text.split())))
 
 
 def _name_and_units(header: str) -> tuple[str, str | None]:

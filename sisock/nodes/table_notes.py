@@ -13,6 +13,7 @@ import yaml
 
 from sisock.core.errors import UnusableFile
 from sisock.core.model import Field, FieldCatalogue
+from sisock.nodes.table_fields import printable
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def _read(path: Path) -> Notes:
     try:
         document = yaml.safe_load(path.read_bytes())
     except (OSError, yaml.YAMLError, ValueError) as error:
-        words = " ".join(str(error).split())
+        words = printable(str(error))
         raise UnusableFile(f"'{path}' cannot be read ({words}): units and descriptions stay as they were") from None
     fields = document.get("fields") if isinstance(document, dict) else None
     if not isinstance(fields, dict) or not all(_is_note(one) for one in fields.values()):

@@ -16,12 +16,13 @@ from pyarrow.parquet import ParquetFile
 
 from sisock.core.errors import UnusableFile
 from sisock.core.model import FieldType, Times, Values
-from sisock.nodes.table_fields import EMPTY, Label, Mask, Table, TableColumn, TableOptions, labels_of
+from sisock.nodes.table_fields import EMPTY, Label, Mask, Table, TableColumn, TableOptions, labels_of, printable
 from sisock.nodes.table_times import TimeColumns, find_times, seconds_of_numbers, seconds_of_texts
 
 ROWS_AT_ONCE = 2**16
 ROWS_TO_SAMPLE = 100
 MOST_NAMED = 5
+LONGEST_REASON = 200
 INT64_MAX = np.iinfo(np.int64).max
 
 
@@ -36,10 +37,10 @@ def read_parquet(path: Path, options: TableOptions) -> Table:
     try:
         with path.open("rb") as raw, ParquetFile(raw) as file:
             return _table(file, options)
-    except (pa.lib.ArrowException, OSError) as error:
+    except (pa.lib.ArrowException, UnicodeDecodeError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
-        words = " ".join(str(error).split())[:200]
+        words = printable(str(error))[:LONGEST_REASON]
         raise UnusableFile(f"is no complete Parquet file, or is damaged ({words})") from None
 
 

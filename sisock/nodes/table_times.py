@@ -28,6 +28,7 @@ DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?", re.IGNORECASE)
 FINER_THAN_DATETIME = re.compile(r"[.,]\d{7}")
 LONGEST_WITH_MICROSECONDS = 26
+EXACT = 2**53  # a quotient of whole numbers below it is rounded once, of larger ones twice
 END_OF_TIME = 253402300800.0  # the year 10000
 PLAUSIBLE_IF_NAMED = (1e8, 1e10)  # 1973 to 2286: others count seconds since something else began
 PLAUSIBLE_IF_NOT = (946684800.0, 4102444800.0)  # 2000 to 2100
@@ -74,10 +75,10 @@ def seconds_of_texts(cells: Sequence[str], unit: str) -> Times:
 def seconds_of_numbers(numbers: NDArray[Any], unit: str) -> Times:
     """Return UNIX seconds of int64 or float64 counts of a unit; whole ones are rounded once only."""
     per_second = PER_SECOND[unit]
-    if numbers.dtype.kind == "f" or per_second == 1:
+    if numbers.dtype.kind == "f" or not (numbers >= EXACT).any():
         return valid_times(numbers / per_second)
     whole, rest = np.divmod(numbers, per_second)
-    return valid_times(whole + rest / per_second)
+    return valid_times(np.where(numbers < EXACT, numbers / per_second, whole + rest / per_second))
 
 
 def valid_times(seconds: Times) -> Times:

@@ -166,13 +166,18 @@ def test_a_file_that_is_being_written_waits(tmp_path):
     assert contents.problem.isprintable()
 
 
+def footer(raw):
+    """Return where the description of a file begins; its length is near the end."""
+    return len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")
+
+
 MISHAPS = {
     "empty": lambda pick, raw: b"",
     "garbage": lambda pick, raw: pick.randbytes(3000),
     "garbage inside of a frame": lambda pick, raw: b"PAR1" + pick.randbytes(3000) + b"PAR1",
     "cut": lambda pick, raw: raw[: pick.randrange(4, len(raw))],
     "beginning lost": lambda pick, raw: raw[pick.randrange(4, len(raw) - 1) :],
-    "spoiled end": lambda pick, raw: raw[:-40] + pick.randbytes(32) + raw[-8:],
+    "spoiled footer": lambda pick, raw: raw[: footer(raw)] + pick.randbytes(64) + raw[footer(raw) + 64 :],
     "no table": lambda pick, raw: b"time,a\n1500000000,1\n",
     "hole": lambda pick, raw: raw[:40] + bytes(len(raw) // 2) + raw[40 + len(raw) // 2 :],
 }
