@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -233,42 +233,46 @@ def test_times_that_go_back_are_put_in_order(folder, caplog):
     assert not caplog.records
 
 
+def live_rows(count):
+    return [f'{NOW + n},{n * 1000003},"state {n}"\n'.encode() for n in range(count)]
+
+
 def test_reads_beside_writing_are_right(tmp_path):
-    """Sixty reads of a file that is being written, piece by piece, have no error and no value that is not in it."""
+    """Sixty reads of a file while it is written, piece by piece, have no error and no value that is not in it."""
     path = tmp_path / "live.csv"
     path.write_text("time,level,state\n")
     node = TableNode(tmp_path)
-    done = threading.Event()
+    reads = threading.Semaphore(0)
+    rows = iter(live_rows(60 * 40))
 
     def write():
         with path.open("ab", buffering=0) as file:
-            count = 0
-            while not done.is_set():
-                row = f'{NOW + count},{count * 1000003},"state {count}"\n'.encode()
-                for low in range(0, len(row), 7):
-                    file.write(row[low : low + 7])
-                count += 1
+            for _ in range(60):
+                reads.acquire(timeout=10)
+                for row in itertools.islice(rows, 40):
+                    for low in range(0, len(row), 7):
+                        file.write(row[low : low + 7])
+
+    def count():
+        block = node.read(["level", "state"], 1.0, 1e10).timelines.get("live.csv")
+        if block is None:
+            return 0
+        size = block.times.size
+        assert block.times.tolist() == [NOW + n for n in range(size)]
+        assert block.values["level"].tolist() == [n * 1000003 for n in range(size)]
+        assert block.values["state"].tolist() == [f"state {n}" for n in range(size)]
+        assert block.finalized_until == NOW + size - 1
+        return size
 
     writer = threading.Thread(target=write)
     writer.start()
-    try:
-        counts = [0]
-        deadline = time.monotonic() + 30
-        while len(counts) <= 60 and time.monotonic() < deadline:
-            block = node.read(["level", "state"], 1.0, 1e10).timelines.get("live.csv")
-            size = 0 if block is None else block.times.size
-            if size == counts[-1]:
-                continue
-            counts.append(size)
-            assert block.times.tolist() == [NOW + n for n in range(size)]
-            assert block.values["level"].tolist() == [n * 1000003 for n in range(size)]
-            assert block.values["state"].tolist() == [f"state {n}" for n in range(size)]
-            assert block.finalized_until == NOW + size - 1
-    finally:
-        done.set()
-        writer.join()
-    assert len(counts) == 61
+    counts = []
+    for _ in range(60):
+        reads.release()
+        counts.append(count())
+    writer.join()
     assert counts == sorted(counts)
+    assert count() == 60 * 40
 
 
 def test_files_in_the_shape_of_loggers_are_read(caplog):
