@@ -16,6 +16,7 @@ from sisock.nodes.contract import DataNode
 
 KINDS = {
     "host": "sisock.nodes.host:HostNode",
+    "table": "sisock.nodes.table:TableNode",
     "weather": "sisock.nodes.weather:WeatherNode",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import re
 import threading
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sisock.nodes.table import TableNode
 
 NOW = 1_500_000_000
 MADE_UP = Path(__file__).parents[2] / "data" / "table"
+DEMO = Path(__file__).parents[3] / "sisock" / "data" / "table"
 SEEDS = range(100)
 
 
@@ -273,6 +275,21 @@ def test_reads_beside_writing_are_right(tmp_path):
     writer.join()
     assert counts == sorted(counts)
     assert count() == 60 * 40
+
+
+def test_the_demonstration_tables_are_read_without_trouble(caplog):
+    """The tables that come with sisock have the rows that their README counts, and each field is described."""
+    node = TableNode(DEMO)
+    fields = node.catalogue(1.0, 1e10).fields
+    readme = (DEMO / "README.md").read_text()
+    rows = {name: int(count) for name, count in re.findall(r"^\| `(.*?)` \| (\d+) \|", readme, re.MULTILINE)}
+    assert set(rows) == {path.name for path in DEMO.glob("*.csv")}
+    for name, field in fields.items():
+        assert field.description
+        assert (field.units is None) == (field.type != "number")
+        assert len(samples(node, name)) == rows[field.timeline]
+    assert len(fields) == 8
+    assert not caplog.records
 
 
 def test_files_in_the_shape_of_loggers_are_read(caplog):
