@@ -5,22 +5,20 @@ from __future__ import annotations
 import glob
 import importlib.util
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from sisock.core.column import Column
-from sisock.core.errors import ConfigurationError, UnusableFile
+from sisock.core.errors import ConfigurationError
 from sisock.core.model import FIELD_TYPES, DataBlock, FieldCatalogue, FieldType
-from sisock.nodes.archive import Contents, FileArchive
+from sisock.nodes.archive import FileArchive
 from sisock.nodes.archived import FileCache
-from sisock.nodes.table_csv import read_csv
-from sisock.nodes.table_fields import Table, TableOptions, samples_of
+from sisock.nodes.table_fields import TableOptions
 from sisock.nodes.table_notes import NotesFile
+from sisock.nodes.table_reader import TableReader
 from sisock.nodes.table_times import PER_SECOND
 
-READER_VERSION = 1  # to be raised when read_table makes something else out of a file
+READER_VERSION = 1  # to be raised when TableReader makes something else out of a file
 EVERYTHING = "*"
-PARQUET_HINT = "is a Parquet file, for which a package is not installed: pip install 'sisock[parquet]'"
 
 
 class TableNode:
@@ -78,7 +76,7 @@ class TableNode:
         # What was read with other options, or without pyarrow, is another reading.
         reader = f"table {options!r} {names == EVERYTHING} {importlib.util.find_spec('pyarrow') is not None}"
         file_cache = FileCache(cache, reader, READER_VERSION) if cache else None
-        read = partial(read_table, options=options, any_ending=names != EVERYTHING)
+        read = TableReader(options, any_ending=names != EVERYTHING)
         self._archive = FileArchive(folder, names, read, file_cache)
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
@@ -92,33 +90,6 @@ class TableNode:
     def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
         """Return the columns of the known ones of the fields."""
         return self._archive.columns(fields)
-
-
-def read_table(path: Path, options: TableOptions, *, any_ending: bool = False) -> Contents:
-    """Read a file by its ending; a file of another one is passed over, unless ``any_ending`` makes it a text table."""
-    reader = READERS.get(path.suffix.lower(), read_csv if any_ending else None)
-    if reader is None:
-        return Contents()
-    try:
-        table = reader(path, options)
-    except UnusableFile as problem:
-        return Contents(problem=f"'{path}' {problem}")
-    samples = samples_of(table.times, table.columns, path.name, f"{path.stem}." if options.prefix else "")
-    return Contents(samples, f"'{path}': {table.problem}" if table.problem else None)
-
-
-def _read_parquet(path: Path, options: TableOptions) -> Table:
-    try:
-        from sisock.nodes.table_parquet import read_parquet
-    except ImportError:
-        raise UnusableFile(PARQUET_HINT) from None
-    return read_parquet(path, options)
-
-
-READERS = {
-    **dict.fromkeys((".csv", ".tsv"), read_csv),
-    **dict.fromkeys((".parquet", ".pq"), _read_parquet),
-}
 
 
 def _check(options: TableOptions, prefix: str | None) -> None:

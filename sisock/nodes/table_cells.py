@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,10 +55,8 @@ class CellColumn:
         return unfit
 
     def finish(self) -> TableColumn | None:
-        """Return the column of all cells; None when no value is in them."""
-        parts = [part if self.type in (None, "string") else _retyped(part, self.type) for part in self._parts]
-        values = np.concatenate(parts) if parts else np.empty(0)
-        self._parts.clear()
+        """Return the column of all cells until now; None when no value is in them."""
+        values = self._joined()
         if self.type == "number":
             return TableColumn(self.label, "number", values)
         if self.type is None and all(text.strip().lower() in NO_VALUE for text in self._texts):
@@ -66,6 +65,18 @@ class CellColumn:
         if not present.any():
             return None
         return TableColumn(self.label, self.type or "string", values == 1 if self.type == "bool" else values, present)
+
+    def until(self, count: int) -> CellColumn:
+        """Return a column of the first cells, which takes others in place of those that came after."""
+        return dataclasses.replace(self, _parts=[self._joined()[:count]])
+
+    def _joined(self) -> Values:
+        """Return all values in one array, which takes the place of the parts."""
+        parts = [part if self.type in (None, "string") else _retyped(part, self.type) for part in self._parts]
+        if len(parts) != 1:
+            parts = [np.concatenate(parts)] if parts else [np.empty(0)]
+        self._parts = parts
+        return parts[0]
 
     def _strings(self, cells: Sequence[str]) -> Values:
         """Return texts, of which equal ones are one object: states repeat."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from sisock.core.errors import UnusableFile
 
+DIGESTED_AT_ONCE = 2**20
 BLOCK_BYTES = 2**17  # cells of larger ones fall out of the caches of a processor, and take three times as long
 LONGEST_ROW_BYTES = 2**24
 MOST_LINES_OF_A_ROW = 100
@@ -22,22 +24,51 @@ UTF8_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A place in a file where a row begins.
+
+    Parameters
+    ----------
+    offset, line
+        How many bytes are before it, and the number of the line, from 1.
+    digest
+        Of the bytes before.
+    """
+
+    offset: int = 0
+    line: int = 1
+    digest: bytes = b""
+
+
+@dataclass(frozen=True)
 class Block:
     """Some whole lines of a file.
 
     Parameters
     ----------
-    first
-        Number of the first line, from 1.
+    mark
+        Where they begin.
     text
         The lines, with a line break between them and none at the end.
     last
         Whether no complete line comes after.
     """
 
-    first: int
+    mark: Mark
     text: str
     last: bool
+
+    @property
+    def first(self) -> int:
+        """The number of the first line."""
+        return self.mark.line
+
+
+START = Mark()
+
+
+class ChangedFile(Exception):
+    """A file that does not continue what was read of it."""
 
 
 @dataclass(frozen=True)
@@ -76,35 +107,54 @@ class Head:
     first: int
 
 
-def blocks_of(file: BinaryIO) -> Iterator[Block]:
+def blocks_of(file: BinaryIO, begin: Mark = START) -> Iterator[Block]:
     """Yield the complete lines of a file; a last one without a line break is still being written, and left.
 
     A block ends behind a row, not inside of quotes, where quotes are closed at all.
+
+    Parameters
+    ----------
+    begin
+        The mark of a block of this file, as it was before it grew: that block is the first.
 
     Raises
     ------
     UnusableFile
         For what is no text in an encoding that ends lines as ASCII does.
+    ChangedFile
+        When other bytes are before ``begin`` now.
     """
+    before = _digest_until(file, begin)
     raw = file.read(BLOCK_BYTES)
-    if raw.startswith(UTF16):
+    if begin is START and raw.startswith(UTF16):
         raise UnusableFile("is written in UTF-16: save it as UTF-8")
-    raw = raw.removeprefix(UTF8_MARK)
     line_break = b"\r" if b"\r" in raw and b"\n" not in raw else b"\n"
-    first, waiting = 1, b""
+    mark, waiting = begin, b""
     while raw:
         following = file.read(BLOCK_BYTES)
         complete, found, rest = (waiting + raw).rpartition(line_break)
         if len(rest) > LONGEST_ROW_BYTES:
-            raise UnusableFile(f"has more than {LONGEST_ROW_BYTES} bytes in line {first}, without a line break")
+            raise UnusableFile(f"has more than {LONGEST_ROW_BYTES} bytes in line {mark.line}, without a line break")
         if following:
             complete, unclosed = _closed(complete, line_break)
             rest = unclosed + rest
         if found:
-            text = _decoded(complete, line_break)
-            yield Block(first, text, last=not following)
-            first += text.count("\n") + 1
+            text = _decoded(complete if mark.offset else complete.removeprefix(UTF8_MARK), line_break)
+            yield Block(mark, text, last=not following)
+            before.update(complete + line_break)
+            offset = mark.offset + len(complete) + len(line_break)
+            mark = Mark(offset, mark.line + text.count("\n") + 1, before.digest())
         raw, waiting = following, rest
+
+
+def _digest_until(file: BinaryIO, mark: Mark) -> hashlib.blake2b:
+    """Read up to a mark; ChangedFile when it is not where it was."""
+    digest = hashlib.blake2b(digest_size=16)
+    for place in range(0, mark.offset, DIGESTED_AT_ONCE):
+        digest.update(file.read(min(DIGESTED_AT_ONCE, mark.offset - place)))
+    if mark.offset and digest.digest() != mark.digest:
+        raise ChangedFile
+    return digest
 
 
 def head_of(block: Block) -> Head:

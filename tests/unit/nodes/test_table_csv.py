@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -12,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.nodes import table_text
-from sisock.nodes.table import read_table
+from sisock.nodes import table_csv, table_text
 from sisock.nodes.table_fields import TableOptions
-from sisock.nodes.table_text import Block, blocks_of, head_of, rows_of
+from sisock.nodes.table_reader import TableReader
+from sisock.nodes.table_text import START, Block, blocks_of, head_of, rows_of
 
 from twins import read_csv_row_by_row
 
@@ -30,7 +31,7 @@ def read(tmp_path):
     def write_and_read(raw: bytes, **options):
         path = tmp_path / "roof.csv"
         path.write_bytes(raw)
-        return read_table(path, TableOptions(**options))
+        return TableReader(TableOptions(**options))(path)
 
     return write_and_read
 
@@ -319,7 +320,7 @@ def test_tables_agree_with_their_readable_twin(tmp_path_factory, table):
     separator, text = table
     path = tmp_path_factory.mktemp("table") / "twin.csv"
     path.write_bytes(text.encode())
-    contents = read_table(path, TableOptions(types=TYPES))
+    contents = TableReader(TableOptions(types=TYPES))(path)
     assert contents.problem is None
     same(contents.columns, read_csv_row_by_row(text, separator, TYPES))
 
@@ -339,13 +340,52 @@ def test_blocks_hold_each_line_once(text, size):
     ]
 
 
+ROWS = ["1500000000,1,x", "1500000001,,", "1400000000,2.5,y", '1500000002,3,"a\nb"', "", "soon,E,z", "1,2", "# no"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(ROWS), max_size=40), st.lists(st.integers(1, 150), max_size=8))
+def test_reading_on_is_reading_again(tmp_path_factory, rows, lengths):
+    """A file that grows, by pieces that end anywhere, is read as one that was so from the beginning."""
+    path = tmp_path_factory.mktemp("table") / "grows.csv"
+    raw = "\n".join(["time,level,state", *rows, ""]).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_text, "BLOCK_BYTES", 64)
+        patch.setattr(table_csv, "LONG_BYTES", 1)
+        options = TableOptions(types={"level": "number", "state": "string"})
+        reader = TableReader(options)
+        for stop in (*itertools.accumulate(lengths), len(raw)):
+            path.write_bytes(raw[:stop])
+            again, contents = TableReader(options)(path), reader(path)
+            assert (series(contents), contents.problem) == (series(again), again.problem)
+
+
+def test_a_long_file_is_read_on(tmp_path, monkeypatch):
+    """The third reading parses the end of a long file that grew, and all of it if what is before has changed."""
+    monkeypatch.setattr(table_csv, "LONG_BYTES", 200_000)
+    path = tmp_path / "long.csv"
+    path.write_text("time,a\n" + "".join(f"{NOW + n},{n}\n" for n in range(30_000)))
+    parsed = []
+    monkeypatch.setattr(table_csv, "rows_of", lambda block, head: parsed.append(block.first) or rows_of(block, head))
+    reader = TableReader(TableOptions())
+    for count in range(30_000, 30_003):
+        parsed.clear()
+        assert len(series(reader(path))["a"]) == count
+        with path.open("a") as file:
+            file.write(f"{NOW + count},{count}\n")
+    assert len(parsed) == 1
+    changed = path.read_text().replace(",77\n", ",78\n")
+    path.write_text(changed)
+    assert series(reader(path))["a"][77] == (NOW + 77, 78)
+
+
 @settings(max_examples=300, deadline=None)
 @given(tables())
 def test_quick_and_careful_reading_agree(table):
     """Rows that are looked at one by one are those that are read at once."""
     _, text = table
-    block = Block(1, text.replace("\r\n", "\n").removesuffix("\n"), last=True)
-    head = head_of(Block(1, f"{block.text}\n", last=True))
+    block = Block(START, text.replace("\r\n", "\n").removesuffix("\n"), last=True)
+    head = head_of(Block(START, f"{block.text}\n", last=True))
     quick = rows_of(block, head)
     careful = table_text._rows_one_by_one(block.text.split("\n")[head.first - 1 :], head.first, head, last=True)
     assert list(quick.lines) == list(careful.lines)

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sisock.nodes import table_parquet
-from sisock.nodes.table import TableNode, read_table
+from sisock.nodes.table import TableNode
 from sisock.nodes.table_fields import TableOptions
+from sisock.nodes.table_reader import TableReader
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -32,7 +33,7 @@ def read(tmp_path):
     def write_and_read(columns, options=NO_OPTIONS, **how):
         path = tmp_path / "roof.parquet"
         pq.write_table(pa.table(columns), path, **how)
-        return read_table(path, options)
+        return TableReader(options)(path)
 
     return write_and_read
 
@@ -149,9 +150,9 @@ def test_names_are_told_apart(tmp_path):
     path = tmp_path / "twice.parquet"
     arrays = [pa.array([value]) for value in (NOW, 1, 2, {"x": 3}, 4)]
     pq.write_table(pa.Table.from_arrays(arrays[:3], names=["time", "a", "a"]), path)
-    assert series(read_table(path, TableOptions())) == {"a": [(NOW, 1)], "a_2": [(NOW, 2)]}
+    assert series(TableReader(TableOptions())(path)) == {"a": [(NOW, 1)], "a_2": [(NOW, 2)]}
     pq.write_table(pa.Table.from_arrays(arrays, names=["time", "a", "c", "b", "b.x"]), path)
-    assert "twice.parquet' has columns that have the same name" in read_table(path, TableOptions()).problem
+    assert "twice.parquet' has columns that have the same name" in TableReader(TableOptions())(path).problem
 
 
 def test_a_file_that_is_being_written_waits(tmp_path):
@@ -160,7 +161,7 @@ def test_a_file_that_is_being_written_waits(tmp_path):
     pq.write_table(pa.table({"time": [NOW], "a": [1]}), whole)
     part = tmp_path / "part.parquet"
     part.write_bytes(whole.read_bytes()[:-20])
-    contents = read_table(part, TableOptions())
+    contents = TableReader(TableOptions())(part)
     assert not contents.columns
     assert "part.parquet' is no complete Parquet file, or is damaged" in contents.problem
     assert contents.problem.isprintable()
@@ -205,7 +206,7 @@ def test_broken_files_are_named_and_the_others_served(tmp_path, caplog):
 def test_without_the_package_it_is_said_what_to_install(tmp_path, monkeypatch):
     """Where pyarrow is missing, the message about a Parquet file has the command."""
     monkeypatch.setitem(__import__("sys").modules, "sisock.nodes.table_parquet", None)
-    contents = read_table(tmp_path / "roof.parquet", TableOptions())
+    contents = TableReader(TableOptions())(tmp_path / "roof.parquet")
     assert "roof.parquet' is a Parquet file" in contents.problem
     assert "pip install 'sisock[parquet]'" in contents.problem
 
@@ -233,7 +234,7 @@ def test_tables_come_back(tmp_path_factory, rows, group, dictionary, at_once):
     pq.write_table(pa.table({"time": times, **table}), path, row_group_size=group, use_dictionary=dictionary)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table_parquet, "ROWS_AT_ONCE", at_once)
-        found = series(read_table(path, TableOptions()))
+        found = series(TableReader(TableOptions())(path))
     for name in VALUES:
         expected = [
             ((NOW * 1000 + ms) / 1000, value)
