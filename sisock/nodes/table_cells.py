@@ -16,7 +16,7 @@ from sisock.nodes.table_fields import Label, TableColumn
 NO_VALUE = frozenset({"", "na", "n/a", "#n/a", "nan", "null"})
 MISSING = NO_VALUE | {"none", "-"}  # among numbers; of themselves they may be states
 TRUTH = {"true": 1, "false": 0}
-ABSENT = -1
+ABSENT = -1  # beside 1 and 0, so that bools with gaps take a byte each
 SAMPLE = 1000
 FITTING = 0.9
 Converted = tuple[Values, list[int]]
@@ -44,6 +44,7 @@ class CellColumn:
     def add(self, cells: Sequence[str]) -> list[int]:
         """Take some cells; return which of them are left out because they are not of the column's type."""
         commas = self.decimal_comma and self.type != "string"
+        # A text with commas stays as it is, while a decimal comma is Python's point.
         plain = [cell.replace(",", ".") for cell in cells] if commas else cells
         if self.type is None:
             self.type = type_of(plain)

@@ -19,7 +19,7 @@ from sisock.nodes.table_text import START, Block, ChangedFile, Head, Mark, Rows,
 from sisock.nodes.table_times import TimeColumns, find_times
 
 LONGEST_SHOWN = 40
-LONG_BYTES = 4 * 2**20
+LONG_BYTES = 4 * 2**20  # shorter ones are read again in a fraction of a second
 MOST_CONTINUED = 8
 
 
@@ -121,7 +121,7 @@ class CsvReader:
         with path.open("rb") as file:
             try:
                 table, begun = _read(blocks_of(file, begun.mark if begun else START), self._options, begun)
-            except ChangedFile:
+            except ChangedFile:  # rewritten, and not only continued
                 file.seek(0)
                 table, begun = _read(blocks_of(file), self._options)
         # What is read once only, at the start, takes no memory here.
@@ -149,13 +149,14 @@ def _read(blocks: Iterator[Block], options: TableOptions, begun: _Begun | None =
         if building is None and len(rows.lines):
             building = _Building.of(head, rows, options)
         if building is not None:
-            last = (block.mark, building.count)
+            last = (block.mark, building.count)  # rows may be added to the last block, so it is read again
             building.add(rows)
         elif rows.broken:
             raise UnusableFile(f"has no rows below its header: line {rows.broken[0]} {rows.broken[1]}")
     if building is None:
         return EMPTY, None
     table = building.finish()
+    # A type that is not known yet could be decided otherwise by the rest of a block that is still being written.
     if last is None or last[0].offset < LONG_BYTES or not building.is_decided:
         return table, None
     return table, _Begun(last[0], building.until(*last))

@@ -15,7 +15,7 @@ from sisock.core.model import Field, FieldType, Times, Values
 from sisock.nodes.archive import FieldSamples
 
 Mask = NDArray[np.bool_]
-LONGEST_NAME = 200
+LONGEST_NAME = 200  # longer ones are text that was taken for a header
 WITH_UNITS = re.compile(r"(.*?\S)\s*(?:\[([^\[\]]*)\]|(?<=\s)\(([^()]*)\))")
 
 
@@ -135,6 +135,7 @@ def samples_of(times: Times, columns: Sequence[TableColumn], file_name: str, pre
     for column in columns:
         values = column.values if order is None else column.values[order]
         present = column.present if column.present is None or order is None else column.present[order]
+        # Numbers have NaN in place of gaps and stay together; states with the same gaps do as well.
         if present is None or present.all():
             key = b""
         else:
@@ -168,6 +169,7 @@ def _next_free(name: str, taken: set[str]) -> str:
 
 def _order(times: Times, columns: Sequence[TableColumn]) -> NDArray[np.intp] | None:
     """Return the rows that are served, in order; None when these are all of them as they are."""
+    # Comparisons with NaN are false: a row without a time is in no order.
     steps = np.diff(times)
     if (steps > 0).all() and not np.isnan(times[:1]).any():
         return None
@@ -184,6 +186,7 @@ def _repeated(times: Times, columns: Sequence[TableColumn], rows: NDArray[np.int
     parts = [times[rows].tolist()]
     for column in columns:
         values = column.values[rows]
+        # As bits, NaN is equal to itself.
         parts.append((values.view(np.int64) if values.dtype.kind == "f" else values).tolist())
         if column.present is not None:
             parts.append(column.present[rows].tolist())

@@ -47,7 +47,7 @@ class NotesFile:
         with self._lock:
             seen = next((one for path in self._candidates if (one := _state(path))), None)
             if seen != self._seen:
-                self._seen = seen
+                self._seen = seen  # also of one that is broken, which is reported once
                 try:
                     self._notes = _read(seen[0]) if seen else {}
                 except UnusableFile as problem:

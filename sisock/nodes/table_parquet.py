@@ -38,7 +38,7 @@ def read_parquet(path: Path, options: TableOptions) -> Table:
         with path.open("rb") as raw, ParquetFile(raw) as file:
             return _table(file, options)
     except (pa.lib.ArrowException, UnicodeDecodeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and error.errno:  # the disk's error; Arrow's own have no number
             raise
         words = printable(str(error))[:LONGEST_REASON]
         raise UnusableFile(f"is no complete Parquet file, or is damaged ({words})") from None
@@ -58,11 +58,12 @@ class _Building:
         self.parts.append((_CONVERSIONS[self.type](array, self.texts), present))
 
     def finish(self) -> TableColumn:
-        values = np.concatenate([part for part, _ in self.parts])
-        if self.type == "number":
-            return TableColumn(self.label, self.type, values)
-        masks = [np.ones(len(part), dtype=bool) if mask is None else mask for part, mask in self.parts]
-        return TableColumn(self.label, self.type, values, np.concatenate(masks))
+        values, present = np.concatenate([part for part, _ in self.parts]), None
+        if self.type != "number":  # a missing number is NaN already
+            masks = [np.ones(len(part), dtype=bool) if mask is None else mask for part, mask in self.parts]
+            present = np.concatenate(masks)
+        self.parts.clear()  # otherwise all columns would be in memory twice at the end
+        return TableColumn(self.label, self.type, values, present)
 
 
 def _table(file: Any, options: TableOptions) -> Table:
@@ -73,7 +74,7 @@ def _table(file: Any, options: TableOptions) -> Table:
     first = next(file.iter_batches(ROWS_TO_SAMPLE, columns=names), None) if names else None
     if first is None or not first.num_rows:
         return EMPTY
-    if first.schema.names != names:
+    if first.schema.names != names:  # Parquet names the parts of a structure as it would a column of that name
         raise UnusableFile("has columns that have the same name")
     own = [labels[place] for place in served]
     times = find_times(own, [_sample(array) for array in first.columns], options.time, options.time_unit)
@@ -101,6 +102,7 @@ def _read(batches: Iterable[Any], times: TimeColumns, columns: Mapping[int, _Bui
 def _seconds(batch: Any, times: TimeColumns) -> Times:
     arrays = [batch.column(place) for place in times.places]
     if len(arrays) > 1 or _type(arrays[0].type) == "string":
+        # Null and an empty text are no time, and stay none beside the other part.
         texts = [
             "T".join("" if part is None else str(part) for part in row)
             for row in zip(*map(_plain, arrays), strict=True)
@@ -126,6 +128,7 @@ def _sample(array: Any) -> list[str]:
         return ["" if value is None else str(value) for value in _plain(array)]
     numbers, unit = _since_1970(array)
     seconds = seconds_of_numbers(numbers, unit or "s")
+    # Arrow's own texts of times need a database of zones, which slim machines lack.
     return ["" if math.isnan(one) else datetime.fromtimestamp(one, UTC).isoformat() for one in seconds.tolist()]
 
 
@@ -174,6 +177,7 @@ def _truths(array: Any, _: dict[str, str]) -> Values:
 
 def _strings(array: Any, texts: dict[str, str]) -> Values:
     """Return texts, of which equal ones are one object; empty where there is none."""
+    # Decoded, each row would be an object of its own, which takes 50 bytes and more.
     encoded = array if kinds.is_dictionary(array.type) else array.dictionary_encode()
     own = encoded.dictionary.to_pylist()
     table = np.array(["", *(texts.setdefault(one or "", one or "") for one in own)], dtype=object)

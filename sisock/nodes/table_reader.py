@@ -48,7 +48,7 @@ class TableReader:
 
 def _read_parquet(path: Path, options: TableOptions) -> Table:
     try:
-        from sisock.nodes.table_parquet import read_parquet
+        from sisock.nodes.table_parquet import read_parquet  # pyarrow takes a while, and may be missing
     except ImportError:
         raise UnusableFile(PARQUET_HINT) from None
     return read_parquet(path, options)

@@ -15,7 +15,7 @@ BLOCK_BYTES = 2**17  # cells of larger ones fall out of the caches of a processo
 LONGEST_ROW_BYTES = 2**24
 MOST_LINES_OF_A_ROW = 100
 LINES_TO_SNIFF = 20
-SEPARATORS = ("\t", ";", ",")
+SEPARATORS = ("\t", ";", ",")  # where several fit, a comma is the likeliest to be in a text or a number
 COMMENT = "#"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 UNCLOSED = "has a quote that is not closed"
@@ -124,14 +124,16 @@ def blocks_of(file: BinaryIO, begin: Mark = START) -> Iterator[Block]:
     ChangedFile
         When other bytes are before ``begin`` now.
     """
+    # The digest of what was read comes from the same bytes that are parsed: the file may change in between.
     before = _digest_until(file, begin)
     raw = file.read(BLOCK_BYTES)
     if begin is START and raw.startswith(UTF16):
         raise UnusableFile("is written in UTF-16: save it as UTF-8")
+    # Line ends of old Macintosh computers; where both are, the carriage returns belong to the line feeds.
     line_break = b"\r" if b"\r" in raw and b"\n" not in raw else b"\n"
     mark, waiting = begin, b""
     while raw:
-        following = file.read(BLOCK_BYTES)
+        following = file.read(BLOCK_BYTES)  # known in advance, so that the last block is known to be the last
         complete, found, rest = (waiting + raw).rpartition(line_break)
         if len(rest) > LONGEST_ROW_BYTES:
             raise UnusableFile(f"has more than {LONGEST_ROW_BYTES} bytes in line {mark.line}, without a line break")
@@ -176,7 +178,7 @@ def head_of(block: Block) -> Head:
         raise UnusableFile(f"has no header that can be read: line {block.first + place} {header.why}")
     if not all(map(_looks_like_data, header.cells)):
         return Head(separator, header.cells, block.first + header.stop)
-    if place and place - 1 in comments:
+    if place and place - 1 in comments:  # as numpy.savetxt writes it
         names = _record([lines[place - 1].lstrip(COMMENT)], 0, separator).cells
         if len(names) == len(header.cells):
             return Head(separator, names, block.first + place)
@@ -193,6 +195,7 @@ def rows_of(block: Block, head: Head) -> Rows:
             records = list(csv.reader(lines, delimiter=head.separator, skipinitialspace=True))
         except csv.Error:
             records = []
+        # As many records as lines: none goes on over several, and their numbers are those of the lines.
         if len(records) == len(lines) and all(map(width.__eq__, map(len, records))):
             first = block.first + skipped
             return Rows(range(first, first + len(lines)), list(zip(*records, strict=True)))
@@ -237,6 +240,7 @@ def _rows_one_by_one(lines: list[str], first: int, head: Head, *, last: bool) ->
 def _record(lines: Sequence[str], place: int, separator: str) -> _Record:
     if lines[place].startswith(COMMENT) or not lines[place].strip():
         return _Record((), place + 1)
+    # The line behind those that a row may have is a sentinel: who reads it was inside of quotes.
     own = [f"{line}\n" for line in lines[place : place + MOST_LINES_OF_A_ROW]]
     reader = csv.reader([*own, ""], delimiter=separator, skipinitialspace=True)
     try:

@@ -111,6 +111,7 @@ def find_times(
     UnusableFile
         When there is no such column.
     """
+    # What a user names is believed; what is found must look like times of our days.
     if wanted:
         return _wanted_times(labels, columns, wanted, unit)
     found = _find_times(labels, columns, unit)
@@ -129,6 +130,7 @@ def _find_times(labels: Sequence[Label], columns: Sequence[Sequence[str]], unit:
     for place, cells in enumerate(columns):
         if _format(cells, unit, PLAUSIBLE_IF_NOT) == ISO:
             return _with_time_of_day(TimeColumns((place,), ISO), columns)
+    # Without a name, a counter or a serial number would look like times in any other column.
     found = _format(columns[0], unit, PLAUSIBLE_IF_NOT)
     counts_up = found and (np.diff(seconds_of_texts(_sample(columns[0]), found)) > 0).all()
     return TimeColumns((0,), found) if found and counts_up else None
@@ -217,6 +219,7 @@ def _iso_seconds(cell: str) -> float:
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is None:
             instant, text = instant.replace(tzinfo=UTC), f"{text}Z"
+        # datetime cuts a fraction after six digits.
         if len(text) > LONGEST_WITH_MICROSECONDS and FINER_THAN_DATETIME.search(text):
             return parse_iso8601(text.replace(" ", "T").replace(",", "."))
         return (instant - _EPOCH).total_seconds()
