@@ -129,8 +129,7 @@ def blocks_of(file: BinaryIO, begin: Mark = START) -> Iterator[Block]:
     raw = file.read(BLOCK_BYTES)
     if begin is START and raw.startswith(UTF16):
         raise UnusableFile("is written in UTF-16: save it as UTF-8")
-    # Line ends of old Macintosh computers; where both are, the carriage returns belong to the line feeds.
-    line_break = b"\r" if b"\r" in raw and b"\n" not in raw else b"\n"
+    line_break = _line_break(raw)
     mark, waiting = begin, b""
     while raw:
         following = file.read(BLOCK_BYTES)  # known in advance, so that the last block is known to be the last
@@ -267,6 +266,11 @@ def _misfit(record: _Record, width: int) -> str | None:
 def _any_row(lines: Sequence[str], head: Head) -> bool:
     records = (_record(lines, place, head.separator) for place in range(len(lines)))
     return any(record.cells and _misfit(record, len(head.names)) is None for record in records)
+
+
+def _line_break(raw: bytes) -> bytes:
+    # Old Macintosh computers write carriage returns alone; beside line feeds, these are what ends lines.
+    return b"\r" if b"\r" in raw and b"\n" not in raw else b"\n"
 
 
 def _closed(complete: bytes, line_break: bytes) -> tuple[bytes, bytes]:
