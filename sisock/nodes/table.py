@@ -68,7 +68,7 @@ class TableNode:
         self.description = description
         wanted = (time,) if isinstance(time, str) else tuple(time or ())
         options = TableOptions(wanted, time_unit, types or {}, prefix == "file")
-        _check(options, prefix)
+        _check(options, pattern, prefix)
         own = Path(path)
         folder, names = (own.parent, glob.escape(own.name)) if own.is_file() else (own, pattern or EVERYTHING)
         beside = own.resolve().with_suffix(".yml") if own.is_file() else own.resolve().with_name(f"{own.name}.yml")
@@ -92,7 +92,16 @@ class TableNode:
         return self._archive.columns(fields)
 
 
-def _check(options: TableOptions, prefix: str | None) -> None:
+def _check(options: TableOptions, pattern: str | None, prefix: str | None) -> None:
+    """Refuse options that YAML can hold, but that mean nothing."""
+    if len(options.time) > 2 or not all(isinstance(one, str) for one in options.time):  # noqa: PLR2004 - date and time
+        raise ConfigurationError(
+            "time is the name of a column, or a list of two: that of dates, and that of times of day"
+        )
+    if not isinstance(pattern, str | None):
+        raise ConfigurationError(f"'{pattern}' is no pattern for names of files: write it in quotes, as in '*.csv'")
+    if not isinstance(options.types, Mapping):
+        raise ConfigurationError(f"'{options.types}' are no types: write them as NAME: TYPE")
     if options.time_unit not in (None, *PER_SECOND):
         raise ConfigurationError(f"'{options.time_unit}' is no unit of time: time_unit is s, ms, us or ns")
     if prefix not in (None, "file"):

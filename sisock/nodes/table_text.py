@@ -12,6 +12,8 @@ from sisock.core.errors import UnusableFile
 
 DIGESTED_AT_ONCE = 2**20
 BLOCK_BYTES = 2**17  # cells of larger ones fall out of the caches of a processor, and take three times as long
+ROWS_OF_A_BLOCK = 100
+LARGEST_BLOCK_BYTES = 2**23
 LONGEST_ROW_BYTES = 2**24
 MOST_LINES_OF_A_ROW = 100
 LINES_TO_SNIFF = 20
@@ -127,12 +129,14 @@ def blocks_of(file: BinaryIO, begin: Mark = START) -> Iterator[Block]:
     # The digest of what was read comes from the same bytes that are parsed: the file may change in between.
     before = _digest_until(file, begin)
     raw = file.read(BLOCK_BYTES)
+    size = _block_bytes(raw)
+    raw += file.read(size - len(raw))
     if begin is START and raw.startswith(UTF16):
         raise UnusableFile("is written in UTF-16: save it as UTF-8")
     line_break = _line_break(raw)
     mark, waiting = begin, b""
     while raw:
-        following = file.read(BLOCK_BYTES)  # known in advance, so that the last block is known to be the last
+        following = file.read(size)  # known in advance, so that the last block is known to be the last
         complete, found, rest = (waiting + raw).rpartition(line_break)
         if len(rest) > LONGEST_ROW_BYTES:
             raise UnusableFile(f"has more than {LONGEST_ROW_BYTES} bytes in line {mark.line}, without a line break")
@@ -268,6 +272,12 @@ def _any_row(lines: Sequence[str], head: Head) -> bool:
     return any(record.cells and _misfit(record, len(head.names)) is None for record in records)
 
 
+def _block_bytes(raw: bytes) -> int:
+    """Return how much to read at once: types are told by the first block, which needs some rows of wide tables too."""
+    width = len(raw.partition(_line_break(raw))[0])
+    return min(max(BLOCK_BYTES, ROWS_OF_A_BLOCK * width), LARGEST_BLOCK_BYTES)
+
+
 def _line_break(raw: bytes) -> bytes:
     # Old Macintosh computers write carriage returns alone; beside line feeds, these are what ends lines.
     return b"\r" if b"\r" in raw and b"\n" not in raw else b"\n"
@@ -278,7 +288,7 @@ def _closed(complete: bytes, line_break: bytes) -> tuple[bytes, bytes]:
     stop, quotes = len(complete), complete.count(b'"')
     while quotes % 2:
         place = complete.rfind(line_break, 0, stop)
-        if place < 0 or len(complete) - place > BLOCK_BYTES:
+        if place < 0 or len(complete) - place > max(BLOCK_BYTES, len(complete) // 2):
             return complete, b""
         quotes -= complete.count(b'"', place, stop)
         stop = place

@@ -91,6 +91,10 @@ def test_options_are_checked():
         ({"path": "nowhere"}, "'nowhere' is not a folder"),
         ({"path": ".", "time_unit": "min"}, "time_unit is s, ms, us or ns"),
         ({"path": ".", "prefix": "folder"}, "set it to file"),
+        ({"path": ".", "time": ["a", "b", "c"]}, "a list of two"),
+        ({"path": ".", "time": [1]}, "the name of a column"),
+        ({"path": ".", "pattern": 5}, "write it in quotes"),
+        ({"path": ".", "types": ["a"]}, "write them as NAME: TYPE"),
         ({"path": ".", "types": {"a": "float"}}, "choose one of number, string, bool"),
     ]:
         with pytest.raises(ConfigurationError, match=message):

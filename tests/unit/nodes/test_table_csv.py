@@ -140,6 +140,14 @@ def test_the_type_is_that_of_the_first_values(read):
     assert all(value is None for _, value in found["level"][:-1])
 
 
+def test_many_columns_are_told_by_many_rows(read):
+    """Of a wide table as well, types are told by some rows, not by the first alone."""
+    rows = [f"{NOW + n}," + ",".join(["7" if n == 0 else "idle"] * 3000) for n in range(30)]
+    contents = read("\n".join(["time," + ",".join(f"state number {n}" for n in range(3000)), *rows, ""]).encode())
+    assert {one.field.type for one in contents.columns} == {"string"}
+    assert contents.problem is None
+
+
 def test_types_can_be_given(read):
     """What the cells look like is overruled by the option."""
     contents = read(b"time,code\n1500000000,1\n1500000001,2\n", types={"code": "string"})
@@ -332,6 +340,7 @@ def test_blocks_hold_each_line_once(text, size):
     raw = text.encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table_text, "BLOCK_BYTES", size)
+        patch.setattr(table_text, "ROWS_OF_A_BLOCK", 1)
         blocks = list(blocks_of(io.BytesIO(raw)))
     lines = [line for block in blocks for line in block.text.split("\n")]
     assert lines == raw.decode().split("\n")[:-1]
@@ -351,6 +360,7 @@ def test_reading_on_is_reading_again(tmp_path_factory, rows, lengths):
     raw = "\n".join(["time,level,state", *rows, ""]).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table_text, "BLOCK_BYTES", 64)
+        patch.setattr(table_text, "ROWS_OF_A_BLOCK", 1)
         patch.setattr(table_csv, "LONG_BYTES", 1)
         options = TableOptions(types={"level": "number", "state": "string"})
         reader = TableReader(options)
