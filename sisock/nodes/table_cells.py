@@ -55,6 +55,10 @@ class CellColumn:
         self._parts.append(values)
         return unfit
 
+    def add_numbers(self, values: Values) -> None:
+        """Take float64 in place of cells that are such numbers."""
+        self._parts.append(values)
+
     def finish(self) -> TableColumn | None:
         """Return the column of all cells until now; None when no value is in them."""
         values = self._joined()

@@ -15,12 +15,14 @@ from sisock.core.errors import UnusableFile
 from sisock.core.model import FieldType, Times
 from sisock.nodes.table_cells import CellColumn
 from sisock.nodes.table_fields import EMPTY, Label, Table, TableOptions, labels_of
+from sisock.nodes.table_numbers import numbers_of
 from sisock.nodes.table_text import START, Block, ChangedFile, Head, Mark, Rows, blocks_of, head_of, rows_of
-from sisock.nodes.table_times import TimeColumns, find_times
+from sisock.nodes.table_times import TimeColumns, find_times, seconds_of_numbers
 
 LONGEST_SHOWN = 40
 LONG_BYTES = 4 * 2**20  # shorter ones are read again in a fraction of a second
 MOST_CONTINUED = 8
+MOST_MISSES = 8
 
 
 @dataclass
@@ -33,6 +35,7 @@ class _Building:
     columns: dict[int, CellColumn]
     seconds: list[Times] = field(default_factory=list)
     broken: dict[int, str] = field(default_factory=dict)
+    misses: int = 0
 
     @classmethod
     def of(cls, head: Head, rows: Rows, options: TableOptions) -> Self:
@@ -52,6 +55,11 @@ class _Building:
         return sum(map(len, self.seconds))
 
     @property
+    def is_numbers(self) -> bool:
+        """Whether all columns are numbers."""
+        return all(column.type == "number" for column in self.columns.values())
+
+    @property
     def is_decided(self) -> bool:
         """Whether the type of each column is known."""
         return all(column.type is not None for column in self.columns.values())
@@ -68,6 +76,20 @@ class _Building:
             unfit = column.add(rows.columns[place])
             if unfit:
                 self._remark(rows, place, unfit[0], f"which is no {column.type}")
+
+    def add_numbers(self, block: Block) -> bool:
+        """Take a block in which all is numbers, as before; False when it must be looked at closely."""
+        if self.misses == MOST_MISSES or not (self.is_numbers and self.times.is_exact_in_float):
+            return False
+        table = numbers_of(block, self.head)
+        seconds = None if table is None else seconds_of_numbers(table[:, self.times.places[0]], self.times.unit)
+        if table is None or seconds is None or np.isnan(seconds).any():
+            self.misses += 1  # who has failed so often will again, which takes time
+            return False
+        self.seconds.append(seconds)
+        for place, column in self.columns.items():
+            column.add_numbers(np.ascontiguousarray(table[:, place]))
+        return True
 
     def finish(self) -> Table:
         columns = tuple(made for column in self.columns.values() if (made := column.finish()) is not None)
@@ -145,11 +167,14 @@ def _read(blocks: Iterator[Block], options: TableOptions, begun: _Begun | None =
         head = head or _head_of(block)
         if head is None:
             continue
+        if building is not None:
+            last = (block.mark, building.count)  # rows may be added to the last block, so it is read again
+            if building.add_numbers(block):
+                continue
         rows = rows_of(block, head)
         if building is None and len(rows.lines):
             building = _Building.of(head, rows, options)
         if building is not None:
-            last = (block.mark, building.count)  # rows may be added to the last block, so it is read again
             building.add(rows)
         elif rows.broken:
             raise UnusableFile(f"has no rows below its header: line {rows.broken[0]} {rows.broken[1]}")

@@ -188,11 +188,14 @@ def head_of(block: Block) -> Head:
     raise UnusableFile("has no header: its first line must name the columns")
 
 
+def lines_of(block: Block, head: Head) -> list[str]:
+    """Return the lines of a block that are behind the header."""
+    return block.text.split("\n")[max(head.first - block.first, 0) :]
+
+
 def rows_of(block: Block, head: Head) -> Rows:
     """Return the rows of a block that have a cell for each column; they may have more that are empty."""
-    skipped = max(head.first - block.first, 0)
-    lines = block.text.split("\n")[skipped:]
-    width = len(head.names)
+    first, lines, width = max(head.first, block.first), lines_of(block, head), len(head.names)
     if not _takes_care(block.text):
         try:
             records = list(csv.reader(lines, delimiter=head.separator, skipinitialspace=True))
@@ -200,9 +203,8 @@ def rows_of(block: Block, head: Head) -> Rows:
             records = []
         # As many records as lines: none goes on over several, and their numbers are those of the lines.
         if len(records) == len(lines) and all(map(width.__eq__, map(len, records))):
-            first = block.first + skipped
             return Rows(range(first, first + len(lines)), list(zip(*records, strict=True)))
-    return _rows_one_by_one(lines, block.first + skipped, head, last=block.last)
+    return _rows_one_by_one(lines, first, head, last=block.last)
 
 
 def _takes_care(text: str) -> bool:

@@ -52,6 +52,11 @@ class TimeColumns:
     places: tuple[int, ...]
     unit: str
 
+    @property
+    def is_exact_in_float(self) -> bool:
+        """Whether they are counts since 1970 of which float64 has all digits, as long as people count years so."""
+        return len(self.places) == 1 and self.unit in PER_SECOND and PER_SECOND[self.unit] < PER_SECOND["us"]
+
     def seconds(self, columns: Sequence[Sequence[str]]) -> Times:
         """Return UNIX seconds, NaN for what is no time; of all columns of the table as texts."""
         first, *others = (columns[place] for place in self.places)

@@ -374,7 +374,7 @@ def test_a_long_file_is_read_on(tmp_path, monkeypatch):
     """The third reading parses the end of a long file that grew, and all of it if what is before has changed."""
     monkeypatch.setattr(table_csv, "LONG_BYTES", 200_000)
     path = tmp_path / "long.csv"
-    path.write_text("time,a\n" + "".join(f"{NOW + n},{n}\n" for n in range(30_000)))
+    path.write_text("time,a,b\n" + "".join(f"{NOW + n},{n},x\n" for n in range(30_000)))
     parsed = []
     monkeypatch.setattr(table_csv, "rows_of", lambda block, head: parsed.append(block.first) or rows_of(block, head))
     reader = TableReader(TableOptions())
@@ -382,11 +382,37 @@ def test_a_long_file_is_read_on(tmp_path, monkeypatch):
         parsed.clear()
         assert len(series(reader(path))["a"]) == count
         with path.open("a") as file:
-            file.write(f"{NOW + count},{count}\n")
+            file.write(f"{NOW + count},{count},x\n")
     assert len(parsed) == 1
-    changed = path.read_text().replace(",77\n", ",78\n")
+    changed = path.read_text().replace(",77,x", ",78,x")
     path.write_text(changed)
     assert series(reader(path))["a"][77] == (NOW + 77, 78)
+
+
+NUMBERS = st.one_of(
+    st.floats().map(repr),
+    st.integers().map(str),
+    st.sampled_from(["", " 1", "1 ", "1_0", "-inf", "NaN", "0x1", "1e999", "x", ".5"]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(NUMBERS, min_size=2, max_size=2), max_size=8), st.sampled_from(["", ".25", "000", "000.5"]))
+def test_plain_numbers_are_what_python_makes_of_them(tmp_path_factory, cells, ending):
+    """Blocks of numbers that are read at once are, bit for bit, what they are cell by cell."""
+    path = tmp_path_factory.mktemp("table") / "numbers.csv"
+    rows = [f"{NOW + n}{ending},{','.join(row)}\n" for n, row in enumerate([["1", "2"], *cells])]
+    path.write_text("time,a,b\n" + "".join(rows))
+    options = TableOptions(types={"a": "number", "b": "number"})
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_text, "BLOCK_BYTES", 64)
+        patch.setattr(table_text, "ROWS_OF_A_BLOCK", 1)
+        for tries in (8, 0):
+            patch.setattr(table_csv, "MOST_MISSES", tries)
+            contents = TableReader(options)(path)
+            found.append(([(one.times.tobytes(), one.values.tobytes()) for one in contents.columns], contents.problem))
+    assert found[0] == found[1]
 
 
 @settings(max_examples=300, deadline=None)
