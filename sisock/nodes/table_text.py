@@ -128,9 +128,7 @@ def blocks_of(file: BinaryIO, begin: Mark = START) -> Iterator[Block]:
     """
     # The digest of what was read comes from the same bytes that are parsed: the file may change in between.
     before = _digest_until(file, begin)
-    raw = file.read(BLOCK_BYTES)
-    size = _block_bytes(raw)
-    raw += file.read(size - len(raw))
+    raw, size = _first_bytes(file)
     if begin is START and raw.startswith(UTF16):
         raise UnusableFile("is written in UTF-16: save it as UTF-8")
     line_break = _line_break(raw)
@@ -274,10 +272,12 @@ def _any_row(lines: Sequence[str], head: Head) -> bool:
     return any(record.cells and _misfit(record, len(head.names)) is None for record in records)
 
 
-def _block_bytes(raw: bytes) -> int:
-    """Return how much to read at once: types are told by the first block, which needs some rows of wide tables too."""
+def _first_bytes(file: BinaryIO) -> tuple[bytes, int]:
+    """Return a first block, and how long blocks are: types are told by it, for which it needs some rows."""
+    raw = file.read(BLOCK_BYTES)
     width = len(raw.partition(_line_break(raw))[0])
-    return min(max(BLOCK_BYTES, ROWS_OF_A_BLOCK * width), LARGEST_BLOCK_BYTES)
+    size = min(max(BLOCK_BYTES, ROWS_OF_A_BLOCK * width), LARGEST_BLOCK_BYTES)
+    return raw + file.read(size - len(raw)), size
 
 
 def _line_break(raw: bytes) -> bytes:
