@@ -5,7 +5,7 @@ ARG PYTHON=3.11.11
 FROM python:${PYTHON}-bookworm AS build
 RUN python -m venv /opt/sisock
 COPY . /source
-RUN /opt/sisock/bin/pip install --no-cache-dir --disable-pip-version-check /source
+RUN /opt/sisock/bin/pip install --no-cache-dir --disable-pip-version-check '/source[parquet]'
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/sisock /opt/sisock

@@ -18,6 +18,7 @@ from sisock.settings import Settings
 KINDS = {
     "host": "sisock.nodes.host:HostNode",
     "ocs_feed": "sisock.nodes.ocs_feed:OcsFeedNode",
+    "table": "sisock.nodes.table:TableNode",
     "weather": "sisock.nodes.weather:WeatherNode",
 }
 FROM_SETTINGS = {

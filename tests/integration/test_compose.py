@@ -31,8 +31,8 @@ ANNOTATIONS = [(board, one) for board in BOARDS for one in dashboards.annotation
 
 def test_services_are_those_of_the_whole_system():
     """Router, hub, the data nodes, adapter and Grafana, and nothing else."""
-    nodes = {"host", "weather", "ocs_feed"}
-    assert set(COMPOSE["services"]) == {"router", "hub", "grafana_json", "grafana"} | nodes
+    nodes = {"host", "ocs_feed", "table", "weather"}
+    assert set(COMPOSE["services"]) == {"router", "hub", *nodes, "grafana_json", "grafana"}
 
 
 GRAFANA_PAGE = (ROOT / "docs" / "grafana.md").read_text(encoding="utf-8")
@@ -101,13 +101,20 @@ def test_the_image_gets_what_is_installed():
     assert set(packages) | {"setup.cfg", "pyproject.toml", "README.md", "LICENSE"} == set(through)
 
 
-def test_the_archive_is_read_once():
-    """The weather's cache is a volume of its own, whose folder in the image belongs to the image's user."""
-    weather = COMPOSE["services"]["weather"]
+@pytest.mark.parametrize("name", ["weather", "table"])
+def test_the_archive_is_read_once(name):
+    """The archives' cache is a volume of its own, whose folder in the image belongs to the image's user."""
+    archive = COMPOSE["services"][name]
     assert "cache" in COMPOSE["volumes"]
-    assert f"cache:{weather['environment']['SISOCK_CACHE']}" in weather["volumes"]
+    assert f"cache:{archive['environment']['SISOCK_CACHE']}" in archive["volumes"]
     (made,) = re.findall(r"install --directory --owner=sisock --mode=0700 (.*)$", DOCKERFILE, re.MULTILINE)
-    assert weather["environment"]["SISOCK_CACHE"] in made.split()
+    assert archive["environment"]["SISOCK_CACHE"] in made.split()
+
+
+def test_the_image_reads_every_format():
+    """What the nodes of the image can read needs nothing that is not in it."""
+    assert "'/source[parquet]'" in DOCKERFILE
+    assert COMPOSE["services"]["table"]["command"][1] == "table"
 
 
 def test_feeds_survive_a_restart():
@@ -248,9 +255,10 @@ def test_rows_of_the_docs_are_rows(machine, path):
 
 
 def test_the_archive_is_in_the_cache(machine):
-    """What the weather node has read of its files is in the volume."""
+    """What the nodes have read of their files is in the volume."""
     sources = {json.loads(path.read_text())["source"] for path in (machine.folder / "cache").rglob("meta.json")}
-    assert sources == {str(path) for path in (ROOT / "sisock" / "data" / "weather").glob("*.dat")}
+    archives = [(ROOT / "sisock" / "data").glob(pattern) for pattern in ("weather/*.dat", "table/*.csv")]
+    assert sources >= {str(path) for archive in archives for path in archive}
 
 
 def test_the_certificate_names_the_router(machine):
