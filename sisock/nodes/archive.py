@@ -22,7 +22,8 @@ import numpy as np
 from sisock.core.column import Column
 from sisock.core.errors import ConfigurationError
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock, Times, Values
-from sisock.nodes.archived import ArchivedFile, FileCache, ServedColumn, Signature
+from sisock.nodes.archived import ArchivedFile, FileCache, ServedColumn
+from sisock.nodes.index import Signature
 from sisock.nodes.cache import DamagedEntry
 
 logger = logging.getLogger(__name__)

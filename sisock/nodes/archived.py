@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from sisock.core.column import Column
 from sisock.core.model import Field, Values
 from sisock.nodes.cache import ArrayCache, Arrays, DamagedEntry, Entry, digest
+from sisock.nodes.index import Signature
 from sisock.nodes.texts import Texts
 
-Signature = tuple[int, int, int]
-"""Modification time in ns, size in bytes, inode number."""
 COMPARED_AT_ONCE = 2**18
 VERSION_DIGITS = 16
 
@@ -183,7 +182,7 @@ class FileCache:
         columns, arrays = _pack(file)
         key, version = self._key(path), self._entry_version(file.signature)
         meta = {
-            "source": str(_absolute(path)),
+            "source": str(absolute(path)),
             "signature": file.signature,
             "reader": f"{self._reader} {self._version}",
             "generation": file.generation,
@@ -211,13 +210,14 @@ class FileCache:
         self._cache.sweep()
 
     def _key(self, path: Path) -> str:
-        return digest(self._reader, os.fsencode(_absolute(path)))
+        return digest(self._reader, os.fsencode(absolute(path)))
 
     def _entry_version(self, signature: Signature) -> str:
         return digest(self._version, *signature)[:VERSION_DIGITS]
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """Return where a file is, links in its folder's path resolved."""
     return path.parent.resolve() / path.name
 
 
@@ -226,7 +226,7 @@ def _pack(file: ArchivedFile) -> tuple[list[dict[str, Any]], Arrays]:
     described, written, places = [], dict[str, NDArray[Any]](), dict[Hashable, str]()
     for number, served in enumerate(file.columns):
         names = {}
-        for name, array in _arrays(served.open()).items():
+        for name, array in arrays_of(served.open()).items():
             # Columns of one timeline share its times, which are written once.
             place = (array.ctypes.data, array.shape, array.dtype.str) if array.size else (number, name)
             names[name] = places.setdefault(place, f"{number}.{name}")
@@ -256,12 +256,12 @@ def _unpack_column(entry: Entry, described: Mapping[str, Any], generation: str) 
 
     def make() -> Column:
         arrays = {name: entry.array(file) for name, file in described["arrays"].items()}
-        return _column(arrays, generation, -math.inf if newest is None else newest)
+        return column_of(arrays, generation, -math.inf if newest is None else newest)
 
     return ServedColumn(Field(**described["field"]), described["samples"], described["oldest"], newest, make)
 
 
-def _arrays(column: Column) -> dict[str, NDArray[Any]]:
+def arrays_of(column: Column) -> dict[str, NDArray[Any]]:
     """Return the arrays of a column, texts as three of them."""
     arrays = column.arrays()
     if column.values.dtype.hasobject:
@@ -270,7 +270,7 @@ def _arrays(column: Column) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _column(arrays: Mapping[str, NDArray[Any]], generation: str, finalized_until: float) -> Column:
+def column_of(arrays: Mapping[str, NDArray[Any]], generation: str, finalized_until: float) -> Column:
     """Return the column of arrays from the cache."""
     texts = Texts(arrays["codes"], arrays["ends"], arrays["letters"]) if "codes" in arrays else None
     given = arrays if texts is None else {**arrays, "values": np.empty(0, dtype=object)}

@@ -94,10 +94,12 @@ class ArrayCache:
     ----------
     folder
         It is made when first needed, for its owner only.
+    area
+        Which part of the folder it is.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder) / "archives"
+    def __init__(self, folder: Path | str, area: str = "archives") -> None:
+        self.folder = Path(folder) / area
         self._warned = False
 
     def open(self, key: str, version: str) -> Entry | None:

@@ -1,0 +1,142 @@
+"""Parts of a field: the samples of files that follow one another, as one column, and where they are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sisock.core.column import Column
+from sisock.nodes.archived import VERSION_DIGITS, absolute, arrays_of, column_of
+from sisock.nodes.cache import ArrayCache, Entry, digest
+from sisock.nodes.identity import Identity
+from sisock.nodes.index import Stretch
+
+AREA = "joined"
+MERGED_AT_ONCE = 8
+
+
+class Part:
+    """Stretches of a field that follow one another, as one column.
+
+    Parameters
+    ----------
+    members
+        The stretches, by the time of their first sample.
+    dtype
+        What their values are joined to.
+    entry
+        Where the column is kept; None when it is made from the files.
+    """
+
+    def __init__(self, members: tuple[Stretch, ...], dtype: np.dtype[Any], entry: Entry | None = None) -> None:
+        self.members = members
+        self.dtype = dtype
+        self.entry = entry
+        self.column: Column | None = None
+        self.oldest = members[0].oldest
+        self.newest = max(one.newest for one in members)
+        self.count = sum(one.count for one in members)
+
+    @property
+    def level(self) -> int:
+        """How many times its files were merged, eight to one."""
+        return int(math.log(len(self.members) + 0.5, MERGED_AT_ONCE))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its files need not be read."""
+        return self.column is not None or self.entry is not None
+
+
+class PartCache:
+    """Parts of fields on disk, for one reader.
+
+    Parameters
+    ----------
+    folder
+        The cache folder; archives of any number of nodes may share it.
+    reader
+        A name for the format that is read.
+    version
+        Raise it whenever the reader makes something else out of the same file.
+    """
+
+    def __init__(self, folder: Path | str, reader: str, version: int) -> None:
+        self._cache = ArrayCache(folder, AREA)
+        self._reader = reader
+        self._version = version
+
+    def find(
+        self, folder: Path, name: str, stretches: Sequence[Stretch], at: int, dtype: np.dtype[Any]
+    ) -> Part | None:
+        """Return the part that was stored of a field from a stretch on; None when there is none that holds still."""
+        entry = self._cache.newest(self._key(folder, name, stretches[at]))
+        if entry is None:
+            return None
+        members = tuple(stretches[at : at + entry.meta["members"]])
+        if entry.folder.name != self._entry_version(members, dtype):
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(entry.folder)  # it counts as used today
+        return Part(members, dtype, entry)
+
+    def open(self, entry: Entry) -> Column:
+        """Return the column of a part; DamagedEntry when it is no longer to be had."""
+        return column_of({name: entry.array(file) for name, file in entry.meta["arrays"].items()}, "", -math.inf)
+
+    def store(self, folder: Path, part: Part, column: Column) -> Entry | None:
+        """Store the column of a part; None where that cannot be done."""
+        name, first = part.members[-1].field.name, part.members[0]
+        arrays = arrays_of(column)
+        meta = {
+            "source": str(absolute(folder / first.file)),
+            "reader": f"{self._reader} {self._version}",
+            "name": name,
+            "members": len(part.members),
+            "last": part.members[-1].file,
+            "samples": column.stop,
+            "arrays": {array: array for array in arrays},
+        }
+        return self._cache.commit(
+            self._key(folder, name, first), self._entry_version(part.members, part.dtype), meta, arrays
+        )
+
+    def remove(self, folder: Path, part: Part) -> None:
+        """Remove what is stored of a part."""
+        self._cache.remove(self._key(folder, part.members[-1].field.name, part.members[0]))
+
+    def identities(self, folder: Path) -> dict[str, Identity]:
+        """Return under which generations the fields of an archive were served last, by their names."""
+        entry = self._cache.newest(self._identity_key(folder))
+        return {} if entry is None else {name: Identity.from_json(told) for name, told in entry.meta["fields"].items()}
+
+    def remember(self, folder: Path, identities: Mapping[str, Identity]) -> None:
+        """Keep under which generations fields of an archive are served, beside those of its other fields."""
+        told = {name: one.to_json() for name, one in {**self.identities(folder), **identities}.items()}
+        version = digest(repr(told))[:VERSION_DIGITS]
+        self._cache.commit(
+            self._identity_key(folder),
+            version,
+            {"source": str(folder.resolve()), "reader": f"{self._reader} {self._version}", "fields": told},
+            {},
+        )
+
+    def sweep(self) -> None:
+        """Remove rubbish, and what nobody has used for long; see :meth:`~sisock.nodes.cache.ArrayCache.sweep`."""
+        self._cache.sweep()
+
+    def _key(self, folder: Path, name: str, first: Stretch) -> str:
+        return digest(self._reader, name, os.fsencode(absolute(folder / first.file)))
+
+    def _identity_key(self, folder: Path) -> str:
+        return digest(self._reader, os.fsencode(folder.resolve()))
+
+    def _entry_version(self, members: Sequence[Stretch], dtype: np.dtype[Any]) -> str:
+        parts = (f"{one.file} {one.signature} {one.count}" for one in members)
+        return digest(self._version, dtype.name, *parts)[:VERSION_DIGITS]

@@ -1,0 +1,181 @@
+"""Where the columns of parts come from: the cache, or files, each read once for all fields of a question."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sisock.core.column import Column
+from sisock.core.downsample import Sampled
+from sisock.core.model import Times, Values
+from sisock.core.order import in_order
+from sisock.nodes.cache import DamagedEntry
+from sisock.nodes.index import Contents, FieldReader, Stretch
+from sisock.nodes.parts import Part, PartCache
+
+logger = logging.getLogger(__name__)
+
+ALL_TIME = (-np.inf, np.inf)
+SHELF_BYTES = 2**28
+
+FileColumns = Callable[[str, Collection[str]], Mapping[str, Column]]
+"""Returns columns of fields that are in a file, by their names; OSError when the file cannot be read."""
+
+
+class Supply:
+    """Gets the columns of parts. One call at a time.
+
+    Parameters
+    ----------
+    folder
+        The archive's folder.
+    read
+        Reads fields of a file.
+    cache
+        Where parts are kept; None to keep them in memory.
+    fewest_kept
+        Parts of fewer files are not kept: what reads the files keeps them itself.
+    """
+
+    def __init__(self, folder: Path, read: FileColumns, cache: PartCache | None, fewest_kept: int = 1) -> None:
+        self.folder = folder
+        self.cache = cache
+        self.lock = threading.RLock()
+        self._read = read
+        self._fewest_kept = fewest_kept
+        self._shelf = _Shelf()
+        self._reported: set[tuple[str, str]] = set()
+
+    def column(self, part: Part, names: Collection[str] = ()) -> Column:
+        """Return the column of a part; what has to be read of its files for it, is read of other fields as well."""
+        if part.column is not None:  # nobody waits for others who read files
+            return part.column
+        with self.lock:
+            return part.column or self._opened(part) or self._made(part, names)
+
+    def merged(self, parts: Sequence[Part], names: Collection[str] = ()) -> Part:
+        """Return one part in place of several that follow one another."""
+        with self.lock:
+            members = tuple(one for part in parts for one in part.members)
+            merged = Part(members, parts[0].dtype)
+            columns = [self.column(part, names) for part in parts]
+            self._keep(merged, united(columns, merged.dtype), whole=all(part.is_ready for part in parts))
+            for part in parts[1:]:
+                if merged.entry is not None and part.entry is not None and self.cache is not None:
+                    self.cache.remove(self.folder, part)
+            return merged
+
+    def _opened(self, part: Part) -> Column | None:
+        """Return a column from the cache; None when it is not there, or not any more."""
+        if part.entry is None or self.cache is None:
+            return None
+        try:
+            part.column = self.cache.open(part.entry)
+        except DamagedEntry:
+            self.cache.remove(self.folder, part)
+            part.entry = None
+        return part.column
+
+    def _made(self, part: Part, names: Collection[str]) -> Column:
+        """Make a column of what is in the files."""
+        name = part.members[-1].field.name
+        found = [self._of_file(one, name, names) for one in part.members]
+        columns = [column for column in found if column is not None]
+        whole = len(columns) == len(found) and all(map(_is_whole, columns, part.members))
+        column = columns[0] if len(columns) == 1 else united(columns, part.dtype)
+        return self._keep(part, _converted(column, part.dtype), whole=whole)
+
+    def _keep(self, part: Part, column: Column, *, whole: bool) -> Column:
+        """Keep a column, in the cache if it may be found there again; of files that have changed, not at all."""
+        if not whole:
+            return column.cut(part.oldest, np.nextafter(part.newest, np.inf))
+        part.column = column
+        if self.cache is not None and len(part.members) >= self._fewest_kept:
+            part.entry = self.cache.store(self.folder, part, column)
+            part.column = (None if part.entry is None else self._opened(part)) or column
+        return part.column
+
+    def _of_file(self, stretch: Stretch, name: str, names: Collection[str]) -> Column | None:
+        """Return a field of a file; None, and a line in the log, when it cannot be read."""
+        column = self._shelf.take((stretch.file, stretch.signature, name))
+        if column is not None:
+            return column
+        try:
+            columns = dict(self._read(stretch.file, {name, *names}))
+        except OSError as error:
+            self._report(stretch.file, str(error.strerror or error))
+            return None
+        column = columns.pop(name, None)
+        for other in names:
+            if other in columns:
+                self._shelf.put((stretch.file, stretch.signature, other), columns[other])
+        return column
+
+    def _report(self, file: str, reason: str) -> None:
+        if (file, reason) not in self._reported:
+            self._reported.add((file, reason))
+            logger.warning("'%s' cannot be read (%s): what it holds is left out", self.folder / file, reason)
+
+
+class _Shelf:
+    """Columns that were read along with others, until they are asked for; the latest ones, up to so many bytes."""
+
+    def __init__(self) -> None:
+        self._columns: OrderedDict[tuple[object, ...], Column] = OrderedDict()
+        self._bytes = 0
+
+    def take(self, key: tuple[object, ...]) -> Column | None:
+        column = self._columns.pop(key, None)
+        self._bytes -= _nbytes(column)
+        return column
+
+    def put(self, key: tuple[object, ...], column: Column) -> None:
+        self.take(key)
+        self._columns[key] = column
+        self._bytes += _nbytes(column)
+        while self._bytes > SHELF_BYTES:
+            self.take(next(iter(self._columns)))
+
+
+def united(columns: Sequence[Column], dtype: np.dtype[np.generic]) -> Column:
+    """Return one column of the samples of several, in order of time, each sample once."""
+    found: list[Sampled] = [column.within(*ALL_TIME) for column in columns]
+    times = np.concatenate([np.empty(0), *(one[0] for one in found)])
+    values = np.concatenate([np.empty(0, dtype=dtype), *(one[1].astype(dtype, copy=False) for one in found)])
+    return _column(*in_order(times, values))
+
+
+def reading_with(folder: Path, reader: FieldReader) -> FileColumns:
+    """Return a function that makes columns of what a reader returns."""
+
+    def read(file: str, names: Collection[str]) -> Mapping[str, Column]:
+        contents: Contents = reader(folder / file, names)
+        return {one.field.name: _column(one.times, one.values) for one in contents.columns}
+
+    return read
+
+
+def _column(times: Times, values: Values) -> Column:
+    """Return a column that hands out arrays nobody can write to."""
+    times.flags.writeable = False
+    values.flags.writeable = False
+    return Column.of(times, values)
+
+
+def _converted(column: Column, dtype: np.dtype[np.generic]) -> Column:
+    return column if column.dtype == dtype else united([column], dtype)
+
+
+def _is_whole(column: Column, stretch: Stretch) -> bool:
+    """Tell whether what was read is what the index knows of."""
+    ends = column.times.slice(column.first, column.stop)[[0, -1]].tolist() if column.stop > column.first else []
+    return column.stop - column.first == stretch.count and ends == [stretch.oldest, stretch.newest]
+
+
+def _nbytes(column: Column | None) -> int:
+    return 0 if column is None else 16 * (column.stop - column.first)
