@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from sisock.core.column import Column
 from sisock.core.model import Field, Values
 from sisock.nodes.cache import ArrayCache, Arrays, DamagedEntry, Entry, digest
-from sisock.nodes.index import Signature
-from sisock.nodes.texts import Texts
+from sisock.nodes.index import Contents, Signature
+from sisock.nodes.parts import AREA, PartCache
+from sisock.nodes.stored import VERSION_DIGITS, absolute, arrays_of, column_of
 
 COMPARED_AT_ONCE = 2**18
-VERSION_DIGITS = 16
 
 
 class ServedColumn:
@@ -36,9 +36,16 @@ class ServedColumn:
     """
 
     def __init__(
-        self, field: Field, count: int, oldest: float | None, newest: float | None, make: Callable[[], Column]
+        self,
+        field: Field,
+        dtype: np.dtype[Any],
+        count: int,
+        oldest: float | None,
+        newest: float | None,
+        make: Callable[[], Column],
     ) -> None:
         self.field = field
+        self.dtype = dtype
         self.count = count
         self.oldest = oldest
         self.newest = newest
@@ -49,7 +56,7 @@ class ServedColumn:
     def of(cls, field: Field, column: Column) -> ServedColumn:
         """Serve a column that is at hand."""
         oldest, newest = column.times.take(np.array([0, column.stop - 1])).tolist() if column.stop else (None, None)
-        served = cls(field, column.stop, oldest, newest, lambda: column)
+        served = cls(field, column.dtype, column.stop, oldest, newest, lambda: column)
         served.open()
         return served
 
@@ -113,6 +120,18 @@ class ArchivedFile:
     problem: str | None = None
     entry: Entry | None = None
 
+    @classmethod
+    def of(cls, signature: Signature, contents: Contents) -> ArchivedFile:
+        """Make columns of what was read; they are not identified yet."""
+        columns = []
+        for one in contents.columns:
+            one.times.flags.writeable = False
+            one.values.flags.writeable = False
+            finalized_until = float(one.times[-1]) if len(one.times) else -math.inf
+            column = Column.of(one.times, one.values, finalized_until=finalized_until)
+            columns.append(ServedColumn.of(one.field, column))
+        return cls(signature, "", 0, tuple(columns), contents.problem)
+
     @property
     def is_open(self) -> bool:
         """Whether all can be read whatever happens to the cache."""
@@ -167,6 +186,10 @@ class FileCache:
         self._reader = reader
         self._version = version
 
+    def parts(self) -> PartCache:
+        """Return where parts of fields that are in several files are kept."""
+        return PartCache(self._cache.beside(AREA), self._reader, self._version)
+
     def load(self, path: Path, signature: Signature) -> ArchivedFile | None:
         """Return what was stored of a file with this signature; None when there is nothing."""
         entry = self._cache.open(self._key(path), self._entry_version(signature))
@@ -216,11 +239,6 @@ class FileCache:
         return digest(self._version, *signature)[:VERSION_DIGITS]
 
 
-def absolute(path: Path) -> Path:
-    """Return where a file is, links in its folder's path resolved."""
-    return path.parent.resolve() / path.name
-
-
 def _pack(file: ArchivedFile) -> tuple[list[dict[str, Any]], Arrays]:
     """Return what an entry's meta says of the columns, and their arrays by the names of their files."""
     described, written, places = [], dict[str, NDArray[Any]](), dict[Hashable, str]()
@@ -234,6 +252,7 @@ def _pack(file: ArchivedFile) -> tuple[list[dict[str, Any]], Arrays]:
         described.append(
             {
                 "field": dataclasses.asdict(served.field),
+                "dtype": served.dtype.name,
                 "samples": served.count,
                 "oldest": served.oldest,
                 "newest": served.newest,
@@ -258,24 +277,8 @@ def _unpack_column(entry: Entry, described: Mapping[str, Any], generation: str) 
         arrays = {name: entry.array(file) for name, file in described["arrays"].items()}
         return column_of(arrays, generation, -math.inf if newest is None else newest)
 
-    return ServedColumn(Field(**described["field"]), described["samples"], described["oldest"], newest, make)
-
-
-def arrays_of(column: Column) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a column, texts as three of them."""
-    arrays = column.arrays()
-    if column.values.dtype.hasobject:
-        texts = Texts.of(arrays.pop("values"))
-        arrays |= {"codes": texts.codes, "ends": texts.ends, "letters": texts.letters}
-    return arrays
-
-
-def column_of(arrays: Mapping[str, NDArray[Any]], generation: str, finalized_until: float) -> Column:
-    """Return the column of arrays from the cache."""
-    texts = Texts(arrays["codes"], arrays["ends"], arrays["letters"]) if "codes" in arrays else None
-    given = arrays if texts is None else {**arrays, "values": np.empty(0, dtype=object)}
-    column = Column.from_arrays(given, generation=generation, finalized_until=finalized_until)
-    return column if texts is None else dataclasses.replace(column, values=texts)
+    dtype = np.dtype(described["dtype"])
+    return ServedColumn(Field(**described["field"]), dtype, described["samples"], described["oldest"], newest, make)
 
 
 def _contents(column: Column) -> list[str | memoryview]:

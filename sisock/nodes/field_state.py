@@ -136,25 +136,20 @@ class FieldSeries:
         )
 
 
-def timelines_of(columns: Mapping[str, tuple[str, Series]], span: Span) -> DataBlock:
-    """Return the samples of series inside a span, those on one timeline together where their times are the same.
-
-    Parameters
-    ----------
-    columns
-        For each field its timeline and its series.
-    """
+def timelines_of(series: Mapping[str, Series], timelines: Mapping[str, str], span: Span) -> DataBlock:
+    """Return the samples of fields inside a span, those on one timeline together where their times are the same."""
     blocks: dict[str, TimelineBlock] = {}
-    for name, (timeline, series) in columns.items():
-        times, values = series.within(*span)
-        one = TimelineBlock(times, {name: values}, *dataclasses.astuple(series.statement))
+    for name, one in series.items():
+        times, values = one.within(*span)
+        block = TimelineBlock(times, {name: values}, *dataclasses.astuple(one.statement))
+        timeline = timelines[name]
         other = blocks.get(timeline)
         if other is None:
-            blocks[timeline] = one
+            blocks[timeline] = block
         elif np.array_equal(other.times, times):
-            blocks[timeline] = _together(other, one)
+            blocks[timeline] = _together(other, block)
         else:
-            blocks[f"{timeline}.{name}"] = one
+            blocks[f"{timeline}.{name}"] = block
     return DataBlock(blocks)
 
 

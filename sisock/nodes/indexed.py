@@ -90,11 +90,14 @@ class IndexedArchive:
         timelines of their own.
         """
         states = self._states_of(fields)
-        found = {
-            name: (self._timeline(state.lineup), self._series(name, state, tuple(states)))
-            for name, state in states.items()
-        }
-        return timelines_of(found, (start, end))
+        timelines = {name: self._timeline(name, state) for name, state in states.items()}
+        series = {name: self._series(name, state, tuple(states)) for name, state in states.items()}
+        return timelines_of(series, timelines, (start, end))
+
+    def count(self, field: str) -> int:
+        """Return how many samples a known field has; where files overlap, they are read for that."""
+        (state,) = self._states_of([field]).values()
+        return sum(self._counted(state, piece) for piece in state.pieces)
 
     def _series(self, name: str, state: FieldState, names: tuple[str, ...]) -> Series:
         """Return the series of a field that is asked for together with others."""
@@ -104,9 +107,15 @@ class IndexedArchive:
 
         return FieldSeries(state, lambda state, span: self._prepared(name, state, span, names), opened)
 
-    def _timeline(self, lineup: Lineup) -> str:
+    def _timeline(self, name: str, state: FieldState) -> str:
         """Return the timeline that a field is on."""
-        return lineup.field.timeline
+        return state.lineup.field.timeline
+
+    def _counted(self, state: FieldState, piece: Piece) -> int:
+        if len(piece.parts) == 1 and piece.is_whole and piece.parts[0].samples is not None:
+            return piece.parts[0].samples
+        column = self._opened(state, piece, ())
+        return column.stop - column.first
 
     def _opened(self, state: FieldState, piece: Piece, names: Collection[str]) -> Column:
         """Return the column of a piece."""
@@ -116,9 +125,7 @@ class IndexedArchive:
         if len(columns) > 1:
             piece.column = united([column.cut(piece.start, piece.stop) for column in columns], state.lineup.dtype)
             return piece.column
-        (part,), (column,) = piece.parts, columns
-        is_whole = piece.start <= part.oldest and part.newest < piece.stop
-        return column if is_whole else column.cut(piece.start, piece.stop)
+        return columns[0] if piece.is_whole else columns[0].cut(piece.start, piece.stop)
 
     def _prepared(self, name: str, state: FieldState, span: Span, names: Collection[str]) -> FieldState:
         """Return the state with parts merged that lie in a span, for others too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -70,6 +70,24 @@ class Lineup:
     def count(self) -> int:
         """How many samples they have, those counted several times that are in several files."""
         return sum(one.count for one in self.stretches)
+
+    @property
+    def interval_s(self) -> float | None:
+        """The mean spacing in seconds; None for fewer than two samples, or when all are at one time."""
+        return self.interval_of(self.count)
+
+    def interval_of(self, count: int) -> float | None:
+        """Return the mean spacing in seconds, given how many samples there are."""
+        length_s = float(self.newest.max() - self.oldest[0])
+        return length_s / (count - 1) if length_s > 0 else None
+
+    def field_on(self, timeline: str) -> Field:
+        """Return the field as it is served on a timeline."""
+        return replace(self.field, timeline=timeline)
+
+    def around(self, start: float, end: float) -> tuple[Stretch, ...]:
+        """Return the stretches that begin before a span and end after it."""
+        return tuple(self.stretches[number] for number in np.flatnonzero((self.oldest < start) & (self.newest >= end)))
 
     def has_samples(self, start: float, end: float) -> bool | None:
         """Tell whether a sample is inside [start, end); None when one must look between the ends of a stretch."""

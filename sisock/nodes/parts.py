@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from sisock.core.column import Column
-from sisock.nodes.archived import VERSION_DIGITS, absolute, arrays_of, column_of
 from sisock.nodes.cache import ArrayCache, Entry, digest
 from sisock.nodes.identity import Identity
 from sisock.nodes.index import Stretch
+from sisock.nodes.stored import VERSION_DIGITS, absolute, arrays_of, column_of
 
 AREA = "joined"
 MERGED_AT_ONCE = 8
@@ -49,6 +49,15 @@ class Part:
         return int(math.log(len(self.members) + 0.5, MERGED_AT_ONCE))
 
     @property
+    def samples(self) -> int | None:
+        """How many samples the column has; None while that is not known."""
+        if self.entry is not None:
+            return int(self.entry.meta["samples"])
+        if self.column is not None:
+            return self.column.stop
+        return self.count if len(self.members) == 1 else None
+
+    @property
     def is_ready(self) -> bool:
         """Whether its files need not be read."""
         return self.column is not None or self.entry is not None
@@ -67,8 +76,8 @@ class PartCache:
         Raise it whenever the reader makes something else out of the same file.
     """
 
-    def __init__(self, folder: Path | str, reader: str, version: int) -> None:
-        self._cache = ArrayCache(folder, AREA)
+    def __init__(self, folder: Path | str | ArrayCache, reader: str, version: int) -> None:
+        self._cache = folder if isinstance(folder, ArrayCache) else ArrayCache(folder, AREA)
         self._reader = reader
         self._version = version
 

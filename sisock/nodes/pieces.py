@@ -25,6 +25,11 @@ class Piece:
     parts: tuple[Part, ...]
     column: Column | None = field(default=None, repr=False)  # of several parts, once it was made
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all samples of its parts are inside."""
+        return all(self.start <= part.oldest and part.newest < self.stop for part in self.parts)
+
 
 def pieces_of(parts: Sequence[Part]) -> list[Piece]:
     """Return the pieces of parts that are in order of their first samples."""

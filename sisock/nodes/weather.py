@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sisock.core.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, Times, Values
+from sisock.core.series import Series
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive, in_order
 from sisock.nodes.archived import FileCache
 
@@ -64,8 +64,8 @@ class WeatherNode:
         """Return every sample of the fields inside [start, end), UNIX seconds; views, not to be written to."""
         return self._archive.read(fields, start, end)
 
-    def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
-        """Return the columns of the known ones of the fields."""
+    def columns(self, fields: Sequence[str]) -> Mapping[str, Series]:
+        """Return the samples of the known ones of the fields, to be asked for spans of them."""
         return self._archive.columns(fields)
 
 

@@ -4,14 +4,13 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from unit.core.test_column import check_same, kinds, raw, reducers, seeds, series
 
 from sisock.core.column import Column
 from sisock.core.downsample import REDUCERS
 from sisock.core.errors import BadRequest
 from sisock.core.joined import Joined
 from sisock.core.model import Statement
-
-from unit.core.test_column import check_same, kinds, raw, reducers, seeds, series
 
 many = settings(derandomize=True, deadline=None, max_examples=150)
 STATED = Statement(5.0, 1.0, "g")

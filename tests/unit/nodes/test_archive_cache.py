@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from sisock.core.model import DataBlock, Field
-from sisock.nodes import archive as module
+from sisock.nodes import folder as module
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive
 from sisock.nodes.archived import FileCache
 from sisock.nodes.cache import CHECKED_BYTES, FORGET_AFTER_S, ArrayCache
+from sisock.nodes.listing import Listing
 from sisock.nodes.texts import Texts
 from sisock.nodes.weather import WeatherNode
 
@@ -270,8 +271,8 @@ def test_a_removed_cache_is_noticed_once(setting, monkeypatch):
     setting.restart()
     setting.names()
     shutil.rmtree(setting.cache)
-    looked, look = [], FileArchive._list
-    monkeypatch.setattr(FileArchive, "_list", lambda archive: looked.append(archive) or look(archive))
+    looked, look = [], Listing.look
+    monkeypatch.setattr(Listing, "look", lambda listing: looked.append(listing) or look(listing))
     assert len(setting.archive.read([f"{name}.number" for name in "abcdef"], *ALL_TIME).timelines) == 6
     assert len(looked) == 2
 
