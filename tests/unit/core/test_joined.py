@@ -1,5 +1,7 @@
 """Columns joined in time answer as one column of all their samples does."""
 
+import itertools
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -23,16 +25,13 @@ def cut_at_random(times, values, seed):
     count = min(len(places), int(random.choice([0, 1, 2, 10, 60])))
     cuts = [0, *np.sort(random.choice(places, count, replace=False)).tolist(), len(times)]
     make = [Column.of, Column.plain]
-    return [
-        make[int(random.integers(2))](times[low:high], values[low:high])
-        for low, high in zip(cuts, cuts[1:], strict=False)
-    ]
+    return [make[int(random.integers(2))](times[low:high], values[low:high]) for low, high in itertools.pairwise(cuts)]
 
 
 @many
 @given(seeds, kinds, reducers)
 def test_joined_columns_reduce_as_one(seed, kind, reducer):
-    """However the samples are spread over columns, each bucket gets what its samples give, those across columns too."""
+    """However samples are spread over columns, each bucket gets what its samples give, one across columns too."""
     times, values, questions = series(seed, kind, 8000)
     joined = Joined.of(cut_at_random(times, values, seed), STATED)
     for start, end, stride in questions:
