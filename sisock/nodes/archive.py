@@ -75,7 +75,7 @@ class FileArchive(IndexedArchive):
         intervals_s = {name: one.interval_s for name, one in catalogue.timelines.items()}
         for name, field in catalogue.fields.items():
             lineup = self._folder_index.lineup(name)
-            if lineup is not None and not lineup.is_disjoint:
+            if lineup is not None and not lineup.is_counted:
                 intervals_s[field.timeline] = lineup.interval_of(self.count(name))
         return FieldCatalogue.of(list(catalogue.fields.values()), intervals_s)
 

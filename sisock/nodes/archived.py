@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sisock.core.column import Column
 from sisock.core.model import Field, Values
+from sisock.core.samples import BLOCK
 from sisock.nodes.cache import ArrayCache, Arrays, DamagedEntry, Entry, digest
 from sisock.nodes.index import Contents, Signature
 from sisock.nodes.parts import AREA, PartCache
@@ -128,7 +129,8 @@ class ArchivedFile:
             one.times.flags.writeable = False
             one.values.flags.writeable = False
             finalized_until = float(one.times[-1]) if len(one.times) else -math.inf
-            column = Column.of(one.times, one.values, finalized_until=finalized_until)
+            make = Column.of if len(one.times) >= BLOCK else Column.plain  # there is nothing to sum up
+            column = make(one.times, one.values, finalized_until=finalized_until)
             columns.append(ServedColumn.of(one.field, column))
         return cls(signature, "", 0, tuple(columns), contents.problem)
 

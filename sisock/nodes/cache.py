@@ -108,6 +108,10 @@ class ArrayCache:
         other._warned = self._warned
         return other
 
+    def has(self, key: str) -> bool:
+        """Tell, at once, whether there may be an entry of a key."""
+        return (self.folder / key).is_dir()
+
     def open(self, key: str, version: str) -> Entry | None:
         """Return an entry that says to be whole, or None; from now on it counts as used today."""
         entry = _open(self.folder / key / version)

@@ -283,7 +283,7 @@ def timelines_for(lineups: Mapping[str, Lineup]) -> dict[str, str]:
     """
     groups: dict[str, dict[object, list[str]]] = {}
     for name, lineup in lineups.items():
-        members = lineup.files if lineup.is_disjoint else name
+        members = lineup.files if lineup.is_counted else name
         groups.setdefault(lineup.field.timeline, {}).setdefault(members, []).append(name)
     timelines: dict[str, str] = {}
     for timeline, sharing in groups.items():

@@ -67,6 +67,11 @@ class Lineup:
         return bool((self.newest[:-1] < self.oldest[1:]).all())
 
     @cached_property
+    def is_counted(self) -> bool:
+        """Whether as many samples are served as the files have: none is repeated, nor equal to another one as float."""
+        return self.is_disjoint and all(one.dtype == self.dtype.name for one in self.stretches)
+
+    @cached_property
     def count(self) -> int:
         """How many samples they have, those counted several times that are in several files."""
         return sum(one.count for one in self.stretches)

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Part:
             return int(self.entry.meta["samples"])
         if self.column is not None:
             return self.column.stop
-        return self.count if len(self.members) == 1 else None
+        return self.count if len(self.members) == 1 and self.members[0].dtype == self.dtype.name else None
 
     @property
     def is_ready(self) -> bool:
@@ -85,7 +86,8 @@ class PartCache:
         self, folder: Path, name: str, stretches: Sequence[Stretch], at: int, dtype: np.dtype[Any]
     ) -> Part | None:
         """Return the part that was stored of a field from a stretch on; None when there is none that holds still."""
-        entry = self._cache.newest(self._key(folder, name, stretches[at]))
+        key = self._key(folder, name, stretches[at])
+        entry = self._cache.newest(key) if self._cache.has(key) else None
         if entry is None:
             return None
         members = tuple(stretches[at : at + entry.meta["members"]])
@@ -141,11 +143,16 @@ class PartCache:
         self._cache.sweep()
 
     def _key(self, folder: Path, name: str, first: Stretch) -> str:
-        return digest(self._reader, name, os.fsencode(absolute(folder / first.file)))
+        return digest(self._reader, name, _place(folder), first.file)
 
     def _identity_key(self, folder: Path) -> str:
-        return digest(self._reader, os.fsencode(folder.resolve()))
+        return digest(self._reader, _place(folder))
 
     def _entry_version(self, members: Sequence[Stretch], dtype: np.dtype[Any]) -> str:
         parts = (f"{one.file} {one.signature} {one.count}" for one in members)
         return digest(self._version, dtype.name, *parts)[:VERSION_DIGITS]
+
+
+@lru_cache
+def _place(folder: Path) -> bytes:
+    return os.fsencode(folder.resolve())

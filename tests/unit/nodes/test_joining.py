@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from unit.core.test_column import check_same
+from unit.core.test_joined import check_reduced
 
 from sisock.core.downsample import REDUCERS, bucket_starts, find_reducer, reduce_samples
 from sisock.core.model import Field
@@ -140,7 +140,7 @@ def check_all(archive: Archive, seed: int) -> None:
         for reducer in REDUCERS:
             selection = find_reducer(reducer).for_dtype(values.dtype)
             expected = reduce_samples(*inside, selection, bucket_starts(inside[0], selection.width(stride)))
-            check_same(series.reduced(start, end, reducer, stride), expected, reducer)
+            check_reduced(series.reduced(start, end, reducer, stride), expected, reducer, values)
         block = archive.archive.read(["x"], start, end).find("x")
         assert_same((block.times, block.values["x"]), inside)
         assert ("x" in archive.archive.catalogue(start, end).fields) == (len(inside[0]) > 0)
