@@ -15,7 +15,9 @@ from sisock.core.errors import ConfigurationError
 from sisock.nodes.contract import DataNode
 
 KINDS = {
+    "apex_weather": "sisock.nodes.apex_weather:ApexWeatherNode",
     "host": "sisock.nodes.host:HostNode",
+    "radiometer": "sisock.nodes.radiometer:RadiometerNode",
     "weather": "sisock.nodes.weather:WeatherNode",
 }
 

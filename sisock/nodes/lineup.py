@@ -68,7 +68,7 @@ class Lineup:
 
     @cached_property
     def is_counted(self) -> bool:
-        """Whether as many samples are served as the files have: none is repeated, nor equal to another one as float."""
+        """Whether as many samples are served as the files have: none is repeated, nor becomes so as a float."""
         return self.is_disjoint and all(one.dtype == self.dtype.name for one in self.stretches)
 
     @cached_property

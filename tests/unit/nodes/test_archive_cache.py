@@ -457,7 +457,7 @@ def test_the_weather_node_keeps_its_archive(tmp_path, monkeypatch):
     WeatherNode(tmp_path / "data").catalogue(*ALL_TIME)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     WeatherNode(tmp_path / "data", cache=tmp_path / "cache").catalogue(*ALL_TIME)
-    monkeypatch.setattr("sisock.nodes.weather._parse_quickly", None)
+    monkeypatch.setattr("sisock.nodes.text_rows._parse_quickly", None)
     node = WeatherNode(tmp_path / "data", cache=tmp_path / "cache")
     assert node.read(["temp"], *ALL_TIME).find("temp").values["temp"].tolist() == [1, 2]
     assert node.columns(["temp", "wind"])["temp"].stop == 2
