@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import subprocess
@@ -191,29 +192,30 @@ def test_reads_beside_a_writer_see_whole_rows_only(tmp_path, kind):
     head = len(HEADER) if kind == "radiometer" else 0
     path.write_bytes(content[:head])
     node = node_class(tmp_path)
-    reads = threading.Semaphore(0)
+    asked, going_on = threading.Semaphore(0), threading.Semaphore(0)
+    cuts = np.sort(np.random.default_rng(1).integers(head, len(content), 599)).tolist()
+    pieces = list(itertools.pairwise([head, *cuts, len(content)]))
 
     def write_on() -> None:
-        random = np.random.default_rng(1)
         with path.open("ab", buffering=0) as file:
-            cuts = np.sort(random.integers(head, len(content), 600)).tolist()
-            for low, high in zip([head, *cuts], [*cuts, len(content)], strict=True):
+            for number, (low, high) in enumerate(pieces):
+                if number % 10 == 0:
+                    asked.acquire(timeout=10)
+                    going_on.release()
                 file.write(content[low:high])
-                if low % 10 == 0:
-                    reads.acquire(timeout=10)
 
     writer = threading.Thread(target=write_on)
     writer.start()
     lengths = set()
     for _ in range(60):
+        asked.release()
+        going_on.acquire(timeout=10)
         block = node.read([field], *ALL_TIME).find(field)
-        reads.release()
         found = [] if block is None else block.values[field].tolist()
         assert found == [value for _, value in rows[: len(found)]]
         lengths.add(len(found))
-    assert len(lengths) > 3
-    reads.release(10_000)
     writer.join(10)
+    assert len(lengths) > 30
     assert len(samples(node, field)) == len(rows)
 
 
