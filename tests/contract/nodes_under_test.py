@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from unit.nodes.text_archives import day_of, pwv_rows, settle, write_pwv, write_targets
 
 from sisock.core.model import Field, FieldType
+from sisock.nodes.apex_weather import ApexWeatherNode
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive
 from sisock.nodes.archived import FileCache
 from sisock.nodes.contract import DataNode
 from sisock.nodes.host import HostNode
 from sisock.nodes.host_readings import Reading
+from sisock.nodes.radiometer import RadiometerNode
 from sisock.nodes.weather import WeatherNode
 
 EPOCH = 1_500_000_000.0
@@ -115,8 +118,55 @@ def make_table(folder: Path) -> NodeUnderTest:
     return NodeUnderTest(TableNode(folder, folder / "cache"), advance)
 
 
+def make_apex_weather(folder: Path) -> NodeUnderTest:
+    """Two quantities, each in files with a gap and an overlap between them; the last ones grow, and others follow."""
+    steps = itertools.count()
+    names = ("humidity", "winddirection")
+    for name in names:
+        for low, high in ((0, 40), (40, 90), (80, 120)):
+            rows = [(EPOCH + 60 * step, step % 7) for step in range(low, high)]
+            settle(write_targets(folder, name, rows))
+
+    def advance() -> None:
+        step = next(steps)
+        for name in names:
+            if step % 50 == 0:
+                settle(write_targets(folder, name, [(EPOCH + 10_000 + 60 * step, "NaN")], EPOCH + 10_000 + 60 * step))
+                continue
+            newest = max((folder / "targets").glob(f"targets_{name}_*"), key=lambda path: path.name)
+            with newest.open("a") as file:
+                file.write(f"{EPOCH + 10_000 + 60 * step} {step}\n")
+            settle(newest)
+
+    return NodeUnderTest(ApexWeatherNode(folder, cache=folder / "cache"), advance)
+
+
+def make_radiometer(folder: Path) -> NodeUnderTest:
+    """Some days with NaN and a gap, of which the last grows; a new file comes when the day is over."""
+    steps = itertools.count()
+    begin = EPOCH - EPOCH % 86400
+    for day in (0, 1, 3):
+        rows = [(begin + 86400 * day + 600 * step, "NaN" if step % 10 == 3 else step / 8) for step in range(100)]
+        settle(write_pwv(folder, rows))
+
+    def advance() -> None:
+        at = begin + 86400 * 4 + 600 * next(steps)
+        year, day = day_of(at)
+        path = folder / "PWV" / f"PWV_UCSC_{int(day)}-{year}.txt"
+        if not path.exists():
+            write_pwv(folder, [(at, 1.5)])
+        else:
+            with path.open("a") as file:
+                file.write(pwv_rows([(at, 2.5)]))
+        settle(path)
+
+    return NodeUnderTest(RadiometerNode(folder), advance)
+
+
 NODES: dict[str, Callable[[Path], NodeUnderTest]] = {
+    "apex_weather": make_apex_weather,
     "host": make_host,
+    "radiometer": make_radiometer,
     "weather": make_weather,
     "weather with a cache": lambda folder: make_weather(folder, folder / "cache"),
     "table": make_table,

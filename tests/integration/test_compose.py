@@ -29,8 +29,9 @@ ANNOTATIONS = [(board, one) for board in BOARDS for one in dashboards.annotation
 
 
 def test_services_are_those_of_the_whole_system():
-    """Router, hub, both data nodes, adapter and Grafana, and nothing else."""
-    assert set(COMPOSE["services"]) == {"router", "hub", "host", "weather", "grafana_json", "grafana"}
+    """Router, hub, the data nodes, adapter and Grafana, and nothing else."""
+    nodes = {"host", "weather", "apex_weather", "radiometer"}
+    assert set(COMPOSE["services"]) == {"router", "hub", *nodes, "grafana_json", "grafana"}
 
 
 GRAFANA_PAGE = (ROOT / "docs" / "grafana.md").read_text(encoding="utf-8")
@@ -99,13 +100,14 @@ def test_the_image_gets_what_is_installed():
     assert set(packages) | {"setup.cfg", "pyproject.toml", "README.md", "LICENSE"} == set(through)
 
 
-def test_the_archive_is_read_once():
-    """The weather's cache is a volume of its own, whose folder in the image belongs to the image's user."""
-    weather = COMPOSE["services"]["weather"]
-    assert "cache" in COMPOSE["volumes"]
-    assert f"cache:{weather['environment']['SISOCK_CACHE']}" in weather["volumes"]
+def test_archives_are_read_once():
+    """The archives' cache is a volume of its own, whose folder in the image belongs to the image's user."""
     (made,) = re.findall(r"install --directory --owner=sisock --mode=0700 (.*)$", DOCKERFILE, re.MULTILINE)
-    assert weather["environment"]["SISOCK_CACHE"] in made.split()
+    assert "cache" in COMPOSE["volumes"]
+    for name in ("weather", "apex_weather", "radiometer"):
+        service = COMPOSE["services"][name]
+        assert f"cache:{service['environment']['SISOCK_CACHE']}" in service["volumes"]
+        assert service["environment"]["SISOCK_CACHE"] in made.split()
 
 
 @pytest.fixture(scope="module")
@@ -230,10 +232,12 @@ def test_rows_of_the_docs_are_rows(machine, path):
         assert b"host::cpu.percent" in reply.read()
 
 
-def test_the_archive_is_in_the_cache(machine):
-    """What the weather node has read of its files is in the volume."""
-    sources = {json.loads(path.read_text())["source"] for path in (machine.folder / "cache").rglob("meta.json")}
-    assert sources == {str(path) for path in (ROOT / "sisock" / "data" / "weather").glob("*.dat")}
+def test_the_archives_are_in_the_cache(machine):
+    """What the nodes have read of their files is in the volume."""
+    entries = (machine.folder / "cache" / "archives").rglob("meta.json")
+    sources = {json.loads(path.read_text())["source"] for path in entries}
+    folders = ("sisock/data/weather/*.dat", "examples/archive/targets/*.dat", "examples/archive/PWV/*.txt")
+    assert sources == {str(path) for pattern in folders for path in ROOT.glob(pattern)}
 
 
 def test_the_certificate_names_the_router(machine):
