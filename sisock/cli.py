@@ -81,7 +81,7 @@ def hub() -> None:
 @click.option("--name", help="Name of the data node, in place of its own.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the node; repeat for more.")
 def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
-    """Run a data node: one that comes with sisock ('host', 'weather'), or the one in a Python file.
+    """Run a data node: one that comes with sisock ('host', 'weather', …), or the one in a Python file.
 
     \b
     sisock node host

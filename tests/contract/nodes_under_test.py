@@ -124,7 +124,7 @@ def make_apex_weather(folder: Path) -> NodeUnderTest:
     names = ("humidity", "winddirection")
     for name in names:
         for low, high in ((0, 40), (40, 90), (80, 120)):
-            rows = [(EPOCH + 60 * step, step % 7) for step in range(low, high)]
+            rows = [(EPOCH + 60 * step, step % 7 if step % 50 else "NaN") for step in range(low, high)]
             settle(write_targets(folder, name, rows))
 
     def advance() -> None:
