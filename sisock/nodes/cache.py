@@ -147,6 +147,12 @@ class ArrayCache:
         with contextlib.suppress(OSError):
             (self.folder / key).rmdir()
 
+    def discard(self, entry: Entry) -> None:
+        """Remove one entry, if it is there."""
+        self._remove(entry.folder)
+        with contextlib.suppress(OSError):
+            entry.folder.parent.rmdir()
+
     def sweep(self) -> None:
         """Remove what dead processes left, versions that are not the newest, and what nobody has used for a month.
 

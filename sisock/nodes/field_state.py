@@ -59,6 +59,11 @@ class FieldState:
         """Where each piece ends, UNIX seconds."""
         return np.array([piece.stop for piece in self.pieces])
 
+    @cached_property
+    def singles(self) -> Mapping[str, Part]:
+        """The parts of one file each, by the names of the files."""
+        return {part.members[0].file: part for part in self.parts if len(part.members) == 1}
+
     def with_parts(self, parts: Sequence[Part]) -> FieldState:
         """Return the state with the same samples in other parts; pieces that stay keep what was made of them."""
         known = {(piece.start, piece.stop, piece.parts): piece for piece in self.pieces}

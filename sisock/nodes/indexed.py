@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from sisock.nodes.index import ArchiveIndex, FieldReader
 from sisock.nodes.lineup import Lineup
 from sisock.nodes.parts import Part, PartCache
 from sisock.nodes.pieces import Piece
-from sisock.nodes.supply import Supply, reading_with, united
+from sisock.nodes.supply import Supply, Waiting, reading_with, united
 
 logger = logging.getLogger(__name__)
 
@@ -95,17 +95,23 @@ class IndexedArchive:
         return timelines_of(series, timelines, (start, end))
 
     def count(self, field: str) -> int:
-        """Return how many samples a known field has; where files overlap, they are read for that."""
-        (state,) = self._states_of([field]).values()
-        return sum(self._counted(state, piece) for piece in state.pieces)
+        """Return how many samples a field has, 0 when it is not known; where files overlap, they are read for that."""
+        states = self._states_of([field]).values()
+        return sum(self._counted(state, piece) for state in states for piece in state.pieces)
 
     def _series(self, name: str, state: FieldState, names: tuple[str, ...]) -> Series:
         """Return the series of a field that is asked for together with others."""
 
-        def opened(state: FieldState, pieces: Sequence[Piece]) -> list[Column]:
-            return [self._opened(state, piece, names) for piece in pieces]
+        def waiting(file: str) -> Mapping[str, Part]:
+            with self._lock:
+                states = {one: self._states[one] for one in names if one in self._states}
+            parts = {one: state.singles[file] for one, state in states.items() if file in state.singles}
+            return {one: part for one, part in parts.items() if not part.is_ready}
 
-        return FieldSeries(state, lambda state, span: self._prepared(name, state, span, names), opened)
+        def opened(state: FieldState, pieces: Sequence[Piece]) -> list[Column]:
+            return [self._opened(state, piece, waiting) for piece in pieces]
+
+        return FieldSeries(state, lambda state, span: self._prepared(name, state, span, waiting), opened)
 
     def _timeline(self, name: str, state: FieldState) -> str:
         """Return the timeline that a field is on."""
@@ -114,20 +120,20 @@ class IndexedArchive:
     def _counted(self, state: FieldState, piece: Piece) -> int:
         if len(piece.parts) == 1 and piece.is_whole and piece.parts[0].samples is not None:
             return piece.parts[0].samples
-        column = self._opened(state, piece, ())
+        column = self._opened(state, piece, lambda _: {})
         return column.stop - column.first
 
-    def _opened(self, state: FieldState, piece: Piece, names: Collection[str]) -> Column:
+    def _opened(self, state: FieldState, piece: Piece, waiting: Waiting) -> Column:
         """Return the column of a piece."""
         if piece.column is not None:
             return piece.column
-        columns = [self._supply.column(part, names) for part in piece.parts]
+        columns = [self._supply.column(part, waiting) for part in piece.parts]
         if len(columns) > 1:
             piece.column = united([column.cut(piece.start, piece.stop) for column in columns], state.lineup.dtype)
             return piece.column
         return columns[0] if piece.is_whole else columns[0].cut(piece.start, piece.stop)
 
-    def _prepared(self, name: str, state: FieldState, span: Span, names: Collection[str]) -> FieldState:
+    def _prepared(self, name: str, state: FieldState, span: Span, waiting: Waiting) -> FieldState:
         """Return the state with parts merged that lie in a span, for others too."""
         if not state.to_merge(span, self._now()):
             return state
@@ -135,7 +141,7 @@ class IndexedArchive:
             with self._lock:
                 state = self._up_to_date(name, state)
             while groups := state.to_merge(span, self._now()):
-                state = state.with_parts(self._replaced(state.parts, groups, names))
+                state = state.with_parts(self._replaced(state.parts, groups, waiting))
             with self._lock:
                 known = self._states.get(name)
                 if known is not None and known.lineup.dtype == state.lineup.dtype:
@@ -148,14 +154,12 @@ class IndexedArchive:
         known = self._states.get(name)
         return known if known is not None and known.lineup is state.lineup else state
 
-    def _replaced(
-        self, parts: Sequence[Part], groups: Sequence[tuple[int, int]], names: Collection[str]
-    ) -> list[Part]:
+    def _replaced(self, parts: Sequence[Part], groups: Sequence[tuple[int, int]], waiting: Waiting) -> list[Part]:
         """Return the parts with each group of them merged into one."""
         replaced: list[Part] = []
         done = 0
         for low, high in groups:
-            replaced += [*parts[done:low], self._supply.merged(parts[low:high], names)]
+            replaced += [*parts[done:low], self._supply.merged(parts[low:high], waiting)]
             done = high
         return [*replaced, *parts[done:]]
 

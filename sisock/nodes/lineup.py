@@ -84,7 +84,7 @@ class Lineup:
     def interval_of(self, count: int) -> float | None:
         """Return the mean spacing in seconds, given how many samples there are."""
         length_s = float(self.newest.max() - self.oldest[0])
-        return length_s / (count - 1) if length_s > 0 else None
+        return length_s / (count - 1) if length_s > 0 and count > 1 else None
 
     def field_on(self, timeline: str) -> Field:
         """Return the field as it is served on a timeline."""

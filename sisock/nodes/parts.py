@@ -118,9 +118,9 @@ class PartCache:
             self._key(folder, name, first), self._entry_version(part.members, part.dtype), meta, arrays
         )
 
-    def remove(self, folder: Path, part: Part) -> None:
-        """Remove what is stored of a part."""
-        self._cache.remove(self._key(folder, part.members[-1].field.name, part.members[0]))
+    def discard(self, entry: Entry) -> None:
+        """Remove what is stored of a part; what was stored of its first file since then stays."""
+        self._cache.discard(entry)
 
     def identities(self, folder: Path) -> dict[str, Identity]:
         """Return under which generations the fields of an archive were served last, by their names."""

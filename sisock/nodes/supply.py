@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -15,13 +14,15 @@ from sisock.core.downsample import Sampled
 from sisock.core.model import Times, Values
 from sisock.core.order import in_order
 from sisock.nodes.cache import DamagedEntry
-from sisock.nodes.index import Contents, FieldReader, Stretch
+from sisock.nodes.index import FieldReader, Stretch
 from sisock.nodes.parts import Part, PartCache
 
 logger = logging.getLogger(__name__)
 
 ALL_TIME = (-np.inf, np.inf)
-SHELF_BYTES = 2**28
+
+Waiting = Callable[[str], Mapping[str, Part]]
+"""Returns the parts of a file that are asked for as well and were not read yet, by the names of their fields."""
 
 FileColumns = Callable[[str, Collection[str]], Mapping[str, Column]]
 """Returns columns of fields that are in a file, by their names; OSError when the file cannot be read."""
@@ -48,26 +49,25 @@ class Supply:
         self.lock = threading.RLock()
         self._read = read
         self._fewest_kept = fewest_kept
-        self._shelf = _Shelf()
         self._reported: set[tuple[str, str]] = set()
 
-    def column(self, part: Part, names: Collection[str] = ()) -> Column:
+    def column(self, part: Part, waiting: Waiting) -> Column:
         """Return the column of a part; what has to be read of its files for it, is read of other fields as well."""
         if part.column is not None:  # nobody waits for others who read files
             return part.column
         with self.lock:
-            return part.column or self._opened(part) or self._made(part, names)
+            return part.column or self._opened(part) or self._made(part, waiting)
 
-    def merged(self, parts: Sequence[Part], names: Collection[str] = ()) -> Part:
+    def merged(self, parts: Sequence[Part], waiting: Waiting) -> Part:
         """Return one part in place of several that follow one another."""
         with self.lock:
             members = tuple(one for part in parts for one in part.members)
             merged = Part(members, parts[0].dtype)
-            columns = [self.column(part, names) for part in parts]
+            columns = [self.column(part, waiting) for part in parts]
             self._keep(merged, united(columns, merged.dtype), whole=all(part.is_ready for part in parts))
             for part in parts[1:]:
                 if merged.entry is not None and part.entry is not None and self.cache is not None:
-                    self.cache.remove(self.folder, part)
+                    self.cache.discard(part.entry)
             return merged
 
     def _opened(self, part: Part) -> Column | None:
@@ -77,18 +77,39 @@ class Supply:
         try:
             part.column = self.cache.open(part.entry)
         except DamagedEntry:
-            self.cache.remove(self.folder, part)
+            self.cache.discard(part.entry)
             part.entry = None
         return part.column
 
-    def _made(self, part: Part, names: Collection[str]) -> Column:
+    def _made(self, part: Part, waiting: Waiting) -> Column:
         """Make a column of what is in the files."""
-        name = part.members[-1].field.name
-        found = [self._of_file(one, name, names) for one in part.members]
-        columns = [column for column in found if column is not None]
-        whole = len(columns) == len(found) and all(map(_is_whole, columns, part.members))
-        column = columns[0] if len(columns) == 1 else united(columns, part.dtype)
-        return self._keep(part, _converted(column, part.dtype), whole=whole)
+        if len(part.members) == 1:
+            return self._of_file(part, waiting)
+        singles = [Part((one,), part.dtype) for one in part.members]
+        columns = [self._of_file(one, waiting) for one in singles]
+        return self._keep(part, united(columns, part.dtype), whole=all(one.column is not None for one in singles))
+
+    def _of_file(self, part: Part, waiting: Waiting) -> Column:
+        """Make the columns of a part of one file, and of the parts of other fields that wait for that file."""
+        (stretch,) = part.members
+        name = stretch.field.name
+        parts = {**waiting(stretch.file), name: part}
+        columns = self._columns_of(stretch.file, parts)
+        for other in parts.keys() & columns.keys():
+            whole = _is_whole(columns[other], parts[other].members[0])
+            columns[other] = self._keep(parts[other], _converted(columns[other], parts[other].dtype), whole=whole)
+        return columns[name] if name in columns else united([], part.dtype)
+
+    def _columns_of(self, file: str, names: Collection[str]) -> dict[str, Column]:
+        """Read fields of a file; nothing, and a line in the log, when it cannot be read."""
+        try:
+            return dict(self._read(file, names))
+        except (OSError, ValueError) as error:
+            reason = str(getattr(error, "strerror", None) or error)
+            if (file, reason) not in self._reported:
+                self._reported.add((file, reason))
+                logger.warning("'%s' cannot be read (%s): what it holds is left out", self.folder / file, reason)
+            return {}
 
     def _keep(self, part: Part, column: Column, *, whole: bool) -> Column:
         """Keep a column, in the cache if it may be found there again; of files that have changed, not at all."""
@@ -100,47 +121,6 @@ class Supply:
             part.column = (None if part.entry is None else self._opened(part)) or column
         return part.column
 
-    def _of_file(self, stretch: Stretch, name: str, names: Collection[str]) -> Column | None:
-        """Return a field of a file; None, and a line in the log, when it cannot be read."""
-        column = self._shelf.take((stretch.file, stretch.signature, name))
-        if column is not None:
-            return column
-        try:
-            columns = dict(self._read(stretch.file, {name, *names}))
-        except OSError as error:
-            self._report(stretch.file, str(error.strerror or error))
-            return None
-        column = columns.pop(name, None)
-        for other in names:
-            if other in columns:
-                self._shelf.put((stretch.file, stretch.signature, other), columns[other])
-        return column
-
-    def _report(self, file: str, reason: str) -> None:
-        if (file, reason) not in self._reported:
-            self._reported.add((file, reason))
-            logger.warning("'%s' cannot be read (%s): what it holds is left out", self.folder / file, reason)
-
-
-class _Shelf:
-    """Columns that were read along with others, until they are asked for; the latest ones, up to so many bytes."""
-
-    def __init__(self) -> None:
-        self._columns: OrderedDict[tuple[object, ...], Column] = OrderedDict()
-        self._bytes = 0
-
-    def take(self, key: tuple[object, ...]) -> Column | None:
-        column = self._columns.pop(key, None)
-        self._bytes -= _nbytes(column)
-        return column
-
-    def put(self, key: tuple[object, ...], column: Column) -> None:
-        self.take(key)
-        self._columns[key] = column
-        self._bytes += _nbytes(column)
-        while self._bytes > SHELF_BYTES:
-            self.take(next(iter(self._columns)))
-
 
 def united(columns: Sequence[Column], dtype: np.dtype[np.generic]) -> Column:
     """Return one column of the samples of several, in order of time, each sample once."""
@@ -151,10 +131,14 @@ def united(columns: Sequence[Column], dtype: np.dtype[np.generic]) -> Column:
 
 
 def reading_with(folder: Path, reader: FieldReader) -> FileColumns:
-    """Return a function that makes columns of what a reader returns."""
+    """Return a function that makes columns of what a reader returns, and tells once what it had to leave out."""
+    told: set[str] = set()
 
     def read(file: str, names: Collection[str]) -> Mapping[str, Column]:
-        contents: Contents = reader(folder / file, names)
+        contents = reader(folder / file, names)
+        if contents.problem is not None and contents.problem not in told:
+            told.add(contents.problem)
+            logger.warning("%s", contents.problem)
         return {one.field.name: _column(one.times, one.values) for one in contents.columns}
 
     return read
@@ -175,7 +159,3 @@ def _is_whole(column: Column, stretch: Stretch) -> bool:
     """Tell whether what was read is what the index knows of."""
     ends = column.times.slice(column.first, column.stop)[[0, -1]].tolist() if column.stop > column.first else []
     return column.stop - column.first == stretch.count and ends == [stretch.oldest, stretch.newest]
-
-
-def _nbytes(column: Column | None) -> int:
-    return 0 if column is None else 16 * (column.stop - column.first)

@@ -187,8 +187,8 @@ def test_files_that_come_one_by_one_are_merged_as_a_logarithm(archive):
     """Each sample is written again as often as the number of files doubles thrice, not at each new file."""
     written = []
     united = archive.archive._supply.merged
-    archive.archive._supply.merged = lambda parts, names=(): (
-        written.append(sum(len(part.members) for part in parts)) or united(parts, names)
+    archive.archive._supply.merged = lambda parts, waiting: (
+        written.append(sum(len(part.members) for part in parts)) or united(parts, waiting)
     )
     for number in range(600):
         archive.put(f"f{number:04}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
@@ -205,7 +205,7 @@ def test_a_short_window_opens_only_its_files(archive):
         archive.put(f"f{number:03}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
     opened = []
     column = archive.archive._supply.column
-    archive.archive._supply.column = lambda part, names=(): opened.extend(part.members) or column(part, names)
+    archive.archive._supply.column = lambda part, waiting: opened.extend(part.members) or column(part, waiting)
     series = archive.column()
     assert series.reduced(1.5e9 + 500, 1.5e9 + 520, "max", 1.0)[1].tolist() == [50, 50.5, 51, 51.5]
     assert series.newest(1.0, 1.5e9 + 502)[1].tolist() == [50]
