@@ -111,7 +111,7 @@ class FileArchive(IndexedArchive):
 
     def _series(self, name: str, state: FieldState, names: tuple[str, ...]) -> Series:
         first, *others = state.lineup.stretches
-        column = None if others else self._folder_index.columns(first.file, [name]).get(name)
+        column = None if others else self._folder_index.column(first.file, name)
         if column is None or column.dtype != state.lineup.dtype:
             return super()._series(name, state, names)
         stated = state.statement

@@ -79,13 +79,21 @@ class ServedColumn:
             self._column = self._make()
         return self._column
 
+    def at_hand(self) -> Column:
+        """Return the column; one that is not open yet is opened for the caller only."""
+        return self._make() if self._column is None else self._column
+
+    def closed(self) -> ServedColumn:
+        """Return the column as one that is not open."""
+        return ServedColumn(self.field, self.dtype, self.count, self.oldest, self.newest, self._make)
+
     def has_samples(self, start: float, end: float) -> bool:
         """Tell whether a sample is inside [start, end), UNIX seconds; only between the ends must one look for it."""
         if self.oldest is None or self.newest is None or self.oldest >= end or self.newest < start:
             return False
         if start <= self.oldest or self.newest < end:
             return True
-        low, high = self.open().index_of(np.array([start, end]))
+        low, high = self.at_hand().index_of(np.array([start, end]))
         return bool(low < high)
 
     def continues(self, before: ServedColumn) -> bool:
@@ -156,6 +164,12 @@ class ArchivedFile:
         for column in self.columns:
             column.open()
         return self
+
+    def closed(self) -> ArchivedFile:
+        """Return the file with its columns not open, where they are in the cache: too many cannot be mapped."""
+        if self.entry is None:
+            return self
+        return dataclasses.replace(self, columns=tuple(column.closed() for column in self.columns))
 
     def identified(self, generation: str, readings: int) -> ArchivedFile:
         """Return the file with columns that say of which generation they are."""

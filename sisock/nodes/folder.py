@@ -131,12 +131,21 @@ class FolderIndex:
             columns = list(self._fields.get(field, {}).values())
             return None if not columns or any(one.count for one in columns) else columns[-1]
 
+    def column(self, file: str, name: str) -> Column | None:
+        """Return the column of a field that is in one file, the same as long as that does not change."""
+
+        def question() -> Column | None:
+            served = self._fields.get(name, {}).get(file)
+            return None if served is None else served.open()
+
+        return self._answer(question)
+
     def columns(self, file: str, names: Collection[str]) -> Mapping[str, Column]:
         """Return columns of fields that are in a file; none when it is gone."""
 
         def question() -> Mapping[str, Column]:
             found = self._files[file].columns if file in self._files else ()
-            return {one.field.name: one.open() for one in found if one.field.name in names}
+            return {one.field.name: one.at_hand() for one in found if one.field.name in names}
 
         return self._answer(question)
 
@@ -264,7 +273,8 @@ class FolderIndex:
         if signature_of(path) != file.signature:  # it was written to while it was read: it will be read again
             return file
         self._stored_at[name] = now
-        return self._cache.store(path, file)
+        stored = self._cache.store(path, file)
+        return stored.closed() if len(self._files) >= MANY_FILES else stored
 
     def _report(self, name: str, problem: str | None) -> None:
         """Log a problem of a file once, until it changes or is gone."""

@@ -49,9 +49,9 @@ class Listing:
         try:
             with os.scandir(folder) as scanned:
                 entries = [one for one in scanned if _matches(one.name, pattern[0])]
-        except NotADirectoryError:
-            return
         except OSError as error:
+            if prefix and isinstance(error, FileNotFoundError | NotADirectoryError):
+                return  # it was there a moment ago
             self._problem = f"folder '{folder}' cannot be read ({error.strerror}): check its permissions"
             return
         for one in entries:

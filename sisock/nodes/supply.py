@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sisock.nodes.parts import Part, PartCache
 logger = logging.getLogger(__name__)
 
 ALL_TIME = (-np.inf, np.inf)
+MOST_OPEN = 4096
 
 Waiting = Callable[[str], Mapping[str, Part]]
 """Returns the parts of a file that are asked for as well and were not read yet, by the names of their fields."""
@@ -50,13 +52,17 @@ class Supply:
         self._read = read
         self._fewest_kept = fewest_kept
         self._reported: set[tuple[str, str]] = set()
+        self._open: OrderedDict[Part, None] = OrderedDict()
 
     def column(self, part: Part, waiting: Waiting) -> Column:
         """Return the column of a part; what has to be read of its files for it, is read of other fields as well."""
-        if part.column is not None:  # nobody waits for others who read files
-            return part.column
+        column = part.column
+        if column is not None:  # nobody waits for others who read files
+            return column
         with self.lock:
-            return part.column or self._opened(part) or self._made(part, waiting)
+            column = part.column or self._opened(part) or self._made(part, waiting)
+            self._close_others(part)
+            return column
 
     def merged(self, parts: Sequence[Part], waiting: Waiting) -> Part:
         """Return one part in place of several that follow one another."""
@@ -69,6 +75,12 @@ class Supply:
                 if merged.entry is not None and part.entry is not None and self.cache is not None:
                     self.cache.discard(part.entry)
             return merged
+
+    def _close_others(self, part: Part) -> None:
+        """Let go of the columns that were opened longest ago: a process may map so many files only."""
+        self._open[part] = None
+        while len(self._open) > MOST_OPEN:
+            self._open.popitem(last=False)[0].column = None
 
     def _opened(self, part: Part) -> Column | None:
         """Return a column from the cache; None when it is not there, or not any more."""

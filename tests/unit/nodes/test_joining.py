@@ -175,8 +175,8 @@ def test_a_field_in_many_files_is_as_if_it_were_in_one(tmp_path_factory, seed, k
 
 
 def test_years_of_files_take_few_parts(archive):
-    """A field in thousands of files is merged to tens of parts, so that a window over all opens no more than these."""
-    for number in range(2000):
+    """A field in a thousand files is merged to tens of parts, so that a window over all opens no more than these."""
+    for number in range(1000):
         archive.put(f"f{number:04}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
     check_all(archive, 1)
     assert len(archive.state().parts) < 30
@@ -190,12 +190,12 @@ def test_files_that_come_one_by_one_are_merged_as_a_logarithm(archive):
     archive.archive._supply.merged = lambda parts, waiting: (
         written.append(sum(len(part.members) for part in parts)) or united(parts, waiting)
     )
-    for number in range(600):
+    for number in range(300):
         archive.put(f"f{number:04}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
         archive.now += 1.0
         archive.column().reduced(1.0, 3e9, "minmax", 100.0)
     check_all(archive, 1)
-    assert sum(written) <= 600 * 3
+    assert sum(written) <= 300 * 3
     assert len(archive.state().parts) <= 8 * 3 + 1
 
 
