@@ -115,6 +115,7 @@ class FileArchive(IndexedArchive):
         if column is None or column.dtype != state.lineup.dtype:
             return super()._series(name, state, names)
         stated = state.statement
-        if column.statement == stated:
+        # A file that became another a moment ago speaks for itself: it is not what was stated.
+        if column.statement == stated or column.generation != first.identity:
             return column
         return dataclasses.replace(column, finalized_until=stated.finalized_until, generation=stated.generation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import threading
@@ -92,7 +93,8 @@ class FolderIndex:
     def changed(self, since: int) -> Collection[str]:
         """Return the files that were added, changed or removed after a revision."""
         with self._lock:
-            return [file for file, revision in self._changed_at.items() if revision > since]
+            latest = itertools.takewhile(lambda one: one[1] > since, reversed(self._changed_at.items()))
+            return [file for file, _ in latest]
 
     def stretches(self, field: str, files: Collection[str] | None = None) -> Sequence[Stretch]:
         """Return what is known of a field in some files, or in all of them."""
@@ -140,11 +142,12 @@ class FolderIndex:
 
         return self._answer(question)
 
-    def columns(self, file: str, names: Collection[str]) -> Mapping[str, Column]:
-        """Return columns of fields that are in a file; none when it is gone."""
+    def columns(self, stretch: Stretch, names: Collection[str]) -> Mapping[str, Column]:
+        """Return columns of fields that are in a file; none when it is gone, or became another."""
 
         def question() -> Mapping[str, Column]:
-            found = self._files[file].columns if file in self._files else ()
+            file = self._files.get(stretch.file)
+            found = file.columns if file is not None and file.generation == stretch.identity else ()
             return {one.field.name: one.at_hand() for one in found if one.field.name in names}
 
         return self._answer(question)
@@ -212,6 +215,7 @@ class FolderIndex:
             self._lineups.pop(column.field.name, None)
         self._timelines = {}
         self._revision += 1
+        self._changed_at.pop(name, None)  # so that the latest changes stand last
         self._changed_at[name] = self._revision
 
     def _forget(self, gone: Iterable[str], there: Collection[str]) -> None:

@@ -26,8 +26,11 @@ MOST_OPEN = 4096
 Waiting = Callable[[str], Mapping[str, Part]]
 """Returns the parts of a file that are asked for as well and were not read yet, by the names of their fields."""
 
-FileColumns = Callable[[str, Collection[str]], Mapping[str, Column]]
-"""Returns columns of fields that are in a file, by their names; OSError when the file cannot be read."""
+FileColumns = Callable[[Stretch, Collection[str]], Mapping[str, Column]]
+"""Returns columns of fields that are in the file of a stretch; OSError or ValueError when it cannot be read.
+
+What they have more than the stretch tells of has come since; where the file became another, there are none.
+"""
 
 
 class Supply:
@@ -106,17 +109,18 @@ class Supply:
         (stretch,) = part.members
         name = stretch.field.name
         parts = {**waiting(stretch.file), name: part}
-        columns = self._columns_of(stretch.file, parts)
+        columns = self._columns_of(stretch, parts)
         for other in parts.keys() & columns.keys():
             whole = _is_whole(columns[other], parts[other].members[0])
             columns[other] = self._keep(parts[other], _converted(columns[other], parts[other].dtype), whole=whole)
         return columns[name] if name in columns else united([], part.dtype)
 
-    def _columns_of(self, file: str, names: Collection[str]) -> dict[str, Column]:
+    def _columns_of(self, stretch: Stretch, names: Collection[str]) -> dict[str, Column]:
         """Read fields of a file; nothing, and a line in the log, when it cannot be read."""
         try:
-            return dict(self._read(file, names))
+            return dict(self._read(stretch, names))
         except (OSError, ValueError) as error:
+            file = stretch.file
             reason = str(getattr(error, "strerror", None) or error)
             if (file, reason) not in self._reported:
                 self._reported.add((file, reason))
@@ -146,8 +150,8 @@ def reading_with(folder: Path, reader: FieldReader) -> FileColumns:
     """Return a function that makes columns of what a reader returns, and tells once what it had to leave out."""
     told: set[str] = set()
 
-    def read(file: str, names: Collection[str]) -> Mapping[str, Column]:
-        contents = reader(folder / file, names)
+    def read(stretch: Stretch, names: Collection[str]) -> Mapping[str, Column]:
+        contents = reader(folder / stretch.file, names)
         if contents.problem is not None and contents.problem not in told:
             told.add(contents.problem)
             logger.warning("%s", contents.problem)
