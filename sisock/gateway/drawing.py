@@ -35,7 +35,7 @@ def draw_all(
     drawn = {}
     for name in fields:
         wanted = SeriesWanted(node, name)
-        field = catalogue.fields.get(name)
+        field = catalogue.find(name)
         samples = block.find(name)
         left_out = [remark for remark in remarks if remark.startswith(f"field '{name}' ")]
         if field is None:

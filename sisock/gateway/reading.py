@@ -129,7 +129,7 @@ class Reader:
         return Reading(DataBlock(self._blocks), self._problems)
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
-        known = self._peer.catalogue.fields.get(name)
+        known = self._peer.catalogue.find(name)
         selection = question.resolution.selection(known.type if known else "number")
         width = selection.width(question.resolution.stride_s)
         reducer = question.resolution.reducer

@@ -18,6 +18,7 @@ from sisock.nodes.archived import FileCache
 from sisock.nodes.contract import DataNode
 from sisock.nodes.host import HostNode
 from sisock.nodes.host_readings import Reading
+from sisock.nodes.ocs_feed import OcsFeedNode
 from sisock.nodes.radiometer import RadiometerNode
 from sisock.nodes.weather import WeatherNode
 
@@ -163,6 +164,30 @@ def make_radiometer(folder: Path) -> NodeUnderTest:
     return NodeUnderTest(RadiometerNode(folder), advance)
 
 
+def make_ocs_feed(folder: Path) -> NodeUnderTest:
+    """A feed with three blocks: numbers with NaN at times, a string and a bool, and a number that comes later."""
+    steps = itertools.count()
+    node = OcsFeedNode(clock=lambda: EPOCH)
+    feed = {"record": True, "agent_class": "FakeDataAgent"}
+
+    def block(step: int, **values: object) -> dict[str, object]:
+        return {"timestamps": [EPOCH + step / 4], "data": {name: [value] for name, value in values.items()}}
+
+    def advance() -> None:
+        step = next(steps)
+        message = {
+            "temps": block(step, T=math.nan if step % 3 == 1 else step / 2, R=step),
+            "state": block(step, mode="scan" if step % 2 else "idle", on=step % 2 == 0),
+        }
+        if step:
+            message["late"] = block(step, T=step)
+        node.receive("observatory.LSA.feeds.temperatures", [message, feed])
+
+    for _ in range(5):
+        advance()
+    return NodeUnderTest(node, advance)
+
+
 NODES: dict[str, Callable[[Path], NodeUnderTest]] = {
     "apex_weather": make_apex_weather,
     "host": make_host,
@@ -170,4 +195,5 @@ NODES: dict[str, Callable[[Path], NodeUnderTest]] = {
     "weather": make_weather,
     "weather with a cache": lambda folder: make_weather(folder, folder / "cache"),
     "table": make_table,
+    "ocs_feed": make_ocs_feed,
 }

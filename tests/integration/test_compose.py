@@ -17,7 +17,8 @@ from sisock.settings import Settings
 
 import dashboards
 from dashboards import JSON_PLUGIN
-from integration.compose import OWN_IMAGE, ROOT, load_compose, own_services, running
+from integration.agents import publishing
+from integration.compose import ADDRESS, OWN_IMAGE, ROOT, load_compose, own_services, running
 from integration.sites import poll
 
 COMPOSE = load_compose()
@@ -30,7 +31,7 @@ ANNOTATIONS = [(board, one) for board in BOARDS for one in dashboards.annotation
 
 def test_services_are_those_of_the_whole_system():
     """Router, hub, the data nodes, adapter and Grafana, and nothing else."""
-    nodes = {"host", "weather", "apex_weather", "radiometer"}
+    nodes = {"host", "weather", "apex_weather", "radiometer", "ocs_feed"}
     assert set(COMPOSE["services"]) == {"router", "hub", *nodes, "grafana_json", "grafana"}
 
 
@@ -110,13 +111,28 @@ def test_archives_are_read_once():
         assert service["environment"]["SISOCK_CACHE"] in made.split()
 
 
+def test_feeds_survive_a_restart():
+    """What agents have published is in a volume of its own, whose folder belongs to the image's user."""
+    service = COMPOSE["services"]["ocs_feed"]
+    assert "feeds" in COMPOSE["volumes"]
+    assert "folder=/feeds" in service["command"]
+    assert "feeds:/feeds" in service["volumes"]
+    assert re.search(r"--mode=0700 .*/feeds\b", DOCKERFILE)
+
+
+def test_feeds_are_in_their_volume(machine):
+    """Samples that were published are kept in the folder of the volume."""
+    assert list((machine.folder / "feeds").rglob("*.journal"))
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    """Our services, healthy, with some seconds of data of this machine."""
-    with running(tmp_path_factory.mktemp("compose")) as started:
+    """Our services, healthy, with some seconds of data of this machine and of an agent of OCS."""
+    folder = tmp_path_factory.mktemp("compose")
+    with running(folder) as started, publishing(folder, started.ports[8001], "LSA22YE", ADDRESS):
         wanted = [panel for panel in PANELS if panel.plugin == JSON_PLUGIN]
         live = [panel for panel in wanted if panel.dashboard["time"]["to"] == "now"]
-        poll(lambda: all(all(_drawn(started, panel)[0].values()) for panel in live), 20, "the host has samples")
+        poll(lambda: all(all(_drawn(started, panel)[0].values()) for panel in live), 20, "live nodes have samples")
         yield started
 
 
