@@ -7,6 +7,7 @@ It knows nothing of how frames are stored: a *frame reader* is a function from a
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -38,24 +39,34 @@ class RawBlock(NamedTuple):
     vectors: Mapping[str, Vector]
 
 
-class SessionFrame(NamedTuple):
-    """The aggregator has started: numbers of providers begin anew. ``end`` is where the frame ends, in bytes."""
+class Place(NamedTuple):
+    """Where a frame ends, in bytes from the beginning of the file, and the checksum that it has there."""
 
     end: int
+    checksum: int = 0
+
+
+BEGINNING = Place(0)
+
+
+class SessionFrame(NamedTuple):
+    """The aggregator has started: numbers of providers begin anew."""
+
+    place: Place
     session_id: int
 
 
 class StatusFrame(NamedTuple):
     """The providers there are from now on: description by number."""
 
-    end: int
+    place: Place
     providers: Mapping[int, str]
 
 
 class DataFrame(NamedTuple):
     """Samples of one provider; blocks are decoded when asked for. ``address`` is its description, if it says so."""
 
-    end: int
+    place: Place
     provider: int
     address: str | None
     blocks: Callable[[], Iterable[RawBlock]]
@@ -64,11 +75,17 @@ class DataFrame(NamedTuple):
 class DamagedFrame(NamedTuple):
     """Something that cannot be decoded, and why."""
 
-    end: int
+    place: Place
     reason: str
 
 
-Frame = SessionFrame | StatusFrame | DataFrame | DamagedFrame
+class OtherFrame(NamedTuple):
+    """A frame that is not of housekeeping."""
+
+    place: Place
+
+
+Frame = SessionFrame | StatusFrame | DataFrame | DamagedFrame | OtherFrame
 FrameReader = Callable[[Path], Iterator[Frame]]
 
 
@@ -91,14 +108,27 @@ class FrameLog:
 
     Parameters
     ----------
-    end
-        Bytes from the beginning of the file that are whole frames.
+    place
+        Where the last of them ends, with a checksum of all.
     problem
         In words, the first thing that had to be left out.
+    earlier
+        A place of an earlier reading.
+    continues
+        Whether the frames up to there are those of that reading.
     """
 
-    end: int = 0
+    place: Place = BEGINNING
     problem: str | None = None
+    earlier: Place = BEGINNING
+    continues: bool = True
+
+    def see(self, place: Place) -> None:
+        """Go on to the next frame."""
+        passes = self.place.end < self.earlier.end
+        self.place = Place(place.end, zlib.crc32(place.checksum.to_bytes(4, "little"), self.place.checksum))
+        if passes and self.place.end >= self.earlier.end:
+            self.continues = self.place == self.earlier
 
     def note(self, problem: str) -> None:
         """Keep a problem, if it is the first."""
@@ -127,11 +157,18 @@ class BlockSummary:
 
 @dataclass(frozen=True)
 class FileSummary:
-    """What an index keeps of a file; ``end`` and ``problem`` as in :class:`FrameLog`."""
+    """What an index keeps of a file; ``place`` and ``problem`` as in :class:`FrameLog`.
+
+    Parameters
+    ----------
+    continues
+        Whether the file has only grown since an earlier reading.
+    """
 
     blocks: tuple[BlockSummary, ...]
-    end: int
+    place: Place
     problem: str | None = None
+    continues: bool = True
 
 
 @dataclass
@@ -159,7 +196,7 @@ def blocks(frames: Iterable[Frame], log: FrameLog, wanted: Collection[str] | Non
     session: int | None = None
     providers: dict[int, str] = {}
     for frame in frames:
-        log.end = frame.end
+        log.see(frame.place)
         if isinstance(frame, SessionFrame):
             providers = providers if frame.session_id == session else {}
             session = frame.session_id
@@ -167,7 +204,7 @@ def blocks(frames: Iterable[Frame], log: FrameLog, wanted: Collection[str] | Non
             providers = dict(frame.providers)
         elif isinstance(frame, DamagedFrame):
             log.note(frame.reason)
-        else:
+        elif isinstance(frame, DataFrame):
             # A status frame that is damaged leaves numbers without a name; frames say it too, but for old ones.
             provider = providers.get(frame.provider, frame.address)
             if provider is None:
@@ -176,15 +213,16 @@ def blocks(frames: Iterable[Frame], log: FrameLog, wanted: Collection[str] | Non
                 yield from _decoded(provider, frame, log)
 
 
-def summarize(frames: Iterable[Frame]) -> FileSummary:
-    """Return what an index keeps of a file."""
-    log = FrameLog()
+def summarize(frames: Iterable[Frame], earlier: Place = BEGINNING) -> FileSummary:
+    """Return what an index keeps of a file; ``earlier`` is the place up to which it was read before."""
+    log = FrameLog(earlier=earlier)
     extents: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Extent] = {}
     for block in blocks(frames, log):
         fields = tuple(sorted((name, vector.kind) for name, vector in block.vectors.items()))
         extents.setdefault((block.provider, block.name, fields), _Extent()).add(block.times)
     found = tuple(BlockSummary(*key, one.count, one.first, one.last) for key, one in extents.items())
-    return FileSummary(found, log.end, log.problem)
+    continues = log.continues and log.place.end >= earlier.end
+    return FileSummary(found, log.place, log.problem, continues)
 
 
 def field_name(provider: str, field: str) -> str:
@@ -227,12 +265,15 @@ def _checked(block: Block, log: FrameLog) -> Block:
     """Return a block without what cannot be served."""
     names = [name for name in block.vectors if _can_be_served(field_name(block.provider, name))]
     if len(names) < len(block.vectors):
-        log.note(f"a field of '{ascii(block.provider)[1:-1]}' has a name that cannot be printed")
+        log.note(f"a field of {block.provider!a} has a name that cannot be printed, and is left out")
     vectors = {name: block.vectors[name] for name in names}
+    if (np.diff(block.times) < 0).any():
+        log.note(f"times of '{block.provider}' go back, and are sorted")
     served = block.times >= EARLIEST
-    if not served.all():
-        log.note(f"'{ascii(block.provider)[1:-1]}' has times before 1970")
-        vectors = {name: Vector(one.kind, partial(_masked, one, served)) for name, one in vectors.items()}
+    if served.all():
+        return Block(block.provider, block.name, block.times, vectors)
+    log.note(f"'{block.provider}' has times before 1970, which are left out")
+    vectors = {name: Vector(one.kind, partial(_masked, one, served)) for name, one in vectors.items()}
     return Block(block.provider, block.name, block.times[served], vectors)
 
 

@@ -50,6 +50,12 @@ def frame_end(file: BinaryIO, start: int, size: int) -> int:
     return at + _CHECKSUM_BYTES
 
 
+def checksum(file: BinaryIO, end: int) -> int:
+    """Return the checksum of the frame that ends there."""
+    file.seek(end - _CHECKSUM_BYTES)
+    return int.from_bytes(file.read(_CHECKSUM_BYTES), "little")
+
+
 def _length(file: BinaryIO, at: int, size: int) -> int:
     return int(_LENGTH.unpack(_read(file, at, _LENGTH.size, size))[0])
 

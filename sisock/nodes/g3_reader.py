@@ -20,13 +20,15 @@ from sisock.nodes.g3_frames import (
     DamagedFrame,
     DataFrame,
     Frame,
+    OtherFrame,
+    Place,
     RawBlock,
     SessionFrame,
     StatusFrame,
     Undecodable,
     Vector,
 )
-from sisock.nodes.g3_layout import CutFrame, NoFrame, frame_end
+from sisock.nodes.g3_layout import CutFrame, NoFrame, checksum, frame_end
 
 INSTALL = "reading .g3 files needs so3g: pip install 'sisock[g3]'"
 NEWEST_SCHEMA = 2
@@ -73,53 +75,51 @@ def read_frames(path: Path) -> Iterator[Frame]:
             except CutFrame:
                 return
             except NoFrame:
-                yield DamagedFrame(size, f"what stands at byte {at} is not a frame")
+                yield DamagedFrame(Place(size), f"what stands at byte {at} is not a frame")
                 return
-            yield from _decode(library, reader, at, end)
+            yield from _decode(library, reader, at, Place(end, checksum(file, end)))
             at = end
 
 
-def _decode(library: _Library, reader: Any, start: int, end: int) -> Iterator[Frame]:
+def _decode(library: _Library, reader: Any, start: int, place: Place) -> Iterator[Frame]:
     try:
         found = reader.Process(None)
-        frame = _frame(library, found[0], end) if found else None
+        frame: Frame = _frame(library, found[0], place) if found else OtherFrame(place)
     except DECODING_ERRORS as error:
-        frame = DamagedFrame(end, f"the frame at byte {start} is damaged ({_reason(error)})")
-    if frame is not None:
-        yield frame
-    if reader.tell() != end:
-        reader.seek(end)
+        frame = DamagedFrame(place, f"the frame at byte {start} is damaged ({_reason(error)})")
+    yield frame
+    if reader.tell() != place.end:
+        reader.seek(place.end)
 
 
-def _frame(library: _Library, frame: Any, end: int) -> Frame | None:
-    """Return what a frame holds; None for one that is not housekeeping, or of a kind that is not known."""
+def _frame(library: _Library, frame: Any, place: Place) -> Frame:
+    """Return what a frame holds."""
     if frame.type != library.housekeeping:
-        return None
+        return OtherFrame(place)
     if frame.get("hkagg_version", 0) < NEWEST_SCHEMA:
         (frame,) = library.translate(frame)
     make = _MAKERS.get(int(frame["hkagg_type"]))
-    return make(library, frame, end) if make else None
+    return make(frame, place, library.time_units) if make else OtherFrame(place)
 
 
-def _session(library: _Library, frame: Any, end: int) -> Frame:
-    return SessionFrame(end, int(frame["session_id"]))
+def _session(frame: Any, place: Place, _: float) -> Frame:
+    return SessionFrame(place, int(frame["session_id"]))
 
 
-def _status(library: _Library, frame: Any, end: int) -> Frame:
-    providers = {int(one["prov_id"].value): str(one["description"].value) for one in frame["providers"]}
-    return StatusFrame(end, providers)
+def _status(frame: Any, place: Place, _: float) -> Frame:
+    return StatusFrame(place, {int(one["prov_id"].value): str(one["description"].value) for one in frame["providers"]})
 
 
-def _data(library: _Library, frame: Any, end: int) -> Frame:
+def _data(frame: Any, place: Place, time_units: float) -> Frame:
     def blocks() -> list[RawBlock]:
         try:
             named = zip(frame["block_names"], frame["blocks"], strict=True)
-            return [_block(str(name), block, library.time_units) for name, block in named]
+            return [_block(str(name), block, time_units) for name, block in named]
         except DECODING_ERRORS as error:
-            raise Undecodable(f"the frame that ends at byte {end} is damaged ({_reason(error)})") from None
+            raise Undecodable(f"the frame that ends at byte {place.end} is damaged ({_reason(error)})") from None
 
     address = str(frame["address"]) if "address" in frame else None
-    return DataFrame(end, int(frame["prov_id"]), address, blocks)
+    return DataFrame(place, int(frame["prov_id"]), address, blocks)
 
 
 _MAKERS = {SESSION: _session, STATUS: _status, DATA: _data}
