@@ -57,7 +57,7 @@ class G3Scanner:
         if not self.folder.is_dir():
             raise ConfigurationError(f"'{self.folder}' is not a folder: give one that holds {SUFFIX} files")
 
-    def scan(self, progress: Progress = lambda done, total: None) -> ScanResult:
+    def scan(self, progress: Progress | None = None) -> ScanResult:
         """Read what is new or has changed, the oldest first, and take note of what is gone.
 
         A file that cannot be read is left for the next scan.
@@ -79,7 +79,8 @@ class G3Scanner:
                 result.read += 1
                 result.read_bytes += signatures[path][1]
             done += signatures[path][1]
-            progress(done, total)
+            if progress is not None:
+                progress(done, total)
         gone = known.keys() - signatures.keys()
         if gone and signatures:  # where none is left, a disk may be away and come back
             self.store.remove(gone)

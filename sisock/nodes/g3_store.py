@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from sisock.nodes.cache import digest
@@ -54,6 +55,7 @@ class G3Store:
     def __init__(self, engine: Engine, archive: str) -> None:
         self._engine = engine
         self._archive = archive
+        self._block_ids: dict[str, int] = {}
         self._archive_id = self._retry(self._find_archive)
 
     def known(self) -> dict[str, KnownFile]:
@@ -80,17 +82,15 @@ class G3Store:
             "problem": summary.problem,
             "gone": False,
         }
-        self._retry(lambda connection: self._write(connection, path, row, summary.blocks))
+        self._retry(partial(self._write, path=path, row=row, found=summary.blocks))
 
     def remove(self, paths: Iterable[str]) -> None:
         """Take note that files are gone."""
         row = {"gone": True, "place_end": 0, "checksum": 0, "problem": None}
         for path in paths:
-            self._retry(lambda connection, path=path: self._write(connection, path, row, ()))
+            self._retry(partial(self._write, path=path, row=row, found=()))
 
-    def _write(
-        self, connection: Connection, path: str, row: Mapping[str, Any], found: Iterable[BlockSummary]
-    ) -> None:
+    def _write(self, connection: Connection, path: str, row: Mapping[str, Any], found: Iterable[BlockSummary]) -> None:
         row = {**row, "revision": self._next_revision(connection)}
         file_id = self._put_file(connection, digest(self._archive, path), row)
         old = {one.block_id: one for one in connection.execute(select(spans).where(spans.c.file_id == file_id))}
@@ -99,8 +99,7 @@ class G3Store:
         if new:
             rows = [_span(block) | {"file_id": file_id, "block_id": number} for number, block in new.items()]
             connection.execute(insert(spans), rows)
-        for number in old.keys() | new.keys():
-            _add_up(connection, number, old.get(number), new.get(number))
+        _add_up(connection, old, new)
 
     def _next_revision(self, connection: Connection) -> int:
         own = archives.c.id == self._archive_id
@@ -119,10 +118,12 @@ class G3Store:
         """Return the number of a block, which is added if it is new."""
         parts = [part for field in block.fields for part in field]
         key = digest(self._archive, block.provider, block.name, *parts)
+        if key in self._block_ids:
+            return self._block_ids[key]
         number = connection.execute(select(blocks.c.id).where(blocks.c.key == key)).scalar()
         if number is not None:
-            return int(number)
-        row = {"provider": block.provider, "name": block.name, **_span(block), "count": 0}
+            return self._block_ids.setdefault(key, int(number))  # it was committed, and stays
+        row = {"provider": block.provider, "name": block.name, **_span(block), "samples": 0}
         added = _new_id(connection.execute(insert(blocks).values(key=key, archive_id=self._archive_id, **row)))
         rows = [
             {"block_id": added, "position": position, "name": name, "kind": kind}
@@ -161,21 +162,28 @@ def _new_id(added: Any) -> int:
 
 
 def _span(block: BlockSummary) -> dict[str, Any]:
-    return {"count": block.count, "first": block.first, "last": block.last}
+    return {"samples": block.count, "first": block.first, "last": block.last}
 
 
-def _add_up(connection: Connection, number: int, old: Any, new: Any) -> None:
-    """Bring a block's totals up to date after one of its spans has changed."""
-    own = blocks.c.id == number
-    total = connection.execute(select(blocks).where(own)).one()
-    shrinks = old is not None and (new is None or new.first > old.first or new.last < old.last)
-    if shrinks or not total.count or new is None:
-        parts = select(func.sum(spans.c.count), func.min(spans.c.first), func.max(spans.c.last))
-        count, first, last = connection.execute(parts.where(spans.c.block_id == number)).one()
-        values = {"count": int(count), "first": first, "last": last} if count else {"count": 0}
-    else:
-        count = total.count + new.count - (old.count if old is not None else 0)
-        values = {"count": count, "first": min(total.first, new.first), "last": max(total.last, new.last)}
-    connection.execute(update(blocks).where(own).values(**values))
+def _add_up(connection: Connection, old: Mapping[int, Any], new: Mapping[int, BlockSummary]) -> None:
+    """Bring the totals of blocks up to date after a file's spans of them have changed."""
+    numbers = old.keys() | new.keys()
+    if not numbers:
+        return
+    rows = [
+        {"number": total.id, **_total(connection, total, old.get(total.id), new.get(total.id))}
+        for total in connection.execute(select(blocks).where(blocks.c.id.in_(numbers)))
+    ]
+    connection.execute(update(blocks).where(blocks.c.id == bindparam("number")), rows)
 
 
+def _total(connection: Connection, total: Any, old: Any, new: BlockSummary | None) -> dict[str, Any]:
+    """Return a block's totals; only after a file has lost samples must all of its spans be looked at."""
+    if new is None or (old is not None and (new.first > old.first or new.last < old.last)):
+        parts = select(func.sum(spans.c.samples), func.min(spans.c.first), func.max(spans.c.last))
+        count, first, last = connection.execute(parts.where(spans.c.block_id == total.id)).one()
+        return {"samples": int(count or 0), "first": first or 0.0, "last": last or 0.0}
+    if not total.samples:
+        return _span(new)
+    count = total.samples + new.count - (0 if old is None else old.samples)
+    return {"samples": count, "first": min(total.first, new.first), "last": max(total.last, new.last)}

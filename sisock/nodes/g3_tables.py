@@ -37,7 +37,7 @@ SQLITE_TIMEOUT_S = 60.0
 PRIVATE = 0o700
 DATABASE_FILE = "g3-index.sqlite"
 DRIVERS = {"mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql"}
-OPTIONS = {"mysql_charset": "utf8mb4", "mysql_engine": "InnoDB", "mariadb_charset": "utf8mb4"}
+OPTIONS: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_engine": "InnoDB", "mariadb_charset": "utf8mb4"}
 INSTALL_DRIVER = "an index in MariaDB or MySQL needs PyMySQL: pip install 'sisock[mariadb]'"
 
 metadata = MetaData()
@@ -63,7 +63,7 @@ archives = Table(
     **OPTIONS,
 )
 
-# A file that is gone keeps its row, so that others learn of it. `place_end` and `checksum` are up to where it was read.
+# A file that is gone keeps its row, so that others learn of it. It was read up to `place_end`.
 files = Table(
     "sisock_g3_files",
     metadata,
@@ -94,7 +94,7 @@ blocks = Table(
     Column("archive_id", ForeignKey(archives.c.id), nullable=False, index=True),
     Column("provider", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("count", BigInteger, nullable=False),
+    Column("samples", BigInteger, nullable=False),
     Column("first", Double, nullable=False),
     Column("last", Double, nullable=False),
     **OPTIONS,
@@ -116,7 +116,7 @@ spans = Table(
     metadata,
     Column("file_id", ForeignKey(files.c.id), primary_key=True),
     Column("block_id", ForeignKey(blocks.c.id), primary_key=True),
-    Column("count", BigInteger, nullable=False),
+    Column("samples", BigInteger, nullable=False),
     Column("first", Double, nullable=False),
     Column("last", Double, nullable=False),
     Index("sisock_g3_when", "block_id", "last", "first"),
