@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -183,15 +183,17 @@ class _Extent:
         self.last = max(self.last, float(times.max()))
 
 
-def blocks(frames: Iterable[Frame], log: FrameLog, wanted: Collection[str] | None = None) -> Iterator[Block]:
+def blocks(
+    frames: Iterable[Frame], log: FrameLog, is_wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[Block]:
     """Yield the blocks that have samples, in the order of the file.
 
     Parameters
     ----------
     log
         Gets what is noticed on the way.
-    wanted
-        Descriptions of providers whose blocks are decoded; None for all.
+    is_wanted
+        Tells of the description of a provider whether its blocks are to be decoded.
     """
     session: int | None = None
     providers: dict[int, str] = {}
@@ -209,7 +211,7 @@ def blocks(frames: Iterable[Frame], log: FrameLog, wanted: Collection[str] | Non
             provider = providers.get(frame.provider, frame.address)
             if provider is None:
                 log.note(f"nothing says who provider {frame.provider} is")
-            elif wanted is None or provider in wanted:
+            elif is_wanted(provider):
                 yield from _decoded(provider, frame, log)
 
 

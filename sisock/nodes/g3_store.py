@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from sisock.core.errors import NodeUnavailable
 from sisock.nodes.cache import digest
 from sisock.nodes.g3_frames import BlockSummary, FileSummary, Place
-from sisock.nodes.g3_tables import archives, blocks, fields, files, spans
+from sisock.nodes.g3_tables import archives, blocks, fields, files, reason, spans
 from sisock.nodes.index import Signature
 
 READER_VERSION = 1  # to be raised when something else is made out of a file
@@ -61,8 +62,7 @@ class G3Store:
     def known(self) -> dict[str, KnownFile]:
         """Return what the index has of each file that is there, by its path below the archive's folder."""
         wanted = select(files).where(files.c.archive_id == self._archive_id, ~files.c.gone)
-        with self._engine.connect() as connection:
-            return {row.path: _known(row) for row in connection.execute(wanted)}
+        return self._retry(lambda connection: {row.path: _known(row) for row in connection.execute(wanted)})
 
     def put(self, path: str, signature: Signature, summary: FileSummary, before: KnownFile | None) -> None:
         """Index a file, in place of what was there; it keeps its identity if it has only grown."""
@@ -145,9 +145,9 @@ class G3Store:
             try:
                 with self._engine.begin() as connection:
                     return work(connection)
-            except (IntegrityError, OperationalError):
+            except (IntegrityError, OperationalError) as error:
                 if attempt == ATTEMPTS - 1:
-                    raise
+                    raise NodeUnavailable(f"the index cannot be written ({reason(error)})") from None
         raise AssertionError
 
 

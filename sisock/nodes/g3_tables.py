@@ -169,7 +169,6 @@ def open_database(url: URL) -> Engine:
     ConfigurationError
         When it cannot be used; the message has no password.
     """
-    shown = url.render_as_string(hide_password=True)
     try:
         engine = _engine(url)
         with contextlib.suppress(DBAPIError):  # another process may make them at this moment
@@ -177,15 +176,22 @@ def open_database(url: URL) -> Engine:
         metadata.create_all(engine)
     except ModuleNotFoundError as error:
         hint = INSTALL_DRIVER if error.name == "pymysql" else f"install {error.name}"
-        raise ConfigurationError(f"the index '{shown}' cannot be used: {hint}") from None
+        raise ConfigurationError(f"the index '{shown(url)}' cannot be used: {hint}") from None
     except (SQLAlchemyError, OSError) as error:
-        raise ConfigurationError(f"the index '{shown}' cannot be used: {reason(error)}") from None
+        raise ConfigurationError(f"the index '{shown(url)}' cannot be used: {reason(error)}") from None
     return engine
 
 
 def reason(error: Exception) -> str:
     """Return what a database says, on one line."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    said = getattr(error, "orig", None) or error
+    _, *texts = said.args if len(said.args) > 1 else (None, said)  # MariaDB's begin with a number
+    return " ".join(str(texts[0]).split())
+
+
+def shown(url: URL) -> str:
+    """Return a database as people may see it: the file, or the URL without the password."""
+    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
 def _engine(url: URL) -> Engine:
