@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from sisock.nodes.cache import digest
 from sisock.nodes.g3_frames import DTYPES, FIELD_TYPES, field_name, unified_kind
 from sisock.nodes.g3_tables import archives, blocks, fields, files, reason, spans
 from sisock.nodes.index import Stretch
+from sisock.nodes.ocs_names import original_name, units_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,20 +60,35 @@ class _Contents:
     fields: Mapping[str, Field] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, revision: int, found: Mapping[int, _Block]) -> _Contents:
+    def of(cls, revision: int, found: Mapping[int, _Block], units: Mapping[str, str]) -> _Contents:
         places: dict[str, list[_Block]] = defaultdict(list)
         homes: dict[tuple[str, str], set[int]] = defaultdict(set)
         for block in found.values():
             homes[block.home].add(block.number)
             for name in block.kinds:
                 places[field_name(block.provider, name)].append(block)
-        described = {name: _field(name, where, homes) for name, where in places.items()}
+        described = {name: _field(name, where, homes, units) for name, where in places.items()}
         return cls(revision, found, places, described)
+
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """The field that each alias means."""
+        return FieldCatalogue(self.fields).aliases
+
+    def catalogue(self, numbers: Collection[int]) -> FieldCatalogue:
+        """Return the fields of some blocks."""
+        found = {name: self.fields[name] for number in numbers for name in self.names(number)}
+        intervals_s = {one.timeline: _interval_s(self.places[name]) for name, one in found.items()}
+        return FieldCatalogue.of([found[name] for name in sorted(found)], intervals_s)
+
+    def names(self, number: int) -> list[str]:
+        """Return the fields of a block."""
+        block = self.blocks[number]
+        return [field_name(block.provider, name) for name in block.kinds]
 
     def witness(self, number: int) -> str:
         """Return the field of a block that is in the fewest others: where it has samples, so have all."""
-        block = self.blocks[number]
-        return min((field_name(block.provider, name) for name in block.kinds), key=lambda name: len(self.places[name]))
+        return min(self.names(number), key=lambda name: len(self.places[name]))
 
 
 class G3Index:
@@ -83,19 +100,18 @@ class G3Index:
     ----------
     archive
         The archive's name, as the scanner has it.
-    looks
-        Tells whether a field has a sample in a span for which the index cannot: one inside of a file's.
+    units
+        Units by patterns of fields' names, such as ``{"*_T": "K"}``.
     """
 
-    def __init__(
-        self, engine: Engine, archive: str, looks: Callable[[str, float, float], bool] = lambda *_: True
-    ) -> None:
+    def __init__(self, engine: Engine, archive: str, units: Mapping[str, str] | None = None) -> None:
         self._engine = engine
         self._archive = archive
         self._key = digest(archive)
-        self._looks = looks
+        self._units = units or {}
         self._contents = _Contents()
         self._revision = 0
+        self._changed: tuple[tuple[int, int], frozenset[str]] = ((0, 0), frozenset())
         self._is_away = False
 
     def revision(self) -> int:
@@ -112,21 +128,44 @@ class G3Index:
         return self._revision
 
     def changed(self, since: int) -> Collection[str]:
-        """Return the files that were added, changed or removed after a revision."""
-        wanted = self._of_archive(select(files.c.path)).where(files.c.revision > since)
-        return self._ask(lambda connection: set(connection.execute(wanted).scalars()))
+        """Return the files that were added, changed or removed after a revision; all fields ask the same."""
+        question = (since, self._revision)
+        if self._changed[0] != question:
+            wanted = self._of_archive(select(files.c.path)).where(files.c.revision > since)
+            found = self._ask(lambda connection: frozenset(connection.execute(wanted).scalars()))
+            self._changed = (question, found)
+        return self._changed[1]
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
-        """Return the fields that have a sample in [start, end), UNIX seconds."""
+        """Return the fields that have a sample in [start, end), UNIX seconds, and the :meth:`doubtful` ones."""
         contents = self._refreshed()
-        present = self._blocks_within(contents, start, end)
-        found = [
-            contents.fields[name]
-            for name, where in contents.places.items()
-            if any(block.number in present for block in where)
-        ]
-        intervals_s = {one.timeline: _interval_s(contents.places[one.name]) for one in found}
-        return FieldCatalogue.of(found, intervals_s)
+        sure, doubtful = self._blocks_within(contents, start, end)
+        return contents.catalogue(sure | doubtful)
+
+    def doubtful(self, start: float, end: float) -> Mapping[str, Collection[str]]:
+        """Return fields that may have no sample in a span, since it lies between the ends of a file's.
+
+        Returns
+        -------
+        Mapping
+            For each field that must be looked at, those that have samples when it has.
+        """
+        contents = self._refreshed()
+        sure, doubtful = self._blocks_within(contents, start, end)
+        certain = contents.catalogue(sure).fields
+        return {
+            contents.witness(number): [name for name in contents.names(number) if name not in certain]
+            for number in doubtful
+        }
+
+    def timeline(self, field: str) -> str | None:
+        """Return the timeline of a field; None when it is not known."""
+        known = self._contents.fields.get(field)
+        return known.timeline if known else None
+
+    def name_of(self, alias: str) -> str | None:
+        """Return the field that an alias means; None when there is none, or several."""
+        return self._refreshed().aliases.get(alias)
 
     def stretches(self, field: str, files: Collection[str] | None = None) -> Sequence[Stretch]:
         """Return what is known of a field in some files, or in all of them."""
@@ -148,7 +187,7 @@ class G3Index:
         """Return what is known at the newest revision."""
         revision = self.revision()
         if revision != self._contents.revision and not self._is_away:
-            self._contents = _Contents.of(revision, self._ask(self._load))
+            self._contents = _Contents.of(revision, self._ask(self._load), self._units)
         return self._contents
 
     def _load(self, connection: Connection) -> dict[int, _Block]:
@@ -163,17 +202,13 @@ class G3Index:
             for row in rows
         }
 
-    def _blocks_within(self, contents: _Contents, start: float, end: float) -> set[int]:
-        """Return the numbers of the blocks that have a sample in [start, end)."""
-        touching = [one for one in contents.blocks.values() if one.first < end and one.last >= start]
-        present = {one.number for one in touching if start <= one.first or one.last < end}
-        unsure = sorted({one.number for one in touching} - present)
-        if not unsure or start >= end:
-            return present
-        for row in self._ask(lambda connection: list(_coverage(connection, unsure, start, end))):
-            if row.sure or self._looks(contents.witness(row.block_id), start, end):
-                present.add(row.block_id)
-        return present
+    def _blocks_within(self, contents: _Contents, start: float, end: float) -> tuple[set[int], set[int]]:
+        """Return the numbers of the blocks that have a sample in [start, end), and of those that may have one."""
+        touching = [one for one in contents.blocks.values() if start < end and one.first < end and one.last >= start]
+        sure = {one.number for one in touching if start <= one.first or one.last < end}
+        others = [one.number for one in touching if one.number not in sure]
+        rows = self._ask(lambda connection: list(_coverage(connection, others, start, end))) if others else []
+        return sure | {row.block_id for row in rows if row.sure}, {row.block_id for row in rows if not row.sure}
 
     def _of_archive(self, query: Select[Any], table: Any = files) -> Select[Any]:
         return query.join(archives, table.c.archive_id == archives.c.id).where(archives.c.key == self._key)
@@ -186,12 +221,21 @@ class G3Index:
             raise NodeUnavailable(f"the index cannot be read ({reason(error)})") from None
 
 
-def _field(name: str, where: Sequence[_Block], homes: Mapping[tuple[str, str], set[int]]) -> Field:
+def _field(
+    name: str, where: Sequence[_Block], homes: Mapping[tuple[str, str], set[int]], units: Mapping[str, str]
+) -> Field:
     newest = max(where, key=lambda block: (block.last, block.number))
     short = name[len(newest.provider) + 1 :]
     shares = {block.number for block in where} == homes[newest.home]
     timeline = f"{newest.provider}.{newest.name}" if shares else f"{newest.provider}/{short}"
-    return Field(name, timeline, FIELD_TYPES[newest.kinds[short]])
+    alias = field_name(newest.provider, original_name(short))
+    return Field(
+        name,
+        timeline,
+        FIELD_TYPES[newest.kinds[short]],
+        units_of(short, "", units),
+        aliases=() if alias == name else (alias,),
+    )
 
 
 def _interval_s(where: Iterable[_Block]) -> float | None:
