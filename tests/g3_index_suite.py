@@ -1,4 +1,4 @@
-"""What every database must do as the index of housekeeping archives; it is run on SQLite, and on MariaDB by 'test-real'.
+"""What every database must do as the index of housekeeping archives; run on SQLite, and by 'test-real' on MariaDB.
 
 Who runs it has a fixture ``engine``: a connected database without rows, and one ``database``: its URL.
 """
@@ -244,9 +244,8 @@ def test_names_that_databases_take_for_the_same_are_told_apart(archive):
 
 def test_long_names_are_kept_whole(archive):
     """Names as long as OCS allows, and longer paths than any key of a database."""
-    archive.write(
-        f"{'d' * 200}/{'e' * 200}.g3", block(EPOCH, {"f" * 255: [1, 2, 3, 4]}, "b" * 255), providers=("p" * 300,)
-    )
+    samples = block(EPOCH, {"f" * 255: [1, 2, 3, 4]}, "b" * 255)
+    archive.write(f"{'d' * 200}/{'e' * 200}.g3", samples, providers=("p" * 300,))
     archive.scan()
     assert archive.names() == [f"{'p' * 300}.{'f' * 255}"]
 

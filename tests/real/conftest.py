@@ -1,4 +1,4 @@
-"""These tests compare with the real OCS, so3g and MariaDB; 'make test-real' installs them, and 'make test' does without."""
+"""These tests need the real OCS, so3g and MariaDB, which 'make test-real' installs; 'make test' does without them."""
 
 from __future__ import annotations
 

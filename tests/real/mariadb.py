@@ -69,10 +69,13 @@ def running_server() -> Iterator[Server]:
         )
         port = free_port()
         places = [f"--socket={folder / 'socket'}", f"--pid-file={folder / 'pid'}", f"--log-error={folder / 'log'}"]
-        network = [f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve"]
-        process = subprocess.Popen(
-            [daemon, "--no-defaults", *files, *places, *network, "--innodb-buffer-pool-size=32M"]
-        )
+        network = [
+            f"--port={port}",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--innodb-buffer-pool-size=32M",
+        ]
+        process = subprocess.Popen([daemon, "--no-defaults", *files, *places, *network])
         try:
             server = Server(port, process)
             poll(server.answers, 30.0, "MariaDB answers")

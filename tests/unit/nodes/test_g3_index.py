@@ -58,7 +58,7 @@ def test_what_is_no_url_is_refused_without_its_password():
 @pytest.mark.parametrize("url", ["sqlite:////proc/no/such/index.sqlite", "foo://user:secret@host/hk"])
 def test_a_database_that_cannot_be_used_is_told(url):
     """One line says which, and why, without the password."""
-    with pytest.raises(ConfigurationError, match="the index '.*' cannot be used: .+") as error:
+    with pytest.raises(ConfigurationError, match=r"the index '.*' cannot be used: .+") as error:
         open_database(parse_url(url))
     assert "secret" not in str(error.value)
 
