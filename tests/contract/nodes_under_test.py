@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,14 @@ from sisock.nodes.apex_weather import ApexWeatherNode
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive
 from sisock.nodes.archived import FileCache
 from sisock.nodes.contract import DataNode
+from sisock.nodes.g3 import G3Node
 from sisock.nodes.host import HostNode
 from sisock.nodes.host_readings import Reading
 from sisock.nodes.ocs_feed import OcsFeedNode
 from sisock.nodes.radiometer import RadiometerNode
 from sisock.nodes.weather import WeatherNode
+
+from g3_fakes import append, data, read_frames, session, status, write
 
 EPOCH = 1_500_000_000.0
 
@@ -101,6 +105,27 @@ def read_table(path: Path) -> Contents:
             for name, values in columns.items()
         )
     )
+
+
+def make_g3(folder: Path, cache: Path | None = None) -> NodeUnderTest:
+    """An archive of two files, the second of which grows, with NaN, a field of two blocks, a text and a truth."""
+    steps = itertools.count()
+    node = G3Node(folder, index=str(folder / "index"), cache=cache, frames=read_frames)
+
+    def advance() -> None:
+        step = next(steps)
+        path = folder / "16000" / ("1.g3" if step < 3 else "2.g3")
+        if not path.exists():
+            write(path, session(step + 1), status("a.feeds.b", "c.feeds.d"))
+        time = EPOCH + 60 * step
+        fields = {"level": [step * 0.5 or math.nan], "Word": [f"w{step % 3}"], "low": [step % 2 == 0], "n": [step]}
+        append(path, data(0, [time], fields, "fast"), data(1, [time + 5], {"n": [step]}, f"block {step % 2}"))
+        os.utime(path, (time, time))  # long ago: a file that is followed by another one is final
+        node.poll(EPOCH + 1e6 * step)
+
+    for _ in range(8):
+        advance()
+    return NodeUnderTest(node, advance)
 
 
 def make_table(folder: Path) -> NodeUnderTest:
@@ -190,6 +215,8 @@ def make_ocs_feed(folder: Path) -> NodeUnderTest:
 
 NODES: dict[str, Callable[[Path], NodeUnderTest]] = {
     "apex_weather": make_apex_weather,
+    "g3": make_g3,
+    "g3 with a cache": lambda folder: make_g3(folder, folder / "cache"),
     "host": make_host,
     "radiometer": make_radiometer,
     "weather": make_weather,
