@@ -68,6 +68,16 @@ class Settings:
     cache: str = _setting(
         "", "SISOCK_CACHE", "folder for columns and indexes of archives; unset: sisock in the user's cache folder"
     )
+
+    feed_target: str = _setting(
+        "", "TARGET", "instances of the OCS agents that the node ocs_feed listens to, separated by commas; unset: all"
+    )
+    feed: str = _setting(
+        "", "FEED", "feeds of those agents that the node ocs_feed serves, separated by commas; unset: all"
+    )
+    node_name: str = _setting("", "NAME", "name of the node ocs_feed, where TARGET or FEED is set")
+    node_description: str = _setting("", "DESCRIPTION", "description of that node")
+    buffer_time_s: float = _setting(7200.0, "BUFFER_TIME", "seconds that the node ocs_feed keeps samples for")
     data_directory: str = _setting("", "DATA_DIRECTORY", "folder of the housekeeping archive (.g3 files)")
     scan_interval_s: float = _setting(
         0.0, "SCAN_INTERVAL", "seconds between scans of the housekeeping archive by 'sisock scan-g3'; unset: one scan"
@@ -85,16 +95,6 @@ class Settings:
     max_points: Count = _setting(
         Count(0), "MAX_POINTS", "most samples of a field in a reply of the node 'g3' to who asks for all; 0 for all"
     )
-
-    feed_target: str = _setting(
-        "", "TARGET", "instances of the OCS agents that the node ocs_feed listens to, separated by commas; unset: all"
-    )
-    feed: str = _setting(
-        "", "FEED", "feeds of those agents that the node ocs_feed serves, separated by commas; unset: all"
-    )
-    node_name: str = _setting("", "NAME", "name of the node ocs_feed, where TARGET or FEED is set")
-    node_description: str = _setting("", "DESCRIPTION", "description of that node")
-    buffer_time_s: float = _setting(7200.0, "BUFFER_TIME", "seconds that the node ocs_feed keeps samples for")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

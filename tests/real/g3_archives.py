@@ -35,9 +35,9 @@ class Clock:
 
 
 @contextlib.contextmanager
-def virtual_clock() -> Iterator[Clock]:
+def virtual_clock(start: float = EPOCH) -> Iterator[Clock]:
     """Give the aggregator's classes a clock that stands still."""
-    clock = Clock()
+    clock = Clock(start)
     with mock.patch.object(drivers, "time", clock), mock.patch.object(so3g.hk.session, "time", clock):
         yield clock
 
@@ -85,17 +85,17 @@ class Site:
         return drivers.Aggregator(self.queue, self.file_s, str(self.folder))
 
 
-def write_days(folder: Path, days: float = 3.0) -> list[Path]:
+def write_days(folder: Path, days: float = 3.0, start: float = EPOCH) -> list[Path]:
     """Write an archive of two agents: numbers, texts and truths, NaN, a gap of 3 h, restarts; return its files.
 
     After the aggregator's restart a field that was of whole numbers has fractions, and texts are longer.
     """
-    with virtual_clock() as clock:
+    with virtual_clock(start) as clock:
         site = Site(folder, clock)
-        half = EPOCH + days * DAY / 2
-        gap = (EPOCH + days * DAY / 4, EPOCH + days * DAY / 4 + 3 * HOUR)
+        half = start + days * DAY / 2
+        gap = (start + days * DAY / 4, start + days * DAY / 4 + 3 * HOUR)
         for minute in range(int(days * DAY / MINUTE)):
-            now = EPOCH + (minute + 1) * MINUTE
+            now = start + (minute + 1) * MINUTE
             if not gap[0] <= now < gap[1]:
                 publish_minute(site, now - MINUTE, later=now > half)
             if now == half:

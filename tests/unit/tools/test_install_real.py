@@ -1,4 +1,4 @@
-"""The script that installs what the tests against the real thing need: what it runs, and what it says when it cannot."""
+"""The script that installs what the tests against the real thing need: what it runs, and what it says if it cannot."""
 
 from __future__ import annotations
 
@@ -95,9 +95,7 @@ def test_the_environment_is_one_of_its_own(script, monkeypatch):
     """OCS and so3g, with their pinned versions, go into .venv-real, and leave .venv as it is."""
     asked = []
     monkeypatch.setattr(script, "install_server", lambda: None)
-    monkeypatch.setattr(
-        script.install, "main", lambda *arguments: asked.append((script.install.VENV.name, *arguments))
-    )
+    monkeypatch.setattr(script.install, "main", lambda *given: asked.append((script.install.VENV.name, *given)))
     script.main()
     assert asked == [(".venv-real", "test,mariadb", "tests/real/requirements.txt")]
     assert (script.install.ROOT / "tests/real/requirements.txt").exists()
