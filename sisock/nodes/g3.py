@@ -16,6 +16,7 @@ from sisock.core.downsample import reduce_block
 from sisock.core.errors import ConfigurationError
 from sisock.core.model import DataBlock, FieldCatalogue, TimelineBlock
 from sisock.core.series import Series
+from sisock.nodes.field_state import FieldState
 from sisock.nodes.g3_fields import read_fields
 from sisock.nodes.g3_frames import FrameReader
 from sisock.nodes.g3_index import G3Index
@@ -24,7 +25,6 @@ from sisock.nodes.g3_scan import G3Scanner
 from sisock.nodes.g3_store import READER_VERSION, G3Store
 from sisock.nodes.g3_tables import DATABASE_FILE, database_url, open_database, parse_url
 from sisock.nodes.indexed import IndexedArchive
-from sisock.nodes.lineup import Lineup
 from sisock.nodes.parts import PartCache
 from sisock.settings import Settings
 
@@ -170,6 +170,6 @@ def _bounded(block: DataBlock, most: int) -> DataBlock:
 class _Archive(IndexedArchive):
     """An archive whose index decides on timelines, which depend on all files."""
 
-    def _timeline(self, lineup: Lineup) -> str:
+    def _timeline(self, name: str, state: FieldState) -> str:
         assert isinstance(self._index, G3Index)
-        return self._index.timeline(lineup.field.name) or super()._timeline(lineup)
+        return self._index.timeline(name) or super()._timeline(name, state)
