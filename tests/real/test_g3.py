@@ -122,7 +122,8 @@ def site(days: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
     """A whole site that serves the archive."""
     folder = tmp_path_factory.mktemp("site")
     nodes = {"hk": {"kind": "g3", "folder": str(days)}}
-    with running_site(folder, {"nodes": nodes}, SISOCK_CACHE=str(folder / "cache")) as site:
+    settings = {"deadline_s": 60}  # all is asked for before anything was read, which panels need not wait for
+    with running_site(folder, {"nodes": nodes, "settings": settings}, SISOCK_CACHE=str(folder / "cache")) as site:
         poll(
             lambda: any(one.startswith("hk::") for one in site.post("/search", {"target": "hk::"})), 30.0, "it is read"
         )
@@ -137,6 +138,7 @@ def test_every_value_comes_through_grafanas_query(site, expected):
         targets = [f"hk::{name}" for name in names]
         replies = site.query(*targets, start=start, end=start + QUERIED_S, points=50_000)
         for name, reply in zip(names, replies, strict=True):
+            assert not [said for said in reply.get("meta", {}).get("notices", ()) if said["severity"] == "error"]
             found[name].append(drawn_samples(reply, expected[name]))
     for name in names:
         times, values = (np.concatenate(parts) for parts in zip(*found[name], strict=True))
