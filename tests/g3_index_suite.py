@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from sisock.core.errors import NodeUnavailable
 from sisock.core.model import FieldCatalogue
@@ -178,6 +179,19 @@ def test_what_is_gone_is_served_no_longer(archive):
     assert archive.names() == ["a.b.x", "a.b.y"]
 
 
+def test_a_field_that_comes_back_later_begins_there(archive):
+    """What was gone for a while counts from what is there now, not from what once was."""
+    path = archive.hour(0, {"y": [1, 2, 3, 4]})
+    archive.hour(1)
+    archive.scan()
+    path.unlink()
+    archive.scan()
+    archive.hour(5, {"y": [1, 2, 3, 4]})
+    archive.scan()
+    (timeline,) = archive.index.catalogue(EPOCH + 5 * HOUR, EPOCH + 6 * HOUR).timelines.values()
+    assert (timeline.fields, timeline.interval_s) == (("a.b.y",), 10.0)
+
+
 def test_a_disk_that_is_away_takes_nothing_along(archive):
     """Where no file is left at all, a disk is more likely to be away than every file to be gone."""
     path = archive.hour(0)
@@ -217,6 +231,16 @@ def test_fields_are_those_of_the_span(archive, span, expected):
     archive.hour(1, {"y": [1, 2, 3, 4]})
     archive.scan()
     assert archive.names(*span) == expected
+    assert archive.index.doubtful(*span) == {}
+
+
+@pytest.mark.parametrize("span", [(EPOCH + 40, EPOCH + 50), (EPOCH + HOUR, EPOCH + HOUR + 11)], ids=["last", "first"])
+def test_the_ends_of_each_file_are_known(archive, span):
+    """That the first or the last sample of any file is in a span can be told without a look."""
+    for number in range(3):
+        archive.hour(number)
+    archive.scan()
+    assert archive.names(*span) == ["a.b.x"]
     assert archive.index.doubtful(*span) == {}
 
 
@@ -373,6 +397,43 @@ def test_a_file_that_cannot_be_read_is_left_for_the_next_scan(archive, caplog):
     assert f"'{path}': cannot be read (Permission denied)" in caplog.text
     archive.scanner.frames = readable
     assert archive.scan().read == 1
+
+
+def test_hidden_files_and_circles_are_passed_over(archive):
+    """Files that somebody is copying are hidden, and a link to a folder above leads nowhere new."""
+    archive.hour(0)
+    archive.write(".copying.g3", block(EPOCH))
+    archive.write(".trash/1.g3", block(EPOCH))
+    archive.write("notes.txt", block(EPOCH))
+    (archive.folder / "16000" / "back").symlink_to(archive.folder)
+    archive.scan()
+    assert archive.frames.paths == [archive.folder / "16000/1600000000.g3"]
+
+
+def test_another_reader_reads_all_again(archive, monkeypatch):
+    """A version that makes something else out of a file does not trust what an earlier one has indexed."""
+    archive.hour(0)
+    archive.scan()
+    monkeypatch.setattr("sisock.nodes.g3_store.READER_VERSION", 2)
+    assert [archive.scan().read, archive.scan().read] == [1, 0]
+
+
+def test_what_collides_with_another_process_is_done_again(engine, archive):
+    """A transaction that lost against another is repeated; one that never works ends in an error that says why."""
+    store = G3Store(engine, "hk")
+    outcomes = iter([IntegrityError("", {}, Exception("twice")), OperationalError("", {}, Exception("locked"))])
+
+    def work(_: object) -> str:
+        for error in outcomes:
+            raise error
+        return "done"
+
+    def never(_: object) -> str:
+        raise OperationalError("", {}, Exception("the disk is full"))
+
+    assert store._retry(work) == "done"
+    with pytest.raises(NodeUnavailable, match=r"the index cannot be written \(the disk is full\)"):
+        store._retry(never)
 
 
 def test_a_scan_that_is_cut_off_has_lost_nothing(archive):
