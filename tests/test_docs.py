@@ -244,6 +244,14 @@ def test_the_options_of_feeds_are_those_of_the_node():
         assert default == ("" if expected is None else f"{expected:g}" if isinstance(expected, float) else expected)
 
 
+def test_the_page_on_tables_is_true():
+    """It lists the options that only this node has, and shows the beginning of a file that is there."""
+    listed = {row[0].strip("`") for row in rows("docs/table.md", "## Options")}
+    assert listed == options_of("table") - {"name", "description"}
+    (shown,) = [one.text for one in blocks("text") if one.page == "docs/table.md" and one.text.startswith("fields:")]
+    assert shown in read("sisock/data/table/table.yml")
+
+
 @pytest.mark.parametrize("block", blocks("json"), ids=where)
 def test_json_in_the_docs_is_json(block):
     """JSON that is shown can be read."""

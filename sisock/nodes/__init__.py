@@ -21,6 +21,7 @@ KINDS = {
     "host": "sisock.nodes.host:HostNode",
     "ocs_feed": "sisock.nodes.ocs_feed:OcsFeedNode",
     "radiometer": "sisock.nodes.radiometer:RadiometerNode",
+    "table": "sisock.nodes.table:TableNode",
     "weather": "sisock.nodes.weather:WeatherNode",
 }
 FROM_SETTINGS = {

@@ -34,7 +34,7 @@ def test_services_are_those_of_the_whole_system():
     """Router, hub, data nodes, adapter and Grafana; those that take more to install only when they are asked for."""
     optional = {name: one["profiles"] for name, one in COMPOSE["services"].items() if "profiles" in one}
     assert optional == {"g3_scanner": ["g3"], "g3": ["g3"]}
-    nodes = {"host", "weather", "apex_weather", "radiometer", "ocs_feed"}
+    nodes = {"host", "weather", "apex_weather", "radiometer", "ocs_feed", "table"}
     assert COMPOSE["services"].keys() - optional == {"router", "hub", *nodes, "grafana_json", "grafana"}
 
 
@@ -108,10 +108,19 @@ def test_archives_are_read_once():
     """The archives' cache is a volume of its own, whose folder in the image belongs to the image's user."""
     (made,) = re.findall(r"install --directory --owner=sisock --mode=0700 (.*)$", DOCKERFILE, re.MULTILINE)
     assert "cache" in COMPOSE["volumes"]
-    for name in ("weather", "apex_weather", "radiometer"):
+    for name in ("weather", "apex_weather", "radiometer", "table", "g3", "g3_scanner"):
         service = COMPOSE["services"][name]
         assert f"cache:{service['environment']['SISOCK_CACHE']}" in service["volumes"]
         assert service["environment"]["SISOCK_CACHE"] in made.split()
+
+
+def test_the_image_reads_every_format():
+    """What the nodes of an image can read needs nothing that is not in it."""
+    assert "\nARG EXTRAS=parquet\n" in DOCKERFILE
+    assert '"/source[${EXTRAS}]"' in DOCKERFILE
+    assert COMPOSE["services"]["table"]["command"][1] == "table"
+    for name in ("g3", "g3_scanner"):
+        assert "g3" in COMPOSE["services"][name]["build"]["args"]["EXTRAS"].split(",")
 
 
 def test_feeds_survive_a_restart():
@@ -255,8 +264,9 @@ def test_the_archives_are_in_the_cache(machine):
     """What the nodes have read of their files is in the volume."""
     entries = (machine.folder / "cache" / "archives").rglob("meta.json")
     sources = {json.loads(path.read_text())["source"] for path in entries}
-    folders = ("sisock/data/weather/*.dat", "examples/archive/targets/*.dat", "examples/archive/PWV/*.txt")
-    assert sources == {str(path) for pattern in folders for path in ROOT.glob(pattern)}
+    folders = ("sisock/data/weather/*.dat", "sisock/data/table/*.csv", "examples/archive/targets/*.dat")
+    folders = (*folders, "examples/archive/PWV/*.txt")
+    assert sources >= {str(path) for pattern in folders for path in ROOT.glob(pattern)}
 
 
 def test_the_certificate_names_the_router(machine):

@@ -326,6 +326,30 @@ def test_samples_survive_a_restart(tmp_path):
     assert samples(again, f"{FEED}.s") == [(0, "a"), (1, "b"), (3, "c")]
 
 
+@pytest.mark.parametrize("copies", [0, 1, 2])
+def test_a_process_that_ends_while_fields_part_loses_nothing(tmp_path, monkeypatch, copies):
+    """However far it came with giving fields timelines of their own, the next one has each sample once."""
+    node = make(folder=str(tmp_path))
+    send(node, a=([0, 1], {"x": [1, 2], "y": [3, 4]}))
+    begun = node._blocks._begin
+
+    def begin(*arguments):
+        nonlocal copies
+        if not copies:
+            raise KeyboardInterrupt
+        copies -= 1
+        return begun(*arguments)
+
+    monkeypatch.setattr(node._blocks, "_begin", begin)
+    monkeypatch.setattr(node._blocks._folder, "discard", lambda buffer: begin())
+    with pytest.raises(KeyboardInterrupt):
+        send(node, a=([2], {"x": [5]}))
+    node._blocks._folder._ending()
+    again = make(folder=str(tmp_path))
+    assert samples(again, f"{FEED}.x") == [(0, 1), (1, 2)]
+    assert samples(again, f"{FEED}.y") == [(0, 3), (1, 4)]
+
+
 def test_what_is_too_old_is_not_served_after_a_restart(tmp_path):
     """After a long time without a process, blocks of which all has expired are forgotten, and their files removed."""
     node = make(folder=str(tmp_path), buffer_time=100)
