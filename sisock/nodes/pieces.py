@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sisock.core.column import Column
-from sisock.nodes.parts import MERGED_AT_ONCE, Part
+from sisock.nodes.part import MERGED_AT_ONCE, Part
 
 MOST_MERGED_SAMPLES = 2**23
 """Larger parts are not made: one is made in memory, while somebody waits."""
