@@ -97,6 +97,7 @@ class Identity:
         """Tell whether a field still has all samples before ``until`` as they were, and no others there."""
         if lineup.dtype.name != self.dtype or self.chain_of(lineup, self.sealed) != self.chain:
             return False
+        # By what they hold: a log that is renamed when it is full goes on being the same.
         others = {(one.identity, one.oldest): one for one in self.others}
         for one in lineup.stretches[self.sealed :]:
             if not self._allows(others.pop((one.identity, one.oldest), None), one):

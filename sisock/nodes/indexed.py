@@ -141,6 +141,7 @@ class IndexedArchive:
         """Return the state with parts merged that lie in a span, for others too."""
         if not state.to_merge(span, self._now()):
             return state
+        # Two locks: who needs nothing to be read or merged does not wait for those who do.
         with self._supply.lock:
             with self._lock:
                 state = self._up_to_date(name, state)
@@ -186,6 +187,7 @@ class IndexedArchive:
             return None
         self._warn_of(name, lineup)
         identity = self._identities.of(name, lineup, now)
+        # Parts that still fit are the same objects as before, with the columns that were opened.
         if state is None or lineup is not state.lineup:
             parts = self._parts(name, lineup, state.parts if state is not None else ())
             state = (state or FieldState(lineup, (), (), identity, revision, now)).with_parts(parts)
@@ -200,11 +202,7 @@ class IndexedArchive:
             return Lineup.of(self._index.stretches(name))
         changed = set(self._index.changed(state.revision))
         found = self._index.stretches(name, changed) if changed else ()
-        if not found and changed.isdisjoint(state.lineup.files):
-            return state.lineup
-        if state.lineup.left_out:
-            return Lineup.of(self._index.stretches(name))
-        return Lineup.of([*(one for one in state.lineup.stretches if one.file not in changed), *found])
+        return state.lineup.with_changes(changed, found, self._index.stretches)
 
     def _parts(self, name: str, lineup: Lineup, known: Iterable[Part]) -> list[Part]:
         """Put the stretches of a field together to parts: those at hand, those in the cache, and single files."""

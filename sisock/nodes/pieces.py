@@ -85,6 +85,7 @@ def to_merge(parts: Sequence[Part], sealed: Sequence[bool]) -> list[tuple[int, i
     groups = [group for low, high in runs if sealed[low] for group in _groups(parts, low, high)]
     if groups or len(parts) <= MOST_PARTS:
         return groups
+    # Questions about scattered spans leave neighbours of all sizes; then the smallest are merged as they come.
     for most in range(max(part.level for part in parts) + 1):
         small = [one and part.level <= most for part, one in zip(parts, sealed, strict=True)]
         groups = [

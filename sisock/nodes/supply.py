@@ -111,6 +111,7 @@ class Supply:
             return self._keep(part, united([inside], part.dtype), whole=True)
         if len(part.members) == 1:
             return self._of_file(part, waiting)
+        # Of several files only when what was merged is no longer in the cache.
         singles = [Part((one,), part.dtype) for one in part.members]
         columns = [self._of_file(one, waiting) for one in singles]
         return self._keep(part, united(columns, part.dtype), whole=all(one.column is not None for one in singles))
