@@ -17,7 +17,7 @@ from sisock.core.model import DataBlock, Span, Statement, TimelineBlock, Times
 from sisock.core.series import Series
 from sisock.nodes.identity import Identity
 from sisock.nodes.lineup import Lineup
-from sisock.nodes.parts import Part
+from sisock.nodes.part import Part
 from sisock.nodes.pieces import Piece, pieces_of, to_merge
 
 FEW_PIECES = 8

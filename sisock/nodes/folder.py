@@ -69,6 +69,7 @@ class FolderIndex:
         self._files: dict[str, ArchivedFile] = {}
         self._fields: dict[str, dict[str, ServedColumn]] = {}
         self._lineups: dict[str, Lineup | None] = {}
+        self._stale: dict[str, set[str]] = {}
         self._timelines: dict[str, str] = {}
         self._revision = 0
         self._changed_at: dict[str, int] = {}
@@ -108,15 +109,19 @@ class FolderIndex:
         with self._lock:
             found = {name: lineup for name in self._fields if (lineup := self.lineup(name)) is not None}
             inside = {name: lineup for name, lineup in found.items() if self._has_samples(name, lineup, start, end)}
-            fields = [lineup.field_on(self.timeline(name)) for name, lineup in inside.items()]
+            fields = [lineup.field_on(self.timeline(name) or lineup.field.timeline) for name, lineup in inside.items()]
             intervals_s = {field.timeline: inside[field.name].interval_s for field in fields}
             return FieldCatalogue.of(fields, intervals_s)
 
     def lineup(self, name: str) -> Lineup | None:
         """Return the stretches of a field; None when there are none."""
         with self._lock:
-            if name not in self._lineups:
+            changed = self._stale.pop(name, set())
+            before = self._lineups.get(name)
+            if before is None:
                 self._lineups[name] = Lineup.of(self.stretches(name))
+            elif changed:
+                self._lineups[name] = before.with_changes(changed, self.stretches(name, changed), self.stretches)
             return self._lineups[name]
 
     def timeline(self, name: str) -> str:
@@ -205,14 +210,14 @@ class FolderIndex:
         for column in before.columns if before is not None else ():
             others = self._fields[column.field.name]
             others.pop(name, None)
-            self._lineups.pop(column.field.name, None)
+            self._stale.setdefault(column.field.name, set()).add(name)
             if not others:
                 del self._fields[column.field.name]
         if file is not None:
             self._files[name] = file
         for column in file.columns if file is not None else ():
             self._fields.setdefault(column.field.name, {})[name] = column
-            self._lineups.pop(column.field.name, None)
+            self._stale.setdefault(column.field.name, set()).add(name)
         self._timelines = {}
         self._revision += 1
         self._changed_at.pop(name, None)  # so that the latest changes stand last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -37,8 +37,8 @@ class Identity:
     ----------
     generation
         What is told to those who ask.
-    past
-        The generations before, so that none comes back.
+    changes
+        How many generations there were before, so that none comes back.
     dtype
         Name of the values' dtype.
     until
@@ -54,7 +54,7 @@ class Identity:
     """
 
     generation: str
-    past: tuple[str, ...]
+    changes: int
     dtype: str
     until: float
     sealed: int
@@ -66,14 +66,14 @@ class Identity:
     def of(cls, lineup: Lineup, now: float, before: Identity | None = None) -> Identity:
         """Return the identity of what is there at ``now``, UNIX seconds, given what was there before."""
         sealed = lineup.sealed(now)
-        before = before or cls("", (), "", 0.0, 0, "", ())
-        generation, past = before.generation, before.past
+        before = before or cls("", -1, "", 0.0, 0, "", ())
+        generation, changes = before.generation, before.changes
         if not before.continues_in(lineup):
-            past = (*past, generation) if generation else past
-            generation = before.name_for(lineup, past)
+            changes += 1
+            generation = before.name_for(lineup, changes)
         return cls(
             generation,
-            past,
+            changes,
             lineup.dtype.name,
             finalized_until(lineup.growing(now)),
             sealed,
@@ -86,17 +86,18 @@ class Identity:
     def from_json(cls, told: dict[str, Any]) -> Identity:
         """Return the identity of which this is :meth:`to_json`."""
         others = tuple(Known(*one) for one in told["others"])
-        return cls(**{**told, "past": tuple(told["past"]), "others": others})
+        return cls(**{**told, "others": others})
 
     def to_json(self) -> dict[str, Any]:
         """Return it as what JSON has."""
         told = {name: value for name, value in vars(self).items() if name != "prefix"}
-        return {**told, "past": list(self.past), "others": [list(one) for one in self.others]}
+        return {**told, "others": [list(one) for one in self.others]}
 
     def continues_in(self, lineup: Lineup) -> bool:
         """Tell whether a field still has all samples before ``until`` as they were, and no others there."""
         if lineup.dtype.name != self.dtype or self.chain_of(lineup, self.sealed) != self.chain:
             return False
+        # By what they hold: a log that is renamed when it is full goes on being the same.
         others = {(one.identity, one.oldest): one for one in self.others}
         for one in lineup.stretches[self.sealed :]:
             if not self._allows(others.pop((one.identity, one.oldest), None), one):
@@ -116,11 +117,11 @@ class Identity:
             return _chained(lineup.stretches[known:count], self.chain)
         return _chained(lineup.stretches[:count])
 
-    def name_for(self, lineup: Lineup, past: Sequence[str]) -> str:
-        """Return a generation that was not there before; of one file, its own."""
+    def name_for(self, lineup: Lineup, changes: int) -> str:
+        """Return a generation that was not there before; of one file, its own if it is the first."""
         stretches = lineup.stretches
         name = stretches[0].identity if len(stretches) == 1 else self.chain_of(lineup, len(stretches))
-        return f"{name}+{len(past)}" if name in past else name
+        return f"{name}+{changes}" if changes else name
 
 
 def _chained(stretches: Iterable[Stretch], chain: str = "") -> str:

@@ -17,13 +17,17 @@ from sisock.nodes.field_state import FieldSeries, FieldState, timelines_of
 from sisock.nodes.identity import Identities
 from sisock.nodes.index import ArchiveIndex, FieldReader
 from sisock.nodes.lineup import Lineup
-from sisock.nodes.parts import Part, PartCache
+from sisock.nodes.part import Part
+from sisock.nodes.parts import PartCache
 from sisock.nodes.pieces import Piece
+from sisock.nodes.remnants import Remnants
 from sisock.nodes.supply import Supply, Waiting, reading_with, united
 
 logger = logging.getLogger(__name__)
 
 SHOWN_FILES = 3
+
+Find = Callable[[int, Part | None], Part | None]
 
 
 class IndexedArchive:
@@ -137,6 +141,7 @@ class IndexedArchive:
         """Return the state with parts merged that lie in a span, for others too."""
         if not state.to_merge(span, self._now()):
             return state
+        # Two locks: who needs nothing to be read or merged does not wait for those who do.
         with self._supply.lock:
             with self._lock:
                 state = self._up_to_date(name, state)
@@ -145,7 +150,8 @@ class IndexedArchive:
             with self._lock:
                 known = self._states.get(name)
                 if known is not None and known.lineup.dtype == state.lineup.dtype:
-                    parts = _assembled(known.lineup, [*known.parts, *state.parts])
+                    merged = [part for part in state.parts if len(part.members) > 1]
+                    parts = _assembled(known.lineup, [*known.parts, *merged], lambda _, __: None)
                     self._states[name] = known.with_parts(parts)
             return state
 
@@ -181,6 +187,7 @@ class IndexedArchive:
             return None
         self._warn_of(name, lineup)
         identity = self._identities.of(name, lineup, now)
+        # Parts that still fit are the same objects as before, with the columns that were opened.
         if state is None or lineup is not state.lineup:
             parts = self._parts(name, lineup, state.parts if state is not None else ())
             state = (state or FieldState(lineup, (), (), identity, revision, now)).with_parts(parts)
@@ -195,18 +202,23 @@ class IndexedArchive:
             return Lineup.of(self._index.stretches(name))
         changed = set(self._index.changed(state.revision))
         found = self._index.stretches(name, changed) if changed else ()
-        if not found and changed.isdisjoint(state.lineup.files):
-            return state.lineup
-        if state.lineup.left_out:
-            return Lineup.of(self._index.stretches(name))
-        return Lineup.of([*(one for one in state.lineup.stretches if one.file not in changed), *found])
+        return state.lineup.with_changes(changed, found, self._index.stretches)
 
     def _parts(self, name: str, lineup: Lineup, known: Iterable[Part]) -> list[Part]:
         """Put the stretches of a field together to parts: those at hand, those in the cache, and single files."""
-        cache = self._supply.cache
+        remnants = Remnants(lineup)
 
-        def find(at: int) -> Part | None:
-            return cache.find(self.folder, name, lineup.stretches, at, lineup.dtype) if cache is not None else None
+        def find(at: int, known: Part | None) -> Part | None:
+            first, cache = lineup.stretches[at], self._supply.cache
+            found = cache.find(self.folder, name, lineup.stretches, at, lineup.dtype) if cache is not None else None
+            if found is not None:
+                return found
+            remnant = self._supply.remnant(known) if known is not None else None
+            if remnant is None and cache is not None:
+                remnant = cache.remnant(self.folder, name, first)
+            if remnant is not None:
+                remnants.add(remnant)
+            return remnants.find(at)
 
         return _assembled(lineup, known, find)
 
@@ -227,15 +239,13 @@ class IndexedArchive:
         self._warned[name] = left_out
 
 
-def _assembled(
-    lineup: Lineup, known: Iterable[Part], find: Callable[[int], Part | None] = lambda _: None
-) -> list[Part]:
+def _assembled(lineup: Lineup, known: Iterable[Part], find: Find) -> list[Part]:
     """Put stretches together to parts: known ones, the latest where there are several, found ones, and single files.
 
     Parameters
     ----------
     find
-        Returns a part that begins with a stretch, by the number of that.
+        Returns a part that begins with a stretch, by the number of that, given a known one that does not fit.
     """
     beginning = {part.members[0].file: part for part in known if part.dtype == lineup.dtype}
     parts: list[Part] = []
@@ -243,7 +253,7 @@ def _assembled(
     while at < len(lineup.stretches):
         part = beginning.get(lineup.stretches[at].file)
         if part is None or part.members != lineup.stretches[at : at + len(part.members)]:
-            part = find(at) or Part((lineup.stretches[at],), lineup.dtype)
+            part = find(at, part) or Part((lineup.stretches[at],), lineup.dtype)
         parts.append(part)
         at += len(part.members)
     return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -45,6 +45,24 @@ class Lineup:
         left_out = tuple(one.file for one in ordered if _TYPES[one.dtype] != kind)
         dtypes = {one.dtype for one in kept}
         return cls(kept, np.dtype(kept[-1].dtype if len(dtypes) == 1 else "float64"), left_out)
+
+    def with_changes(
+        self, changed: Collection[str], found: Sequence[Stretch], all_of: Callable[[str], Sequence[Stretch]]
+    ) -> Lineup | None:
+        """Return the lineup after some files have changed.
+
+        Parameters
+        ----------
+        changed, found
+            The files, and the stretches that are in them now.
+        all_of
+            Returns all stretches of a field: what was left out may be needed after all.
+        """
+        if not found and self.files.isdisjoint(changed):
+            return self
+        if self.left_out:
+            return Lineup.of(all_of(self.field.name))
+        return Lineup.of([*(one for one in self.stretches if one.file not in changed), *found])
 
     @property
     def field(self) -> Field:

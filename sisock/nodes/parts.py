@@ -1,4 +1,4 @@
-"""Parts of a field: the samples of files that follow one another, as one column, and where they are kept."""
+"""Where parts of fields are kept, and under which generations fields were served."""
 
 from __future__ import annotations
 
@@ -13,55 +13,15 @@ from typing import Any
 import numpy as np
 
 from sisock.core.column import Column
-from sisock.nodes.cache import ArrayCache, Entry, digest
+from sisock.nodes.cache import ArrayCache, DamagedEntry, Entry, digest
 from sisock.nodes.identity import Identity
 from sisock.nodes.index import Stretch
+from sisock.nodes.part import Part
+from sisock.nodes.remnants import Remnant, keys_of
 from sisock.nodes.stored import VERSION_DIGITS, absolute, arrays_of, column_of
 
 AREA = "joined"
-MERGED_AT_ONCE = 8
-
-
-class Part:
-    """Stretches of a field that follow one another, as one column.
-
-    Parameters
-    ----------
-    members
-        The stretches, by the time of their first sample.
-    dtype
-        What their values are joined to.
-    entry
-        Where the column is kept; None when it is made from the files.
-    """
-
-    def __init__(self, members: tuple[Stretch, ...], dtype: np.dtype[Any], entry: Entry | None = None) -> None:
-        self.members = members
-        self.dtype = dtype
-        self.entry = entry
-        self.column: Column | None = None
-        self.oldest = members[0].oldest
-        self.newest = max(one.newest for one in members)
-        self.count = sum(one.count for one in members)
-
-    @property
-    def level(self) -> int:
-        """How many times its files were merged, eight to one."""
-        return int(math.log(len(self.members) + 0.5, MERGED_AT_ONCE))
-
-    @property
-    def samples(self) -> int | None:
-        """How many samples the column has; None while that is not known."""
-        if self.entry is not None:
-            return int(self.entry.meta["samples"])
-        if self.column is not None:
-            return self.column.stop
-        return self.count if len(self.members) == 1 and self.members[0].dtype == self.dtype.name else None
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether its files need not be read."""
-        return self.column is not None or self.entry is not None
+MEMBERS = ("member_keys", "member_oldest", "member_newest")
 
 
 class PartCache:
@@ -97,6 +57,18 @@ class PartCache:
             os.utime(entry.folder)  # it counts as used today
         return Part(members, dtype, entry)
 
+    def remnant(self, folder: Path, name: str, first: Stretch) -> Remnant | None:
+        """Return what was stored of a field from a file on, though not all of it still holds; None without that."""
+        key = self._key(folder, name, first)
+        entry = self._cache.newest(key) if self._cache.has(key) else None
+        if entry is None or entry.meta["reader"] != self._told_reader:
+            return None
+        try:
+            keys, oldest, newest = (entry.array(name) for name in MEMBERS)
+            return Remnant(keys, oldest, newest, self.open(entry))
+        except DamagedEntry:
+            return None
+
     def open(self, entry: Entry) -> Column:
         """Return the column of a part; DamagedEntry when it is no longer to be had."""
         return column_of({name: entry.array(file) for name, file in entry.meta["arrays"].items()}, "", -math.inf)
@@ -105,18 +77,19 @@ class PartCache:
         """Store the column of a part; None where that cannot be done."""
         name, first = part.members[-1].field.name, part.members[0]
         arrays = arrays_of(column)
+        remnant = Remnant.of(part.members, column)
         meta = {
             "source": str(absolute(folder / first.file)),
-            "reader": f"{self._reader} {self._version}",
+            "reader": self._told_reader,
             "name": name,
             "members": len(part.members),
             "last": part.members[-1].file,
             "samples": column.stop,
             "arrays": {array: array for array in arrays},
         }
-        return self._cache.commit(
-            self._key(folder, name, first), self._entry_version(part.members, part.dtype), meta, arrays
-        )
+        told = dict(zip(MEMBERS, (remnant.keys, remnant.oldest, remnant.newest), strict=True))
+        version = self._entry_version(part.members, part.dtype)
+        return self._cache.commit(self._key(folder, name, first), version, meta, {**arrays, **told})
 
     def discard(self, entry: Entry) -> None:
         """Remove what is stored of a part; what was stored of its first file since then stays."""
@@ -134,13 +107,17 @@ class PartCache:
         self._cache.commit(
             self._identity_key(folder),
             version,
-            {"source": str(folder.resolve()), "reader": f"{self._reader} {self._version}", "fields": told},
+            {"source": str(folder.resolve()), "reader": self._told_reader, "fields": told},
             {},
         )
 
     def sweep(self) -> None:
         """Remove rubbish, and what nobody has used for long; see :meth:`~sisock.nodes.cache.ArrayCache.sweep`."""
         self._cache.sweep()
+
+    @property
+    def _told_reader(self) -> str:
+        return f"{self._reader} {self._version}"
 
     def _key(self, folder: Path, name: str, first: Stretch) -> str:
         return digest(self._reader, name, _place(folder), first.file)
@@ -149,8 +126,7 @@ class PartCache:
         return digest(self._reader, _place(folder))
 
     def _entry_version(self, members: Sequence[Stretch], dtype: np.dtype[Any]) -> str:
-        parts = (f"{one.file} {one.signature} {one.count}" for one in members)
-        return digest(self._version, dtype.name, *parts)[:VERSION_DIGITS]
+        return digest(self._version, dtype.name, keys_of(members).tobytes())[:VERSION_DIGITS]
 
 
 @lru_cache

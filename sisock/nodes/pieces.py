@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sisock.core.column import Column
-from sisock.nodes.parts import MERGED_AT_ONCE, Part
+from sisock.nodes.part import MERGED_AT_ONCE, Part
 
 MOST_MERGED_SAMPLES = 2**23
 """Larger parts are not made: one is made in memory, while somebody waits."""
@@ -85,6 +85,7 @@ def to_merge(parts: Sequence[Part], sealed: Sequence[bool]) -> list[tuple[int, i
     groups = [group for low, high in runs if sealed[low] for group in _groups(parts, low, high)]
     if groups or len(parts) <= MOST_PARTS:
         return groups
+    # Questions about scattered spans leave neighbours of all sizes; then the smallest are merged as they come.
     for most in range(max(part.level for part in parts) + 1):
         small = [one and part.level <= most for part, one in zip(parts, sealed, strict=True)]
         groups = [

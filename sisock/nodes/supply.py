@@ -16,7 +16,9 @@ from sisock.core.model import Times, Values
 from sisock.core.order import in_order
 from sisock.nodes.cache import DamagedEntry
 from sisock.nodes.index import FieldReader, Stretch
-from sisock.nodes.parts import Part, PartCache
+from sisock.nodes.part import Part
+from sisock.nodes.parts import PartCache
+from sisock.nodes.remnants import Remnant
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,11 @@ class Supply:
                     self.cache.discard(part.entry)
             return merged
 
+    def remnant(self, part: Part) -> Remnant | None:
+        """Return what is left of a part of several files that no longer fits; None when it is not at hand."""
+        column = part.column or (self._opened(part) if len(part.members) > 1 else None)
+        return None if column is None or len(part.members) == 1 else Remnant.of(part.members, column)
+
     def _close_others(self, part: Part) -> None:
         """Let go of the columns that were opened longest ago: a process may map so many files only."""
         self._open[part] = None
@@ -97,9 +104,14 @@ class Supply:
         return part.column
 
     def _made(self, part: Part, waiting: Waiting) -> Column:
-        """Make a column of what is in the files."""
+        """Make a column of what is in the files, or in another column."""
+        if part.source is not None:
+            inside = part.source.cut(part.oldest, np.nextafter(part.newest, np.inf))
+            part.source = None
+            return self._keep(part, united([inside], part.dtype), whole=True)
         if len(part.members) == 1:
             return self._of_file(part, waiting)
+        # Of several files only when what was merged is no longer in the cache.
         singles = [Part((one,), part.dtype) for one in part.members]
         columns = [self._of_file(one, waiting) for one in singles]
         return self._keep(part, united(columns, part.dtype), whole=all(one.column is not None for one in singles))

@@ -499,7 +499,8 @@ def test_the_page_on_the_format_lists_what_is_joined(tmp_path):
     assert sorted(meta.get("members", 0) for meta in metas) == [0, 8, 8]
     (identity,) = next(meta["fields"].values() for meta in metas if "fields" in meta)
     section = PAGE.read_text(encoding="utf-8").partition("## Fields of many files\n")[2].partition("\n## ")[0]
-    assert keys_of(section) == {key for meta in metas for key in meta} | set(identity)
+    files = {name for meta in metas for name in meta["files"].keys() - meta.get("arrays", {}).values()}
+    assert keys_of(section) == {key for meta in metas for key in meta} | set(identity) | files
 
 
 def test_the_page_on_the_format_lists_what_is_there(setting):

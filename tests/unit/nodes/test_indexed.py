@@ -218,3 +218,26 @@ def test_two_archives_may_share_a_cache(tmp_path):
         for site in sites:
             assert len(site.values("a", first, last)) == (last - first) * ROWS
             site.restart()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_late_or_changed_file_costs_no_reading_of_others(site, restarted):
+    """When a file among many that were merged changes, or comes between them, the others are not read again."""
+    for hour in range(40, 90):
+        site.put(hour)
+    assert len(site.values("a", 0, 90)) == 70 * ROWS
+    site.put(60, 70)
+    site.put(30)
+    if restarted and site.cached:
+        site.restart()
+    site.read.clear()
+    assert len(site.values("a", 0, 90)) == 71 * ROWS - 30
+    assert {name for name, _ in site.read} == {"00060/60.hk", "00030/30.hk"}
+    del site.counts["00045/45.hk"]
+    site.number += 1
+    site.changes["00045/45.hk"] = site.number
+    if restarted and site.cached:
+        site.restart()
+    site.read.clear()
+    assert len(site.values("a", 0, 90)) == 70 * ROWS - 30
+    assert site.read == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -426,3 +427,74 @@ def test_arrays_of_joined_files_cannot_be_written_to(archive):
     for array in archive.column().within(3.0, 3.5):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 5
+
+
+class Life:
+    """What may happen to the files of an archive, its cache and its process, at random."""
+
+    def __init__(self, archive: Archive, seed: int) -> None:
+        self.archive = archive
+        self.random = np.random.default_rng(seed)
+        self.known: dict[str, tuple[float, str]] = {}
+        self.append()
+        often = [self.append] * 6 + [self.grow] * 3
+        self.steps = [*often, self.rewrite, self.remove, self.lose_the_cache, self.restart]
+
+    def step(self) -> None:
+        few = len(self.archive.contents) < 38
+        self.steps[int(self.random.integers(len(self.steps)))]() if few else self.remove()
+        self.archive.now += 5.0
+
+    def append(self) -> None:
+        number = len(self.archive.contents)
+        self.put(f"f{number:02}", 1.5e9 + 20 * number + int(self.random.integers(-3, 3)))
+
+    def put(self, name: str, begin: float) -> None:
+        count = int(self.random.integers(1, 25))
+        self.archive.put(name, begin + np.arange(count), self.random.choice([1.0, 2.0, math.nan], count))
+
+    def grow(self) -> None:
+        name = max(self.archive.contents, key=lambda one: self.archive.contents[one]["x"][0][0])
+        times, values = self.archive.contents[name]["x"]
+        self.archive.put(name, [*times, times[-1] + self.random.integers(0, 3)], [*values, 3.0])
+
+    def rewrite(self) -> None:
+        name = str(self.random.choice(list(self.archive.contents)))
+        self.put(name, self.archive.contents[name]["x"][0][0] + int(self.random.integers(-2, 3)))
+
+    def remove(self) -> None:
+        if len(self.archive.contents) > 1:
+            self.archive.remove(str(self.random.choice(list(self.archive.contents))))
+
+    def lose_the_cache(self) -> None:
+        if self.archive.cache is not None:
+            shutil.rmtree(self.archive.cache, ignore_errors=True)
+
+    def restart(self) -> None:
+        if self.archive.cache is not None:
+            self.archive.restart()
+
+    def check_what_was_final(self) -> None:
+        """What was final when a generation was told last is what it was."""
+        series = self.archive.column()
+        times, values = series.within(0.0, 4e9)
+
+        def before(until: float) -> str:
+            return str(list(zip(times[times < until].tolist(), values[times < until].tolist(), strict=True)))
+
+        until, final = self.known.get(series.statement.generation, (0.0, "[]"))
+        assert before(until) == final
+        until = series.statement.finalized_until
+        self.known[series.statement.generation] = (until, before(until))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_life_serves_what_is_in_the_files(archive, seed):
+    """Whatever happens to files, cache and process, what is read is true, and what was final under a name stays so."""
+    life = Life(archive, seed)
+    for step in range(60):
+        life.step()
+        if life.random.random() < 0.7:
+            check_all(archive, step)
+            life.check_what_was_final()
+    assert len(life.known) > 3

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from sisock.core.model import Field
 from sisock.nodes import supply
 from sisock.nodes.index import Contents, FieldSamples, Stretch
-from sisock.nodes.parts import Part
+from sisock.nodes.part import Part
 from sisock.nodes.pieces import MOST_MERGED_SAMPLES, MOST_PARTS, pieces_of, to_merge
 from sisock.nodes.supply import Supply, reading_with
 
