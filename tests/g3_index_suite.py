@@ -164,6 +164,19 @@ def test_changes_are_told_by_revision(archive):
     assert archive.index.changed(between) == {"16000/1600000000.g3"}
 
 
+def test_scanners_learn_from_one_another(engine, archive):
+    """What another scanner has read, or found gone, is known at the next scan."""
+    other = Archive(engine, archive.folder)
+    path = archive.hour(0)
+    archive.hour(1)
+    assert (archive.scan().read, other.scan().known) == (2, 2)
+    content = path.read_text()
+    path.unlink()
+    assert (other.scan().gone, archive.scan().gone) == (1, 0)
+    path.write_text(content)
+    assert (other.scan().read, archive.scan().known) == (1, 2)
+
+
 def test_what_is_gone_is_served_no_longer(archive):
     """A file that is gone takes its fields along, and one that comes back brings them back."""
     path = archive.hour(0, {"y": [1, 2, 3, 4]})

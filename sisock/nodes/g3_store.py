@@ -33,15 +33,20 @@ class KnownFile:
     ----------
     place
         Up to where it was read.
-    is_current
-        Whether it was read by a reader that makes the same of it as ours.
+    reader
+        The version of what read it.
     """
 
     signature: Signature
     place: Place
     identity: str
     problem: str | None
-    is_current: bool
+    reader: int
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it was read by a reader that makes the same of it as ours."""
+        return self.reader == READER_VERSION
 
 
 class G3Store:
@@ -57,12 +62,21 @@ class G3Store:
         self._engine = engine
         self._archive = archive
         self._block_ids: dict[str, int] = {}
+        self._known: dict[str, KnownFile] = {}
+        self._known_revision = -1
         self._archive_id = self._retry(self._find_archive)
 
     def known(self) -> dict[str, KnownFile]:
         """Return what the index has of each file that is there, by its path below the archive's folder."""
-        wanted = select(files).where(files.c.archive_id == self._archive_id, ~files.c.gone)
-        return self._retry(lambda connection: {row.path: _known(row) for row in connection.execute(wanted)})
+        newer = files.c.revision > self._known_revision
+        wanted = select(files).where(files.c.archive_id == self._archive_id, newer)
+        for row in self._retry(lambda connection: list(connection.execute(wanted))):
+            self._known_revision = max(self._known_revision, row.revision)
+            if row.gone:
+                self._known.pop(row.path, None)
+            else:
+                self._known[row.path] = _known(row)
+        return dict(self._known)
 
     def put(self, path: str, signature: Signature, summary: FileSummary, before: KnownFile | None) -> None:
         """Index a file, in place of what was there; it keeps its identity if it has only grown."""
@@ -154,7 +168,7 @@ class G3Store:
 def _known(row: Any) -> KnownFile:
     signature = (row.mtime_ns, row.size, int(row.inode))
     place = Place(row.place_end, row.checksum)
-    return KnownFile(signature, place, row.identity, row.problem, row.reader == READER_VERSION)
+    return KnownFile(signature, place, row.identity, row.problem, row.reader)
 
 
 def _new_id(added: Any) -> int:

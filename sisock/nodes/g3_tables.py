@@ -137,7 +137,7 @@ def database_url(settings: Settings) -> URL:
     if settings.sql_host:
         host, _, port = settings.sql_host.partition(":")
         return URL.create(
-            DRIVERS["mariadb"],
+            DRIVERS["mysql"],  # which speaks with MariaDB as well, and not the other way round
             username=settings.sql_user or None,
             password=settings.sql_passwd or None,
             host=host,

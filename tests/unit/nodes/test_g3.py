@@ -233,7 +233,7 @@ def test_the_originals_variables_are_options():
     """DATA_DIRECTORY, SQL_HOST and MAX_POINTS make a node as they did."""
     settings = Settings(data_directory="/data", sql_host="db", sql_user="u", sql_passwd="p", sql_db="hk", max_points=9)
     options = options_from_settings("g3", settings)
-    assert options == {"folder": "/data", "index": "mariadb+pymysql://u:p@db/hk", "max_points": 9}
+    assert options == {"folder": "/data", "index": "mysql+pymysql://u:p@db/hk", "max_points": 9}
     assert options_from_settings("g3", Settings()) == {}
 
 

@@ -38,7 +38,7 @@ def test_the_originals_variables_name_a_database():
     """SQL_HOST and the others are a MariaDB server, as they were; passwords are shown to nobody."""
     url = database_url(Settings(sql_host="db:3307", sql_user="reader", sql_passwd="p:@/", sql_db="hk"))
     assert (url.host, url.port, url.username, url.password, url.database) == ("db", 3307, "reader", "p:@/", "hk")
-    assert shown(url) == "mariadb+pymysql://reader:***@db:3307/hk"
+    assert shown(url) == "mysql+pymysql://reader:***@db:3307/hk"
     assert database_url(Settings(sql_host="db", sql_db="hk")).port is None
 
 
