@@ -1,11 +1,12 @@
 # The image of all programs of sisock; docker-compose.yml starts each with a command of its own.
 ARG PYTHON=3.11.11
 
-# Some dependencies are compiled here; the compilers stay behind.
+# Some dependencies are compiled here; the compilers stay behind. EXTRAS are those of setup.cfg that the services need.
 FROM python:${PYTHON}-bookworm AS build
+ARG EXTRAS=parquet
 RUN python -m venv /opt/sisock
 COPY . /source
-RUN /opt/sisock/bin/pip install --no-cache-dir --disable-pip-version-check '/source[parquet]'
+RUN /opt/sisock/bin/pip install --no-cache-dir --disable-pip-version-check "/source[${EXTRAS}]"
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/sisock /opt/sisock

@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint types bench bench-peers clean install install-test
+.PHONY: help demo test test-real lint types bench bench-peers clean install install-test install-real
 
 help:
 	@echo "make demo         start router, hub, two data nodes and the Grafana adapter, and say where to look"
 	@echo "make test         lint, types and the tests"
+	@echo "make test-real    compare with the real OCS, so3g and MariaDB, which it installs, the latter with apt-get"
 	@echo "make bench        measure what is promised, in under ten minutes; the figures go to build/bench.json too"
 	@echo "make bench-peers  compare with InfluxDB and VictoriaMetrics, where these are installed"
 	@echo "make clean        remove what the others made"
@@ -18,11 +19,17 @@ install:
 install-test:
 	@$(PYTHON) tools/install.py test
 
+install-real:
+	@$(PYTHON) tools/install_real.py
+
 demo: install
 	@exec $(BIN)/python tools/foreground.py $(BIN)/sisock demo
 
 test: install-test lint types
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-real: install-real
+	@.venv-real/bin/python -m pytest tests/real
 
 lint: install-test
 	@$(BIN)/ruff check .
@@ -38,4 +45,4 @@ bench-peers: install-test
 	@$(BIN)/python benchmarks/peers.py --json build/bench-peers.json
 
 clean:
-	rm -rf .venv .crossbar build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-real .crossbar build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

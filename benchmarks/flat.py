@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Iterator
 
+import many_files
 import restart
 from figures import Figure, at_least, at_most
 from harness import Bench
@@ -45,6 +46,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         median_ms = 1e3 * statistics.median(draw(column, wave, span_s, number) for number in range(PANELS))
         yield Figure(GROUP, f"node, {PIXELS} pixels over {name}, median", median_ms, "ms", at_most(MOST_MS))
     yield from restart.measure(bench)
+    yield from many_files.measure(bench)
 
 
 def build(wave: Wave) -> tuple[float, Column]:

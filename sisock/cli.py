@@ -137,6 +137,31 @@ def get(target: str, start: str, end: str, min_stride: float | None, reducer: st
         click.echo(f"{format_iso8601(sample_time)},{value}")
 
 
+@cli.command("scan-g3")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("--every", "every_s", type=click.FloatRange(min=0.1), help="Scan again after so many seconds.")
+@click.option("--follow", is_flag=True, help="Go on, and index files as they appear and grow.")
+@click.option("--index", help="Where the index is, in place of SISOCK_G3_INDEX: a file, or the URL of a database.")
+@click.option("--archive", help="Name of the archive in the index, in place of the folder's path.")
+def scan_g3(
+    folder: Path | None, *, every_s: float | None, follow: bool, index: str | None, archive: str | None
+) -> None:
+    """Index the housekeeping files (.g3) in FOLDER and the folders in it, for the data node 'g3'.
+
+    What the index knows already is not read again. It can be stopped at any time, and goes on from there.
+
+    \b
+    sisock scan-g3 /data/hk
+    sisock scan-g3 /data/hk --follow --index mariadb://user:password@host/housekeeping
+    """  # noqa: D301 - \b is click's mark for lines to keep
+    from sisock.scan import FOLLOW_S, Scan, run
+
+    settings = Settings.from_environment()
+    settings = settings.replace(g3_index=index or settings.g3_index)
+    scan = Scan.prepared(settings, folder, archive)
+    run(scan, FOLLOW_S if follow else every_s or settings.scan_interval_s or None)
+
+
 @cli.command()
 @click.argument("name", metavar="NAME")
 def credential(name: str) -> None:

@@ -31,8 +31,7 @@ def start_logging(level: str) -> None:
         globalLogBeginner,
     )
 
-    if level not in LEVELS:
-        raise ConfigurationError(f"LOGLEVEL is '{level}', but must be one of {', '.join(LEVELS)}")
+    start_plain_logging(level)
     txaio.use_twisted()
     predicate = LogLevelFilterPredicate(LogLevel.levelWithName(LEVELS[level]))
     if level != "debug":
@@ -41,6 +40,12 @@ def start_logging(level: str) -> None:
     observer = FilteringLogObserver(FileLogObserver(sys.stderr, _line), [predicate])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     txaio.set_global_log_level(LEVELS[level])
+
+
+def start_plain_logging(level: str) -> None:
+    """Send what our own modules log to standard error, for programs without Twisted; errors as above."""
+    if level not in LEVELS:
+        raise ConfigurationError(f"LOGLEVEL is '{level}', but must be one of {', '.join(LEVELS)}")
     logging.basicConfig(
         stream=sys.stderr, level=level.upper(), format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
     )

@@ -15,6 +15,10 @@ LARGEST_WHOLE = 65535  # the last port
 FALSE_WORDS = {"0", "false", "no", "off", ""}
 
 
+class Count(int):
+    """A whole number, as large as one likes."""
+
+
 def _setting(default: Any, variable: str, text: str) -> Any:
     return dataclasses.field(default=default, metadata={"variable": variable, "help": text})
 
@@ -74,6 +78,23 @@ class Settings:
     node_name: str = _setting("", "NAME", "name of the node ocs_feed, where TARGET or FEED is set")
     node_description: str = _setting("", "DESCRIPTION", "description of that node")
     buffer_time_s: float = _setting(7200.0, "BUFFER_TIME", "seconds that the node ocs_feed keeps samples for")
+    data_directory: str = _setting("", "DATA_DIRECTORY", "folder of the housekeeping archive (.g3 files)")
+    scan_interval_s: float = _setting(
+        0.0, "SCAN_INTERVAL", "seconds between scans of the housekeeping archive by 'sisock scan-g3'; unset: one scan"
+    )
+    g3_index: str = _setting(
+        "",
+        "SISOCK_G3_INDEX",
+        "index of housekeeping archives: an SQLite file, or the URL of a database such as "
+        "mariadb://user:password@host/database; unset: SQL_HOST, or else a file in the cache folder",
+    )
+    sql_host: str = _setting("", "SQL_HOST", "host, or host:port, of the MariaDB or MySQL server with the index")
+    sql_user: str = _setting("", "SQL_USER", "user there")
+    sql_passwd: str = _setting("", "SQL_PASSWD", "password there")
+    sql_db: str = _setting("", "SQL_DB", "database there")
+    max_points: Count = _setting(
+        Count(0), "MAX_POINTS", "most samples of a field in a reply of the node 'g3' to who asks for all; 0 for all"
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -128,6 +149,8 @@ def parse(variable: str, text: str, kind: Any) -> Any:
         raise ConfigurationError(f"{variable} is '{text}', but must be a number") from None
     if kind is int and not 0 <= value <= LARGEST_WHOLE:
         raise ConfigurationError(f"{variable} is {text}, but must be between 0 and {LARGEST_WHOLE}")
+    if kind is Count and value < 0:
+        raise ConfigurationError(f"{variable} is {text}, but must be 0 or more")
     if kind is float and not 0 < value < float("inf"):
         raise ConfigurationError(f"{variable} is {text}, but must be a positive number of seconds")
     return value

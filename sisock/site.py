@@ -131,8 +131,9 @@ def _merge(given: Any, settings: Settings) -> Settings:
 
 def _with_absolute_paths(settings: Settings) -> Settings:
     """Return the settings such that programs in any folder find the same files."""
-    files = {name: getattr(settings, name) for name in ("certificate", "certificate_key", "cache")}
-    absolute = {name: str(Path(path).resolve()) for name, path in files.items() if path}
+    names = ("certificate", "certificate_key", "cache", "data_directory", "g3_index")
+    files = {name: getattr(settings, name) for name in names}
+    absolute = {name: str(Path(path).resolve()) for name, path in files.items() if path and "://" not in path}
     return settings.replace(state=settings.state.resolve(), **absolute)
 
 

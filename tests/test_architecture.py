@@ -27,8 +27,10 @@ ARROWS: dict[str, set[str]] = {
     "sisock.supervisor": {"sisock.site"},
     "sisock.startup": {"sisock.site", "sisock.wamp"},
     "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base"},
+    "sisock.scan": {"sisock.nodes"},
     "sisock.cli": {
         "sisock.client",
+        "sisock.scan",
         "sisock.wamp",
         "sisock.serve",
         "sisock.site",

@@ -105,9 +105,12 @@ def check_paths(arguments: list[str]) -> None:
 
 
 def check_docker(arguments: list[str]) -> None:
-    """Check that services exist, and commands that run inside of them."""
-    compose, command, *rest = arguments
-    assert compose == "compose"
+    """Check that profiles and services exist, and commands that run inside of them."""
+    assert arguments[0] == "compose"
+    if arguments[1] == "--profile":
+        assert [arguments[2]] in [one.get("profiles") for one in COMPOSE["services"].values()]
+        arguments = arguments[2:]
+    _, command, *rest = arguments
     assert command in COMPOSE_COMMANDS
     words = [word for word in rest if not word.startswith("--")]
     if command in ("exec", "logs"):
@@ -145,7 +148,7 @@ def test_a_command_line_in_the_docs_can_be_typed(line):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_command_in_a_sentence_exists(page):
     """Whatever is called `sisock something` in running text is a command."""
-    named = set(re.findall(r"`sisock ([a-z]+)", page.read_text(encoding="utf-8")))
+    named = set(re.findall(r"`sisock ([a-z0-9-]+)", page.read_text(encoding="utf-8")))
     assert named <= set(OWN_COMMANDS)
 
 
@@ -227,7 +230,7 @@ def test_the_options_of_nodes_are_listed():
         current = kind.strip("`") or current
         listed.setdefault(current, set()).add(option.strip("`"))
     common = listed.pop("all")
-    not_in_yaml = {"name", "sample", "clock"}  # a site gives the name; a function cannot be written in YAML
+    not_in_yaml = {"name", "sample", "clock", "frames"}  # a site gives the name; a function cannot be written in YAML
     assert {kind: listed[kind] | common for kind in listed} == {kind: options_of(kind) - not_in_yaml for kind in KINDS}
 
 

@@ -27,18 +27,19 @@ REMEDIES = {
 }
 
 
-def main(extra: str) -> None:
+def main(extra: str, requirements: str = "") -> None:
     if sys.version_info < OLDEST_PYTHON:
         found = ".".join(map(str, sys.version_info[:2]))
         fail(f"Python 3.11 or newer is needed, but this is {found}: name one, as in 'make demo PYTHON=python3.12'")
     mark = VENV / f"installed-{extra or 'project'}"
-    if is_newer(mark, ROOT / "setup.cfg"):
+    sources = [ROOT / name for name in ("setup.cfg", requirements) if name]
+    if all(is_newer(mark, source) for source in sources):
         return
-    say("making the virtual environment .venv")
+    say(f"making the virtual environment {VENV.name}")
     make_venv()
     say("installing, which takes a minute or two the first time")
     target = f"{ROOT}[{extra}]" if extra else str(ROOT)
-    install(["--editable", target])
+    install(["--editable", target, *(f"--requirement={source}" for source in sources[1:])])
     mark.touch()
     say("installed")
 

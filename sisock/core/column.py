@@ -20,6 +20,7 @@ from sisock.core.downsample import (
     middles,
     reduce_samples,
 )
+from sisock.core.made import BlockPieces, SamplePieces, merged
 from sisock.core.model import Statement, TimelineBlock, Times, Values
 from sisock.core.pyramid import pyramid_for
 from sisock.core.samples import BLOCK, ArraySamples, Samples
@@ -144,6 +145,11 @@ class Column:
         return arrays
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of every value."""
+        return self.values.dtype
+
+    @property
     def statement(self) -> Statement:
         """Return what is stated about the samples."""
         return Statement(self.finalized_until, self.available_from, self.generation)
@@ -174,6 +180,19 @@ class Column:
         if not (times.size and times[0] >= start):
             low = high
         return self.times.slice(low, high), self.values.slice(low, high)
+
+    def cut(self, start: float, end: float) -> Self:
+        """Return the column with only the samples inside [start, end), UNIX seconds; nothing is copied."""
+        first, stop = self._span(start, end)
+        return replace(self, first=first, stop=stop)
+
+    def block(self, start: float, end: float) -> BlockPieces:
+        """Return the numbers inside [start, end), at least one, as one block of which values can be made."""
+        low, high = (np.array([index], dtype=np.intp) for index in self._span(start, end))
+        if self.summary is None:
+            return merged(SamplePieces(self.values.slice(int(low[0]), int(high[0]))), low - low)
+        assert isinstance(self.summary, NumberSummary)
+        return self.summary.merged(self.values, low, high)
 
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sisock.core.choices import is_state
-from sisock.core.column import Column
 from sisock.core.downsample import Sampled, find_reducer
+from sisock.core.series import Series
 from sisock.core.times import bucket_number
 
 MOST_SAMPLES = 4096  # that windows may begin among
@@ -14,7 +14,7 @@ MOST_CANDIDATES = 256
 MOST_BUCKETS = 2
 
 
-def look_ahead(column: Column, start: float, end: float, reducer: str, stride: float, ahead: float) -> Sampled | None:
+def look_ahead(column: Series, start: float, end: float, reducer: str, stride: float, ahead: float) -> Sampled | None:
     """Return all that a reducer keeps of the first bucket of any window [s, end) with start <= s <= start + ahead.
 
     What it keeps of one of them is what it keeps of these samples from s on.
@@ -31,8 +31,8 @@ def look_ahead(column: Column, start: float, end: float, reducer: str, stride: f
     times, values
         Shape (n,) each, or None for reducers that do not keep extremes only, and where it would be too much.
     """
-    selection = find_reducer(reducer).for_dtype(column.values.dtype)
-    if is_state(column.values.dtype) or not selection.looks_ahead:
+    selection = find_reducer(reducer).for_dtype(column.dtype)
+    if is_state(column.dtype) or not selection.looks_ahead:
         return None
     width = selection.width(stride)
     until = min(start + ahead, end)
@@ -50,7 +50,7 @@ def look_ahead(column: Column, start: float, end: float, reducer: str, stride: f
     return (times, values) if times.size <= MOST_CANDIDATES else None
 
 
-def _candidates(column: Column, low: float, until: float, edge: float, how: tuple[str, float]) -> Sampled:
+def _candidates(column: Series, low: float, until: float, edge: float, how: tuple[str, float]) -> Sampled:
     """Return what is an extreme of [s, edge), inside one bucket, for any s from ``low`` to ``until``."""
     behind = column.reduced(until, edge, *how)
     times, values = column.within(low, until)

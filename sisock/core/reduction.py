@@ -16,6 +16,7 @@ from sisock.core.downsample import Sampled, add_newest
 from sisock.core.errors import BadRequest
 from sisock.core.lookahead import look_ahead
 from sisock.core.model import DataBlock, DataRequest, Span, Statement, TimelineBlock
+from sisock.core.series import Series
 
 MOST_SPANS = 64
 NO_SAMPLES: Sampled = (np.empty(0), np.empty(0))
@@ -54,12 +55,12 @@ def check_spans(spans: Sequence[Span], start: float, end: float) -> tuple[Span, 
     return tuple(spans)
 
 
-def reduce_spans(columns: Mapping[str, Column], request: DataRequest) -> list[Reduction | None]:
+def reduce_spans(columns: Mapping[str, Series], request: DataRequest) -> list[Reduction | None]:
     """Return the reduction of each field of a request, in its order; None for a field that is not known."""
     return [_reduce(columns[name], request) if name in columns else None for name in request.fields]
 
 
-def reduce_window(columns: Mapping[str, Column], request: DataRequest) -> DataBlock:
+def reduce_window(columns: Mapping[str, Series], request: DataRequest) -> DataBlock:
     """Return the known fields of a request, each reduced over the whole window, on a timeline of its own."""
     assert request.reduce is not None
     assert request.min_stride is not None
@@ -67,12 +68,14 @@ def reduce_window(columns: Mapping[str, Column], request: DataRequest) -> DataBl
     for name, column in columns.items():
         reduced = column.reduced(request.start, request.end, request.reduce, request.min_stride)
         times, values = add_newest(reduced, column.newest(request.start, request.end))
-        stated = (column.finalized_until, column.available_from, column.generation)
-        blocks[name] = TimelineBlock(times, {name: values}, *stated)
+        stated = column.statement
+        blocks[name] = TimelineBlock(
+            times, {name: values}, stated.finalized_until, stated.available_from, stated.generation
+        )
     return DataBlock(blocks)
 
 
-def _reduce(column: Column, request: DataRequest) -> Reduction:
+def _reduce(column: Series, request: DataRequest) -> Reduction:
     assert request.reduce is not None
     assert request.min_stride is not None
     spans = request.spans or ()

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from sisock.core import downsample, times, wire, wire_spans
-from sisock.core.column import Column
 from sisock.core.errors import BadRequest, OverAllowance
 from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
 from sisock.core.reduction import Reduction, reduce_window
+from sisock.core.series import Series
 
 MIB = 2**20
 PLAIN_ALLOWANCE_BYTES = 1 * MIB - 4096  # other people's clients drop their connection at 1 MiB; leave room to wrap it
@@ -101,7 +101,7 @@ def answer(
     return _answer(block, request, allowance_bytes)
 
 
-def answer_columns(columns: Mapping[str, Column], request: DataRequest) -> dict[str, Any]:
+def answer_columns(columns: Mapping[str, Series], request: DataRequest) -> dict[str, Any]:
     """Turn the columns of the known fields of a request for a reducer into the reply of ``get_data``.
 
     The same as :func:`answer` of all samples, in the time that the buckets take.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.choices import NUMBER_CHOICES, Choice, Indices, first_true, ragged
-from sisock.core.made import MAKES, SamplePieces, Weighed
+from sisock.core.made import MAKES, BlockPieces, SamplePieces, Weighed, merged
 from sisock.core.model import Values
 from sisock.core.samples import BLOCK, ArraySamples, Samples
 
@@ -185,6 +185,11 @@ class NumberSummary(Summary):
         """Return the value that is made of each bucket [start, stop), none empty; ``make`` is a key of ``MAKES``."""
         cells = self.cells(starts, stops)
         return MAKES[make](Gathered(self, samples, cells), cells.starts)
+
+    def merged(self, samples: Samples, starts: Indices, stops: Indices) -> BlockPieces:
+        """Return one block for each bucket [start, stop), none empty."""
+        cells = self.cells(starts, stops)
+        return merged(Gathered(self, samples, cells), cells.starts)
 
     def read_raw(self, samples: Samples, indices: Indices) -> NDArray[Any]:
         """Return the samples."""

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from sisock.core.column import Column
 from sisock.core.model import Field, Values
+from sisock.core.samples import BLOCK
 from sisock.nodes.cache import ArrayCache, Arrays, DamagedEntry, Entry, digest
-from sisock.nodes.texts import Texts
+from sisock.nodes.index import Contents, Signature
+from sisock.nodes.parts import AREA, PartCache
+from sisock.nodes.stored import VERSION_DIGITS, absolute, arrays_of, column_of
 
-Signature = tuple[int, int, int]
-"""Modification time in ns, size in bytes, inode number."""
 COMPARED_AT_ONCE = 2**18
-VERSION_DIGITS = 16
 
 
 class ServedColumn:
@@ -37,9 +37,16 @@ class ServedColumn:
     """
 
     def __init__(
-        self, field: Field, count: int, oldest: float | None, newest: float | None, make: Callable[[], Column]
+        self,
+        field: Field,
+        dtype: np.dtype[Any],
+        count: int,
+        oldest: float | None,
+        newest: float | None,
+        make: Callable[[], Column],
     ) -> None:
         self.field = field
+        self.dtype = dtype
         self.count = count
         self.oldest = oldest
         self.newest = newest
@@ -50,7 +57,7 @@ class ServedColumn:
     def of(cls, field: Field, column: Column) -> ServedColumn:
         """Serve a column that is at hand."""
         oldest, newest = column.times.take(np.array([0, column.stop - 1])).tolist() if column.stop else (None, None)
-        served = cls(field, column.stop, oldest, newest, lambda: column)
+        served = cls(field, column.dtype, column.stop, oldest, newest, lambda: column)
         served.open()
         return served
 
@@ -72,13 +79,21 @@ class ServedColumn:
             self._column = self._make()
         return self._column
 
+    def at_hand(self) -> Column:
+        """Return the column; one that is not open yet is opened for the caller only."""
+        return self._make() if self._column is None else self._column
+
+    def closed(self) -> ServedColumn:
+        """Return the column as one that is not open."""
+        return ServedColumn(self.field, self.dtype, self.count, self.oldest, self.newest, self._make)
+
     def has_samples(self, start: float, end: float) -> bool:
         """Tell whether a sample is inside [start, end), UNIX seconds; only between the ends must one look for it."""
         if self.oldest is None or self.newest is None or self.oldest >= end or self.newest < start:
             return False
         if start <= self.oldest or self.newest < end:
             return True
-        low, high = self.open().index_of(np.array([start, end]))
+        low, high = self.at_hand().index_of(np.array([start, end]))
         return bool(low < high)
 
     def continues(self, before: ServedColumn) -> bool:
@@ -114,6 +129,19 @@ class ArchivedFile:
     problem: str | None = None
     entry: Entry | None = None
 
+    @classmethod
+    def of(cls, signature: Signature, contents: Contents) -> ArchivedFile:
+        """Make columns of what was read; they are not identified yet."""
+        columns = []
+        for one in contents.columns:
+            one.times.flags.writeable = False
+            one.values.flags.writeable = False
+            finalized_until = float(one.times[-1]) if len(one.times) else -math.inf
+            make = Column.of if len(one.times) >= BLOCK else Column.plain  # there is nothing to sum up
+            column = make(one.times, one.values, finalized_until=finalized_until)
+            columns.append(ServedColumn.of(one.field, column))
+        return cls(signature, "", 0, tuple(columns), contents.problem)
+
     @property
     def is_open(self) -> bool:
         """Whether all can be read whatever happens to the cache."""
@@ -136,6 +164,12 @@ class ArchivedFile:
         for column in self.columns:
             column.open()
         return self
+
+    def closed(self) -> ArchivedFile:
+        """Return the file with its columns not open, where they are in the cache: too many cannot be mapped."""
+        if self.entry is None:
+            return self
+        return dataclasses.replace(self, columns=tuple(column.closed() for column in self.columns))
 
     def identified(self, generation: str, readings: int) -> ArchivedFile:
         """Return the file with columns that say of which generation they are."""
@@ -168,6 +202,10 @@ class FileCache:
         self._reader = reader
         self._version = version
 
+    def parts(self) -> PartCache:
+        """Return where parts of fields that are in several files are kept."""
+        return PartCache(self._cache.beside(AREA), self._reader, self._version)
+
     def load(self, path: Path, signature: Signature) -> ArchivedFile | None:
         """Return what was stored of a file with this signature; None when there is nothing."""
         entry = self._cache.open(self._key(path), self._entry_version(signature))
@@ -183,7 +221,7 @@ class FileCache:
         columns, arrays = _pack(file)
         key, version = self._key(path), self._entry_version(file.signature)
         meta = {
-            "source": str(_absolute(path)),
+            "source": str(absolute(path)),
             "signature": file.signature,
             "reader": f"{self._reader} {self._version}",
             "generation": file.generation,
@@ -211,14 +249,10 @@ class FileCache:
         self._cache.sweep()
 
     def _key(self, path: Path) -> str:
-        return digest(self._reader, os.fsencode(_absolute(path)))
+        return digest(self._reader, os.fsencode(absolute(path)))
 
     def _entry_version(self, signature: Signature) -> str:
         return digest(self._version, *signature)[:VERSION_DIGITS]
-
-
-def _absolute(path: Path) -> Path:
-    return path.parent.resolve() / path.name
 
 
 def _pack(file: ArchivedFile) -> tuple[list[dict[str, Any]], Arrays]:
@@ -226,7 +260,7 @@ def _pack(file: ArchivedFile) -> tuple[list[dict[str, Any]], Arrays]:
     described, written, places = [], dict[str, NDArray[Any]](), dict[Hashable, str]()
     for number, served in enumerate(file.columns):
         names = {}
-        for name, array in _arrays(served.open()).items():
+        for name, array in arrays_of(served.open()).items():
             # Columns of one timeline share its times, which are written once.
             place = (array.ctypes.data, array.shape, array.dtype.str) if array.size else (number, name)
             names[name] = places.setdefault(place, f"{number}.{name}")
@@ -234,6 +268,7 @@ def _pack(file: ArchivedFile) -> tuple[list[dict[str, Any]], Arrays]:
         described.append(
             {
                 "field": dataclasses.asdict(served.field),
+                "dtype": served.dtype.name,
                 "samples": served.count,
                 "oldest": served.oldest,
                 "newest": served.newest,
@@ -256,26 +291,10 @@ def _unpack_column(entry: Entry, described: Mapping[str, Any], generation: str) 
 
     def make() -> Column:
         arrays = {name: entry.array(file) for name, file in described["arrays"].items()}
-        return _column(arrays, generation, -math.inf if newest is None else newest)
+        return column_of(arrays, generation, -math.inf if newest is None else newest)
 
-    return ServedColumn(Field(**described["field"]), described["samples"], described["oldest"], newest, make)
-
-
-def _arrays(column: Column) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a column, texts as three of them."""
-    arrays = column.arrays()
-    if column.values.dtype.hasobject:
-        texts = Texts.of(arrays.pop("values"))
-        arrays |= {"codes": texts.codes, "ends": texts.ends, "letters": texts.letters}
-    return arrays
-
-
-def _column(arrays: Mapping[str, NDArray[Any]], generation: str, finalized_until: float) -> Column:
-    """Return the column of arrays from the cache."""
-    texts = Texts(arrays["codes"], arrays["ends"], arrays["letters"]) if "codes" in arrays else None
-    given = arrays if texts is None else {**arrays, "values": np.empty(0, dtype=object)}
-    column = Column.from_arrays(given, generation=generation, finalized_until=finalized_until)
-    return column if texts is None else dataclasses.replace(column, values=texts)
+    dtype = np.dtype(described["dtype"])
+    return ServedColumn(Field(**described["field"]), dtype, described["samples"], described["oldest"], newest, make)
 
 
 def _contents(column: Column) -> list[str | memoryview]:

@@ -39,7 +39,7 @@ LOADED_BYTES = 2**14  # a file up to this size is read: a mapping takes a page a
 FORGET_AFTER_S = 30 * 86400.0
 DIGEST_BYTES = 16
 ATTEMPTS = 5
-FORMAT = 1
+FORMAT = 2
 KEY = re.compile(r"[0-9a-f]{32}")
 CHECKSUM_LINE = re.compile(rb'\{"crc32": (\d{1,10}),\n')
 
@@ -94,11 +94,23 @@ class ArrayCache:
     ----------
     folder
         It is made when first needed, for its owner only.
+    area
+        Which part of the folder it is.
     """
 
-    def __init__(self, folder: Path | str) -> None:
-        self.folder = Path(folder) / "archives"
-        self._warned = False
+    def __init__(self, folder: Path | str, area: str = "archives") -> None:
+        self.folder = Path(folder) / area
+        self._warned: set[str] = set()
+
+    def beside(self, area: str) -> ArrayCache:
+        """Return another part of the folder; one warning is for both."""
+        other = ArrayCache(self.folder.parent, area)
+        other._warned = self._warned
+        return other
+
+    def has(self, key: str) -> bool:
+        """Tell, at once, whether there may be an entry of a key."""
+        return (self.folder / key).is_dir()
 
     def open(self, key: str, version: str) -> Entry | None:
         """Return an entry that says to be whole, or None; from now on it counts as used today."""
@@ -123,7 +135,7 @@ class ArrayCache:
         except OSError as error:
             self._warn(error)
             return None
-        self._warned = False
+        self._warned.clear()
         self.remove(key, version)
         return self.open(key, version)
 
@@ -134,6 +146,12 @@ class ArrayCache:
                 self._remove(folder)
         with contextlib.suppress(OSError):
             (self.folder / key).rmdir()
+
+    def discard(self, entry: Entry) -> None:
+        """Remove one entry, if it is there."""
+        self._remove(entry.folder)
+        with contextlib.suppress(OSError):
+            entry.folder.parent.rmdir()
 
     def sweep(self) -> None:
         """Remove what dead processes left, versions that are not the newest, and what nobody has used for a month.
@@ -214,7 +232,7 @@ class ArrayCache:
 
     def _warn(self, error: OSError) -> None:
         if not self._warned:
-            self._warned = True
+            self._warned.add("written")
             logger.warning(
                 "the cache folder '%s' cannot be written (%s), so archives are read anew at each start: "
                 "make room or give permission there, or set SISOCK_CACHE to another folder",

@@ -7,9 +7,9 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sisock.core.column import Column
 from sisock.core.errors import ConfigurationError
 from sisock.core.model import FIELD_TYPES, DataBlock, FieldCatalogue, FieldType
+from sisock.core.series import Series
 from sisock.nodes.archive import FileArchive
 from sisock.nodes.archived import FileCache
 from sisock.nodes.table_fields import TableOptions
@@ -87,7 +87,7 @@ class TableNode:
         """Return every sample of the fields inside [start, end), UNIX seconds; views, not to be written to."""
         return self._archive.read(fields, start, end)
 
-    def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
+    def columns(self, fields: Sequence[str]) -> Mapping[str, Series]:
         """Return the columns of the known ones of the fields."""
         return self._archive.columns(fields)
 

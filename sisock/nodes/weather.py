@@ -7,24 +7,20 @@ rows. More comment lines may stand anywhere.
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from sisock.core.column import Column
-from sisock.core.model import DataBlock, Field, FieldCatalogue, Times, Values
+from sisock.core.model import DataBlock, Field, FieldCatalogue
+from sisock.core.series import Series
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive, in_order
 from sisock.nodes.archived import FileCache
+from sisock.nodes.text_rows import COMMENT, complete_lines, read_time_and_value
 
 PATTERN = "*.dat"
-READER_VERSION = 1  # to be raised when read_apex makes something else out of a file
-COMMENT = "#"
+READER_VERSION = 2  # to be raised when read_apex makes something else out of a file
 DEFAULT_TIMELINE = "archive"
-ROW_COLUMNS = 2
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -64,8 +60,8 @@ class WeatherNode:
         """Return every sample of the fields inside [start, end), UNIX seconds; views, not to be written to."""
         return self._archive.read(fields, start, end)
 
-    def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
-        """Return the columns of the known ones of the fields."""
+    def columns(self, fields: Sequence[str]) -> Mapping[str, Series]:
+        """Return the samples of the known ones of the fields, to be asked for spans of them."""
         return self._archive.columns(fields)
 
 
@@ -75,12 +71,10 @@ def read_apex(path: Path) -> Contents:
     A last line without a line break is still being written and left for the next time. Rows that are not
     ``time value`` with a time after 1970 are left out; the value may be NaN or infinite.
     """
-    raw = path.read_bytes()
-    text = _decode(raw[: raw.rfind(b"\n") + 1]).replace("\r\n", "\n").replace("\r", "\n")
-    rows = _parse_quickly(text)
-    times, values, broken = _parse_line_by_line(text) if rows is None else (*rows, [])
-    column = FieldSamples(_header(text).as_field(path.stem), *in_order(times, values))
-    return Contents((column,), _problem(path, broken))
+    text = complete_lines(path.read_bytes())
+    rows = read_time_and_value(text)
+    column = FieldSamples(_header(text).as_field(path.stem), *in_order(rows.times, rows.values))
+    return Contents((column,), _problem(path, rows.broken))
 
 
 @dataclass(frozen=True)
@@ -114,52 +108,7 @@ def _clean(comment: str) -> str:
     return "".join(character for character in " ".join(words) if character.isprintable())
 
 
-def _decode(raw: bytes) -> str:
-    """Decode as UTF-8, or as Latin-1, which old stations write degree signs in and which cannot fail."""
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def _parse_quickly(text: str) -> tuple[Times, Values] | None:
-    """Parse a file without trouble; None when there is any, or nothing to parse."""
-    if not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
-        return None
-    try:
-        rows = np.loadtxt(io.StringIO(text), comments=COMMENT, ndmin=2)
-    except ValueError:
-        return None
-    if rows.shape[1] != ROW_COLUMNS or not (np.isfinite(rows[:, 0]) & (rows[:, 0] > 0)).all():
-        return None
-    return np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 1])
-
-
-def _parse_line_by_line(text: str) -> tuple[Times, Values, list[int]]:
-    """Parse what can be parsed; the third part is the numbers of the lines that cannot."""
-    rows, broken = [], []
-    for number, line in enumerate(text.split("\n"), start=1):
-        content = line.partition(COMMENT)[0].split()
-        if not content:
-            continue
-        row = _parse_row(content)
-        if row is None:
-            broken.append(number)
-        else:
-            rows.append(row)
-    table = np.array(rows, dtype=np.float64).reshape(-1, ROW_COLUMNS)
-    return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1]), broken
-
-
-def _parse_row(content: list[str]) -> tuple[float, float] | None:
-    try:
-        time, value = map(float, content)
-    except ValueError:
-        return None
-    return (time, value) if 0 < time < math.inf else None
-
-
-def _problem(path: Path, broken: list[int]) -> str | None:
+def _problem(path: Path, broken: Sequence[int]) -> str | None:
     """Say which line is broken; the number of them is left out, since the same is reported once only."""
     if not broken:
         return None

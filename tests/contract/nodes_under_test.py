@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,16 +13,22 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import write_table
+from unit.nodes.text_archives import day_of, pwv_rows, settle, write_pwv, write_targets
 
 from sisock.core.model import Field, FieldType
+from sisock.nodes.apex_weather import ApexWeatherNode
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive
 from sisock.nodes.archived import FileCache
 from sisock.nodes.contract import DataNode
+from sisock.nodes.g3 import G3Node
 from sisock.nodes.host import HostNode
 from sisock.nodes.host_readings import Reading
 from sisock.nodes.ocs_feed import OcsFeedNode
+from sisock.nodes.radiometer import RadiometerNode
 from sisock.nodes.table import TableNode
 from sisock.nodes.weather import WeatherNode
+
+from g3_fakes import append, data, read_frames, session, status, write
 
 EPOCH = 1_500_000_000.0
 
@@ -104,6 +111,27 @@ def read_table(path: Path) -> Contents:
     )
 
 
+def make_g3(folder: Path, cache: Path | None = None) -> NodeUnderTest:
+    """An archive of two files, the second of which grows, with NaN, a field of two blocks, a text and a truth."""
+    steps = itertools.count()
+    node = G3Node(folder, index=str(folder / "index"), cache=cache, frames=read_frames)
+
+    def advance() -> None:
+        step = next(steps)
+        path = folder / "16000" / ("1.g3" if step < 3 else "2.g3")
+        if not path.exists():
+            write(path, session(step + 1), status("a.feeds.b", "c.feeds.d"))
+        time = EPOCH + 60 * step
+        fields = {"level": [step * 0.5 or math.nan], "Word": [f"w{step % 3}"], "low": [step % 2 == 0], "n": [step]}
+        append(path, data(0, [time], fields, "fast"), data(1, [time + 5], {"n": [step]}, f"block {step % 2}"))
+        os.utime(path, (time, time))  # long ago: a file that is followed by another one is final
+        node.poll(EPOCH + 1e6 * step)
+
+    for _ in range(8):
+        advance()
+    return NodeUnderTest(node, advance)
+
+
 def make_columns(folder: Path) -> NodeUnderTest:
     """Two tables of more rows than a summary's block has, with NaN, infinities, and words that stay a while."""
     steps = itertools.count()
@@ -159,6 +187,51 @@ def make_parquet(folder: Path) -> NodeUnderTest:
     return NodeUnderTest(TableNode(folder), advance)
 
 
+def make_apex_weather(folder: Path) -> NodeUnderTest:
+    """Two quantities, each in files with a gap and an overlap between them; the last ones grow, and others follow."""
+    steps = itertools.count()
+    names = ("humidity", "winddirection")
+    for name in names:
+        for low, high in ((0, 40), (40, 90), (80, 120)):
+            rows = [(EPOCH + 60 * step, step % 7 if step % 50 else "NaN") for step in range(low, high)]
+            settle(write_targets(folder, name, rows))
+
+    def advance() -> None:
+        step = next(steps)
+        for name in names:
+            if step % 50 == 0:
+                settle(write_targets(folder, name, [(EPOCH + 10_000 + 60 * step, "NaN")], EPOCH + 10_000 + 60 * step))
+                continue
+            newest = max((folder / "targets").glob(f"targets_{name}_*"), key=lambda path: path.name)
+            with newest.open("a") as file:
+                file.write(f"{EPOCH + 10_000 + 60 * step} {step}\n")
+            settle(newest)
+
+    return NodeUnderTest(ApexWeatherNode(folder, cache=folder / "cache"), advance)
+
+
+def make_radiometer(folder: Path) -> NodeUnderTest:
+    """Some days with NaN and a gap, of which the last grows; a new file comes when the day is over."""
+    steps = itertools.count()
+    begin = EPOCH - EPOCH % 86400
+    for day in (0, 1, 3):
+        rows = [(begin + 86400 * day + 600 * step, "NaN" if step % 10 == 3 else step / 8) for step in range(100)]
+        settle(write_pwv(folder, rows))
+
+    def advance() -> None:
+        at = begin + 86400 * 4 + 600 * next(steps)
+        year, day = day_of(at)
+        path = folder / "PWV" / f"PWV_UCSC_{int(day)}-{year}.txt"
+        if not path.exists():
+            write_pwv(folder, [(at, 1.5)])
+        else:
+            with path.open("a") as file:
+                file.write(pwv_rows([(at, 2.5)]))
+        settle(path)
+
+    return NodeUnderTest(RadiometerNode(folder), advance)
+
+
 def make_ocs_feed(folder: Path) -> NodeUnderTest:
     """A feed with three blocks: numbers with NaN at times, a string and a bool, and a number that comes later."""
     steps = itertools.count()
@@ -184,7 +257,11 @@ def make_ocs_feed(folder: Path) -> NodeUnderTest:
 
 
 NODES: dict[str, Callable[[Path], NodeUnderTest]] = {
+    "apex_weather": make_apex_weather,
+    "g3": make_g3,
+    "g3 with a cache": lambda folder: make_g3(folder, folder / "cache"),
     "host": make_host,
+    "radiometer": make_radiometer,
     "weather": make_weather,
     "weather with a cache": lambda folder: make_weather(folder, folder / "cache"),
     "ocs_feed": make_ocs_feed,

@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from sisock.core.column import Column
 from sisock.core.downsample import REDUCERS, add_newest, reduce_block
 from sisock.core.model import FIELD_TYPES, DataBlock, TimelineBlock
+from sisock.core.series import Series
 from sisock.nodes.contract import DataNode, Summarizes
 
 from contract.nodes_under_test import EPOCH, NODES
@@ -269,7 +269,7 @@ def summarizing(made):
     return made.node
 
 
-def assert_same_field(column: Column, block: TimelineBlock, name: str, span: tuple[float, float]) -> None:
+def assert_same_field(column: Series, block: TimelineBlock, name: str, span: tuple[float, float]) -> None:
     for found, expected in zip(column.within(*span), (block.times, block.values[name]), strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)
@@ -293,8 +293,7 @@ def test_columns_hold_what_is_read(summarizing):
         for span in (ALL_TIME, inner, (1.0, 2.0), (3e9, 4e9), (4e9, 1.0)):
             block = summarizing.read([name], *span).find(name)
             assert_same_field(column, block, name, span)
-            promised = (column.finalized_until, column.available_from, column.generation)
-            assert promised == (block.finalized_until, block.available_from, block.generation)
+            assert column.statement == block.statement
 
 
 @pytest.mark.parametrize("reducer", REDUCERS)

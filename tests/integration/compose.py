@@ -6,7 +6,7 @@ import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,9 @@ def load_compose() -> dict[str, Any]:
     return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 
 
-def own_services(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the services that run our image, each after those that it depends on."""
-    services = {name: one for name, one in document["services"].items() if one["image"] == OWN_IMAGE}
+def own_services(document: Mapping[str, Any], images: Collection[str] = (OWN_IMAGE,)) -> dict[str, dict[str, Any]]:
+    """Return the services that run our image, or some of our images, each after those that it depends on."""
+    services = {name: one for name, one in document["services"].items() if one["image"] in images}
     order: dict[str, dict[str, Any]] = {}
     while len(order) < len(services):
         waiting = {name: set(one.get("depends_on", ())) - set(order) for name, one in services.items()}
@@ -125,11 +125,11 @@ class Machine:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Machine]:
+def running(folder: Path, images: Collection[str] = (OWN_IMAGE,)) -> Iterator[Machine]:
     """Start our services as `docker compose up` would; stop them at the end."""
     machine = Machine(folder)
     try:
-        machine.up(own_services(load_compose()))
+        machine.up(own_services(load_compose(), images))
         yield machine
     finally:
         statuses = machine.stop()

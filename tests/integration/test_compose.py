@@ -23,16 +23,19 @@ from integration.sites import poll
 
 COMPOSE = load_compose()
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-BOARDS = [dashboards.load(path) for path in dashboards.DASHBOARDS]
-PANELS = dashboards.panels()
+OPTIONAL = {"sisock-g3"}  # tests/real draws these
+BOARDS = [board for board in map(dashboards.load, dashboards.DASHBOARDS) if board["uid"] not in OPTIONAL]
+PANELS = [panel for panel in dashboards.panels() if panel.dashboard["uid"] not in OPTIONAL]
 VARIABLES = [(board, one) for board in BOARDS for one in dashboards.variables(board)]
 ANNOTATIONS = [(board, one) for board in BOARDS for one in dashboards.annotations(board)]
 
 
 def test_services_are_those_of_the_whole_system():
-    """Router, hub, the data nodes, adapter and Grafana, and nothing else."""
-    nodes = {"host", "ocs_feed", "table", "weather"}
-    assert set(COMPOSE["services"]) == {"router", "hub", *nodes, "grafana_json", "grafana"}
+    """Router, hub, data nodes, adapter and Grafana; those that take more to install only when they are asked for."""
+    optional = {name: one["profiles"] for name, one in COMPOSE["services"].items() if "profiles" in one}
+    assert optional == {"g3_scanner": ["g3"], "g3": ["g3"]}
+    nodes = {"host", "weather", "apex_weather", "radiometer", "ocs_feed", "table"}
+    assert COMPOSE["services"].keys() - optional == {"router", "hub", *nodes, "grafana_json", "grafana"}
 
 
 GRAFANA_PAGE = (ROOT / "docs" / "grafana.md").read_text(encoding="utf-8")
@@ -54,7 +57,7 @@ def test_a_service_is_healthy_before_others_start(name):
     assert service["healthcheck"]["test"][0] == "CMD"
     assert all(one["condition"] == "service_healthy" for one in service.get("depends_on", {}).values())
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
-    assert name == "router" or service["depends_on"]
+    assert name in ("router", "g3_scanner") or service["depends_on"]
 
 
 def test_environments_are_settings_and_hold_no_secret():
@@ -101,20 +104,23 @@ def test_the_image_gets_what_is_installed():
     assert set(packages) | {"setup.cfg", "pyproject.toml", "README.md", "LICENSE"} == set(through)
 
 
-@pytest.mark.parametrize("name", ["weather", "table"])
-def test_the_archive_is_read_once(name):
+def test_archives_are_read_once():
     """The archives' cache is a volume of its own, whose folder in the image belongs to the image's user."""
-    archive = COMPOSE["services"][name]
-    assert "cache" in COMPOSE["volumes"]
-    assert f"cache:{archive['environment']['SISOCK_CACHE']}" in archive["volumes"]
     (made,) = re.findall(r"install --directory --owner=sisock --mode=0700 (.*)$", DOCKERFILE, re.MULTILINE)
-    assert archive["environment"]["SISOCK_CACHE"] in made.split()
+    assert "cache" in COMPOSE["volumes"]
+    for name in ("weather", "apex_weather", "radiometer", "table", "g3", "g3_scanner"):
+        service = COMPOSE["services"][name]
+        assert f"cache:{service['environment']['SISOCK_CACHE']}" in service["volumes"]
+        assert service["environment"]["SISOCK_CACHE"] in made.split()
 
 
 def test_the_image_reads_every_format():
-    """What the nodes of the image can read needs nothing that is not in it."""
-    assert "'/source[parquet]'" in DOCKERFILE
+    """What the nodes of an image can read needs nothing that is not in it."""
+    assert "\nARG EXTRAS=parquet\n" in DOCKERFILE
+    assert '"/source[${EXTRAS}]"' in DOCKERFILE
     assert COMPOSE["services"]["table"]["command"][1] == "table"
+    for name in ("g3", "g3_scanner"):
+        assert "g3" in COMPOSE["services"][name]["build"]["args"]["EXTRAS"].split(",")
 
 
 def test_feeds_survive_a_restart():
@@ -254,11 +260,13 @@ def test_rows_of_the_docs_are_rows(machine, path):
         assert b"host::cpu.percent" in reply.read()
 
 
-def test_the_archive_is_in_the_cache(machine):
+def test_the_archives_are_in_the_cache(machine):
     """What the nodes have read of their files is in the volume."""
-    sources = {json.loads(path.read_text())["source"] for path in (machine.folder / "cache").rglob("meta.json")}
-    archives = [(ROOT / "sisock" / "data").glob(pattern) for pattern in ("weather/*.dat", "table/*.csv")]
-    assert sources >= {str(path) for archive in archives for path in archive}
+    entries = (machine.folder / "cache" / "archives").rglob("meta.json")
+    sources = {json.loads(path.read_text())["source"] for path in entries}
+    folders = ("sisock/data/weather/*.dat", "sisock/data/table/*.csv", "examples/archive/targets/*.dat")
+    folders = (*folders, "examples/archive/PWV/*.txt")
+    assert sources >= {str(path) for pattern in folders for path in ROOT.glob(pattern)}
 
 
 def test_the_certificate_names_the_router(machine):

@@ -67,6 +67,15 @@ def test_programs_of_a_site_log_in_under_their_own_names():
     assert logins == {"router": ("server", "s"), "hub": ("", ""), "h": ("", ""), "grafana": ("", "")}
 
 
+def test_an_archive_and_its_index_are_found_from_every_folder():
+    """Paths of a housekeeping archive are absolute for all programs, and the URL of a database is as it was given."""
+    for given, expected in (("hk.db", str(Path.cwd() / "hk.db")), ("mariadb://u:p@db/hk", "mariadb://u:p@db/hk")):
+        document = {"settings": {"data_directory": "hk", "g3_index": given}}
+        for program in parse_site(document, Path("/site"), Settings()).programs:
+            assert program.environment["DATA_DIRECTORY"] == str(Path.cwd() / "hk")
+            assert program.environment["SISOCK_G3_INDEX"] == expected
+
+
 def test_certificates_and_cache_are_found_from_every_folder():
     """Files that the settings name are absolute for all programs; those that are unset stay so."""
     files = {"certificate": "site.pem", "certificate_key": "/etc/site.key", "cache": "cache"}

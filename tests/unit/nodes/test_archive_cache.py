@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 from sisock.core.model import DataBlock, Field
-from sisock.nodes import archive as module
+from sisock.nodes import folder as module
+from sisock.nodes.apex_weather import ApexWeatherNode
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive
 from sisock.nodes.archived import FileCache
 from sisock.nodes.cache import CHECKED_BYTES, FORGET_AFTER_S, ArrayCache
+from sisock.nodes.listing import Listing
 from sisock.nodes.texts import Texts
 from sisock.nodes.weather import WeatherNode
 
@@ -270,8 +272,8 @@ def test_a_removed_cache_is_noticed_once(setting, monkeypatch):
     setting.restart()
     setting.names()
     shutil.rmtree(setting.cache)
-    looked, look = [], FileArchive._list
-    monkeypatch.setattr(FileArchive, "_list", lambda archive: looked.append(archive) or look(archive))
+    looked, look = [], Listing.look
+    monkeypatch.setattr(Listing, "look", lambda listing: looked.append(listing) or look(listing))
     assert len(setting.archive.read([f"{name}.number" for name in "abcdef"], *ALL_TIME).timelines) == 6
     assert len(looked) == 2
 
@@ -456,7 +458,7 @@ def test_the_weather_node_keeps_its_archive(tmp_path, monkeypatch):
     WeatherNode(tmp_path / "data").catalogue(*ALL_TIME)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     WeatherNode(tmp_path / "data", cache=tmp_path / "cache").catalogue(*ALL_TIME)
-    monkeypatch.setattr("sisock.nodes.weather._parse_quickly", None)
+    monkeypatch.setattr("sisock.nodes.text_rows._parse_quickly", None)
     node = WeatherNode(tmp_path / "data", cache=tmp_path / "cache")
     assert node.read(["temp"], *ALL_TIME).find("temp").values["temp"].tolist() == [1, 2]
     assert node.columns(["temp", "wind"])["temp"].stop == 2
@@ -478,6 +480,29 @@ def test_the_page_on_the_format_reads_an_entry(tmp_path, monkeypatch, capsys):
     }  # fmt: skip
 
 
+def keys_of(page: str) -> set[str]:
+    """The names in the first columns of the tables of a page."""
+    cells = re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+
+
+def test_the_page_on_the_format_lists_what_is_joined(tmp_path):
+    """Each key of what is kept of a field in many files is in its section of the docs, and no other."""
+    (tmp_path / "targets").mkdir()
+    for number in range(20):
+        rows = "".join(f"{1500 + 100 * number + row} {row}\n" for row in range(100))
+        (tmp_path / "targets" / f"targets_humidity_{number}_1.dat").write_text(rows)
+        os.utime(tmp_path / "targets" / f"targets_humidity_{number}_1.dat", (1, 1))
+    node = ApexWeatherNode(tmp_path, cache=tmp_path / "cache")
+    node.columns(["humidity"])["humidity"].reduced(*ALL_TIME, "minmax", 100.0)
+    metas = [json.loads(path.read_text()) for path in (tmp_path / "cache" / "joined").rglob("meta.json")]
+    assert sorted(meta.get("members", 0) for meta in metas) == [0, 8, 8]
+    (identity,) = next(meta["fields"].values() for meta in metas if "fields" in meta)
+    section = PAGE.read_text(encoding="utf-8").partition("## Fields of many files\n")[2].partition("\n## ")[0]
+    files = {name for meta in metas for name in meta["files"].keys() - meta.get("arrays", {}).values()}
+    assert keys_of(section) == {key for meta in metas for key in meta} | set(identity) | files
+
+
 def test_the_page_on_the_format_lists_what_is_there(setting):
     """Each key of meta.json, and each kind of array, is in the tables of the docs, and no other."""
     setting.write(*LONG)
@@ -485,7 +510,9 @@ def test_the_page_on_the_format_lists_what_is_there(setting):
     (entry,) = setting.entries()
     meta = json.loads((entry / "meta.json").read_text())
     page = PAGE.read_text(encoding="utf-8")
-    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    before, _, rest = page.partition("## Fields of many files\n")
+    _, _, behind = rest.partition("## How it is renewed\n")
+    listed = keys_of(before + behind)
     arrays = {name for column in meta["columns"] for name in column["arrays"]}
     described = {key for column in meta["columns"] for key in column}
     files = {key for one in meta["files"].values() for key in one}

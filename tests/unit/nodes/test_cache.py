@@ -235,7 +235,7 @@ def test_an_entry_of_another_format_is_not_read(cache):
     """What another version of sisock has written, sound as it is, is passed over."""
     folder = commit(cache).folder
     meta = json.loads((folder / "meta.json").read_text())
-    body = json.dumps(meta | {"format": 2})[1:].encode()
+    body = json.dumps(meta | {"format": 3})[1:].encode()
     (folder / "meta.json").write_bytes(b'{"crc32": %d,\n' % zlib.crc32(body) + body)
     assert (cache.open(KEY, "v1"), cache.newest(KEY)) == (None, None)
 

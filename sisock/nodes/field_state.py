@@ -1,0 +1,170 @@
+"""What is served of a field of an archive at one moment, and the series that is handed out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sisock.core.column import Column
+from sisock.core.downsample import Sampled
+from sisock.core.joined import Joined
+from sisock.core.model import DataBlock, Span, Statement, TimelineBlock, Times
+from sisock.core.series import Series
+from sisock.nodes.identity import Identity
+from sisock.nodes.lineup import Lineup
+from sisock.nodes.part import Part
+from sisock.nodes.pieces import Piece, pieces_of, to_merge
+
+FEW_PIECES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class FieldState:
+    """What is served of a field at one moment; replaced whole, so that readers need no lock.
+
+    Parameters
+    ----------
+    parts, pieces
+        What its stretches are put together to, and what these are cut into where they overlap.
+    revision
+        The index's, of which this is the state.
+    valid_until
+        From then on, UNIX seconds, more of it is final.
+    """
+
+    lineup: Lineup
+    parts: tuple[Part, ...]
+    pieces: tuple[Piece, ...]
+    identity: Identity
+    revision: int
+    valid_until: float
+
+    @property
+    def statement(self) -> Statement:
+        """What is stated about the samples."""
+        return Statement(self.identity.until, generation=self.identity.generation)
+
+    @cached_property
+    def starts(self) -> Times:
+        """Where each piece begins, UNIX seconds."""
+        return np.array([piece.start for piece in self.pieces])
+
+    @cached_property
+    def stops(self) -> Times:
+        """Where each piece ends, UNIX seconds."""
+        return np.array([piece.stop for piece in self.pieces])
+
+    @cached_property
+    def singles(self) -> Mapping[str, Part]:
+        """The parts of one file each, by the names of the files."""
+        return {part.members[0].file: part for part in self.parts if len(part.members) == 1}
+
+    def with_parts(self, parts: Sequence[Part]) -> FieldState:
+        """Return the state with the same samples in other parts; pieces that stay keep what was made of them."""
+        known = {(piece.start, piece.stop, piece.parts): piece for piece in self.pieces}
+        pieces = tuple(known.get((one.start, one.stop, one.parts), one) for one in pieces_of(parts))
+        return dataclasses.replace(self, parts=tuple(parts), pieces=pieces)
+
+    def to_merge(self, span: Span, now: float) -> list[tuple[int, int]]:
+        """Return which of the parts inside a span had better be merged, at ``now``, UNIX seconds."""
+        growing = self.lineup.growing(now)
+        inside = [part.oldest < span[1] and part.newest >= span[0] for part in self.parts]
+        # What was merged had been sealed, and would have been taken apart if it had changed.
+        sealed = [
+            one and (len(part.members) > 1 or part.members[0] not in growing)
+            for part, one in zip(self.parts, inside, strict=True)
+        ]
+        return to_merge(self.parts, sealed)
+
+
+Prepare = Callable[[FieldState, Span], FieldState]
+Open = Callable[[FieldState, Sequence[Piece]], list[Column]]
+
+
+class FieldSeries:
+    """The samples of a field of an archive; those of files are read when they are asked for.
+
+    Parameters
+    ----------
+    state
+        What is served.
+    prepare
+        Returns the state with fewer parts inside a span, and the same samples.
+    open_pieces
+        Returns the columns of pieces.
+    """
+
+    def __init__(self, state: FieldState, prepare: Prepare, open_pieces: Open) -> None:
+        self._state = state
+        self._prepare = prepare
+        self._open = open_pieces
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of every value."""
+        return self._state.lineup.dtype
+
+    @property
+    def statement(self) -> Statement:
+        """What is stated about the samples."""
+        return self._state.statement
+
+    def within(self, start: float, end: float) -> Sampled:
+        """Return the samples inside [start, end), UNIX seconds, as views where possible."""
+        return self._joined(start, end).within(start, end)
+
+    def newest(self, start: float, end: float) -> Sampled:
+        """Return the last sample inside [start, end), UNIX seconds, or none."""
+        return self._joined(end, end).newest(start, end)
+
+    def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
+        """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake."""
+        return self._joined(start, end).reduced(start, end, reducer, stride)
+
+    def _joined(self, start: float, end: float) -> Joined:
+        """Return the pieces of the field, few of them inside a span."""
+        state = self._state
+        low, high = np.searchsorted(state.stops, start, side="right"), np.searchsorted(state.starts, end)
+        if high - low >= FEW_PIECES:
+            self._state = state = self._prepare(state, (start, end))
+        return Joined(
+            state.starts,
+            state.stops,
+            lambda low, high: self._open(state, state.pieces[low:high]),
+            state.lineup.dtype,
+            state.statement,
+        )
+
+
+def timelines_of(series: Mapping[str, Series], timelines: Mapping[str, str], span: Span) -> DataBlock:
+    """Return the samples of fields inside a span, those on one timeline together where their times are the same."""
+    blocks: dict[str, TimelineBlock] = {}
+    for name, one in series.items():
+        times, values = one.within(*span)
+        block = TimelineBlock(times, {name: values}, *dataclasses.astuple(one.statement))
+        timeline = timelines[name]
+        other = blocks.get(timeline)
+        if other is None:
+            blocks[timeline] = block
+        elif np.array_equal(other.times, times):
+            blocks[timeline] = _together(other, block)
+        else:
+            blocks[f"{timeline}.{name}"] = block
+    return DataBlock(blocks)
+
+
+def _together(block: TimelineBlock, other: TimelineBlock) -> TimelineBlock:
+    """Return two blocks with the same times as one, which promises what both do."""
+    generations = sorted({str(block.generation), str(other.generation)})
+    return TimelineBlock(
+        block.times,
+        {**block.values, **other.values},
+        min(block.finalized_until, other.finalized_until),
+        max(block.available_from, other.available_from),
+        "/".join(generations),
+    )

@@ -1,0 +1,166 @@
+"""The identity of a field in several files: it stays while samples are added at the end, and changes otherwise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sisock.nodes.cache import digest
+from sisock.nodes.index import Stretch
+from sisock.nodes.lineup import Lineup, finalized_until
+
+DIGITS = 16
+KEEP_AGAIN_S = 60.0
+
+
+class Known(NamedTuple):
+    """What is remembered of a stretch."""
+
+    identity: str
+    oldest: float
+    newest: float
+    samples: int
+
+    @classmethod
+    def of(cls, stretch: Stretch) -> Known:
+        """Return what is to be remembered of a stretch; not its file's name, which may change."""
+        return cls(stretch.identity, stretch.oldest, stretch.newest, stretch.count)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Under which generation a field is served, and what of it must not change for that to stay so.
+
+    Parameters
+    ----------
+    generation
+        What is told to those who ask.
+    changes
+        How many generations there were before, so that none comes back.
+    dtype
+        Name of the values' dtype.
+    until
+        What was told to be final, UNIX seconds.
+    sealed
+        How many stretches at the beginning do not grow.
+    chain
+        Digest of these.
+    others
+        The stretches after them.
+    prefix
+        The sealed stretches themselves, where they are at hand: what has them need not make their digest again.
+    """
+
+    generation: str
+    changes: int
+    dtype: str
+    until: float
+    sealed: int
+    chain: str
+    others: tuple[Known, ...]
+    prefix: tuple[Stretch, ...] = field(default=(), compare=False, repr=False)
+
+    @classmethod
+    def of(cls, lineup: Lineup, now: float, before: Identity | None = None) -> Identity:
+        """Return the identity of what is there at ``now``, UNIX seconds, given what was there before."""
+        sealed = lineup.sealed(now)
+        before = before or cls("", -1, "", 0.0, 0, "", ())
+        generation, changes = before.generation, before.changes
+        if not before.continues_in(lineup):
+            changes += 1
+            generation = before.name_for(lineup, changes)
+        return cls(
+            generation,
+            changes,
+            lineup.dtype.name,
+            finalized_until(lineup.growing(now)),
+            sealed,
+            before.chain_of(lineup, sealed),
+            tuple(map(Known.of, lineup.stretches[sealed:])),
+            lineup.stretches[:sealed],
+        )
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Identity:
+        """Return the identity of which this is :meth:`to_json`."""
+        others = tuple(Known(*one) for one in told["others"])
+        return cls(**{**told, "others": others})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as what JSON has."""
+        told = {name: value for name, value in vars(self).items() if name != "prefix"}
+        return {**told, "others": [list(one) for one in self.others]}
+
+    def continues_in(self, lineup: Lineup) -> bool:
+        """Tell whether a field still has all samples before ``until`` as they were, and no others there."""
+        if lineup.dtype.name != self.dtype or self.chain_of(lineup, self.sealed) != self.chain:
+            return False
+        # By what they hold: a log that is renamed when it is full goes on being the same.
+        others = {(one.identity, one.oldest): one for one in self.others}
+        for one in lineup.stretches[self.sealed :]:
+            if not self._allows(others.pop((one.identity, one.oldest), None), one):
+                return False
+        return not others
+
+    def _allows(self, before: Known | None, one: Stretch) -> bool:
+        """Tell whether what has come with a stretch is not before what was told to be final."""
+        if before is None:
+            return one.oldest >= self.until
+        return one.count == before.samples or (one.count > before.samples and before.newest >= self.until)
+
+    def chain_of(self, lineup: Lineup, count: int) -> str:
+        """Return the digest of the first stretches of a field, out of that of those before where it can be."""
+        known = len(self.prefix)
+        if 0 < known <= count and lineup.stretches[:known] == self.prefix:
+            return _chained(lineup.stretches[known:count], self.chain)
+        return _chained(lineup.stretches[:count])
+
+    def name_for(self, lineup: Lineup, changes: int) -> str:
+        """Return a generation that was not there before; of one file, its own if it is the first."""
+        stretches = lineup.stretches
+        name = stretches[0].identity if len(stretches) == 1 else self.chain_of(lineup, len(stretches))
+        return f"{name}+{changes}" if changes else name
+
+
+def _chained(stretches: Iterable[Stretch], chain: str = "") -> str:
+    for one in stretches:
+        chain = digest(f"{chain} {one.identity} {one.oldest!r} {one.count}")[:DIGITS]
+    return chain
+
+
+class Identities:
+    """Under which generations the fields of an archive are served, also after a restart where they can be kept.
+
+    Parameters
+    ----------
+    known
+        Those of before a restart.
+    keep
+        Writes some of them down, beside those that are.
+    """
+
+    def __init__(self, known: Mapping[str, Identity], keep: Callable[[Mapping[str, Identity]], None]) -> None:
+        self._known = dict(known)
+        self._keep = keep
+        self._fresh: dict[str, Identity] = {}
+        self._keep_at = -math.inf
+
+    def of(self, name: str, lineup: Lineup, now: float) -> Identity:
+        """Return the identity of a field as it is at ``now``, UNIX seconds."""
+        before = self._known.get(name)
+        identity = Identity.of(lineup, now, before)
+        if identity != before:
+            self._fresh[name] = identity
+            if before is None or (identity.generation, identity.sealed) != (before.generation, before.sealed):
+                self._keep_at = -math.inf
+        self._known[name] = identity
+        return identity
+
+    def keep(self, now: float) -> None:
+        """Write down what is new: at once, but for mere growth."""
+        if self._fresh and now >= self._keep_at:
+            self._keep(self._fresh)
+            self._fresh = {}
+            self._keep_at = now + KEEP_AGAIN_S
