@@ -5,12 +5,12 @@ ARG PYTHON=3.11.11
 FROM python:${PYTHON}-bookworm AS build
 RUN python -m venv /opt/sisock
 COPY . /source
-RUN /opt/sisock/bin/pip install --no-cache-dir --disable-pip-version-check /source
+RUN /opt/sisock/bin/pip install --no-cache-dir --disable-pip-version-check '/source[parquet]'
 
 FROM python:${PYTHON}-slim-bookworm
 COPY --from=build /opt/sisock /opt/sisock
 # A named volume takes its owner from its folder here when it is first used.
-RUN useradd --system --create-home --uid 1500 sisock && install --directory --owner=sisock --mode=0700 /state /cache
+RUN useradd --system --create-home --uid 1500 sisock && install --directory --owner=sisock --mode=0700 /state /cache /feeds
 USER sisock
 WORKDIR /home/sisock
 ENV PATH=/opt/sisock/bin:$PATH PYTHONUNBUFFERED=1 SISOCK_STATE=/state

@@ -29,6 +29,7 @@ GROUPS = (
     "viewers",
     "throughput",
     "buffer",
+    "feeds",
     "catalogue",
     "panels",
 )

@@ -9,6 +9,8 @@ A target is ``node::field``. Variables reach us formatted in Grafana's ways, so 
 5. a pattern with escapes, as a variable whose value is a pattern is sent: ``weather::\.\*``.
 
 ``archive+live::temp`` is one quantity that two nodes serve, as a single series; patterns may follow its ``::`` too.
+
+The alias of a field means the field; a pattern matches the aliases of fields whose names it does not match.
 """
 
 from __future__ import annotations
@@ -51,11 +53,18 @@ class Searchable(Protocol):
     """Names in blocks; :class:`Names` and :class:`Targets` are such."""
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is such a name."""
+        """Tell whether there is such a name, or alias."""
 
     @property
     def blocks(self) -> Sequence[Names]:
         """Return all names."""
+
+    @property
+    def aliases(self) -> Sequence[Names]:
+        """Return other names for the same, in blocks."""
+
+    def name_of(self, alias: str) -> str:
+        """Return what an alias is another name for."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +116,21 @@ def _find(text: str, names: Searchable) -> Iterator[str]:
         text = _MERGED_NODES.sub(lambda nodes: re.sub(r"\\?\+", r"\+", nodes[0]), text)
     for pattern in (text, *_other_patterns(text)):
         found = _full_matches(pattern, blocks)
+        if names.aliases:
+            found = _with_aliases(found, pattern, names)
         first = next(found, None)
         if first is not None:
             return chain((first,), found)
     return iter(())
+
+
+def _with_aliases(found: Iterator[str], pattern: str, names: Searchable) -> Iterator[str]:
+    """Yield names that were found, then the aliases that match of what was not."""
+    known = set()
+    for name in found:
+        known.add(name)
+        yield name
+    yield from (alias for alias in _full_matches(pattern, names.aliases) if names.name_of(alias) not in known)
 
 
 def _is_merged_name(text: str, names: Searchable) -> bool:

@@ -55,7 +55,7 @@ def _targets(payload: Mapping[str, Any], snapshot: Snapshot) -> Iterable[str]:
     chosen = [(key, unescape(_text(payload.get(key)))) for key in ("units", "type") if _text(payload.get(key))]
     for name in names:
         of_node, _, of_field = name.partition(SEPARATOR)
-        field = nodes[of_node].catalogue.fields.get(of_field) if of_node in nodes else None
+        field = nodes[of_node].catalogue.find(of_field) if of_node in nodes else None
         if field and (not chosen or all((getattr(field, key) or "") == text for key, text in chosen)):
             yield name
 

@@ -150,7 +150,8 @@ class Consumer:
         if not separator:
             raise BadRequest(f"'{target}' must be NODE::FIELD")
         catalogue = self.fields(node)
-        if name not in catalogue.fields:
+        field = catalogue.find(name)
+        if field is None:
             raise UnknownField(node, name, catalogue.fields)
         extended = bool(self._capabilities(node))
         request = DataRequest(
@@ -158,7 +159,7 @@ class Consumer:
         )
         pages = list(self._pages(node, request, catalogue))
         times = np.concatenate([page[0] for page in pages])
-        return Series(catalogue.fields[name], times, np.concatenate([page[1] for page in pages]))
+        return Series(field, times, np.concatenate([page[1] for page in pages]))
 
     def _pages(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Any:
         while True:

@@ -12,8 +12,8 @@ from typing import Any
 
 from sisock.core.errors import ConfigurationError
 from sisock.log import start_logging
-from sisock.nodes import KINDS, construct, make_node
-from sisock.nodes.contract import DataNode
+from sisock.nodes import KINDS, construct, make_node, options_from_settings
+from sisock.nodes.contract import DataNode, Subscribes, SubscribesElsewhere
 from sisock.settings import Settings
 
 
@@ -41,9 +41,11 @@ def run_node(settings: Settings, what: str, name: str | None, options: dict[str,
     from twisted.internet import reactor
 
     from sisock.base import DataNodeServer
+    from sisock.wamp.inbox import Inbox
+    from sisock.wamp.listener import listen
     from sisock.wamp.node_server import NodeServer, start_polling
 
-    source = load_source(what, name, options, settings.cache_folder())
+    source = load_source(what, name, options_from_settings(what, settings) | options, settings.cache_folder())
     if isinstance(source, type) and issubclass(source, DataNodeServer):
         node_name = name or source.name
         if not isinstance(node_name, str):
@@ -58,7 +60,11 @@ def run_node(settings: Settings, what: str, name: str | None, options: dict[str,
         return
     assert isinstance(source, DataNode)
     start_polling(source, reactor)
-    _run(settings, source.name, lambda config: NodeServer(config, source))
+    inbox = Inbox(source) if isinstance(source, Subscribes) else None
+    if inbox is not None and isinstance(source, SubscribesElsewhere) and source.router is not None:
+        listen(source.router, settings.realm, inbox, reactor).startService()
+        inbox = None
+    _run(settings, source.name, lambda config: NodeServer(config, source, inbox))
 
 
 def load_source(what: str, name: str | None, options: dict[str, Any], cache: Path | None = None) -> Any:

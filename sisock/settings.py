@@ -65,6 +65,16 @@ class Settings:
         "", "SISOCK_CACHE", "folder for columns and indexes of archives; unset: sisock in the user's cache folder"
     )
 
+    feed_target: str = _setting(
+        "", "TARGET", "instances of the OCS agents that the node ocs_feed listens to, separated by commas; unset: all"
+    )
+    feed: str = _setting(
+        "", "FEED", "feeds of those agents that the node ocs_feed serves, separated by commas; unset: all"
+    )
+    node_name: str = _setting("", "NAME", "name of the node ocs_feed, where TARGET or FEED is set")
+    node_description: str = _setting("", "DESCRIPTION", "description of that node")
+    buffer_time_s: float = _setting(7200.0, "BUFFER_TIME", "seconds that the node ocs_feed keeps samples for")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read the settings; raise ConfigurationError with the variable's name when one cannot be understood."""

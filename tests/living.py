@@ -154,16 +154,27 @@ class LivingSite:
         for kept, true in zip(answers[0].series, answers[1].series, strict=True):
             assert kept.problem is None
             assert true.problem is None
+            inside = (kept.times >= start) & (kept.times < end)
+            assert inside.all(), (kept.wanted.target, start, end, kept.times)
+            assert (np.diff(kept.times) >= 0).all(), (kept.wanted.target, start, end, kept.times)
             self._compare(kept, true, choose_resolution(start, end, points, drawing.reducer))
         self.asked.append((self.clock(), dict(self.final_until), dict(self.generation)))
 
     def _window(self):
         newest = max((one[-1][0] for one in self.samples.values() if one), default=self.clock())
-        length = self.random.choice((3.0, 30.0, 300.0, 300.0, 3600.0))
+        length = self.random.choice((0.05, 3.0, 30.0, 300.0, 300.0, 3600.0))
         end = self.random.choice((newest + 1.0, newest + 1.0, newest, newest - self.random.uniform(0, 500.0)))
         if self.random.random() < 0.2:
             end = round(end / 10.0) * 10.0
-        return end - length, end
+        start = end - length
+        if self.random.random() < 0.2:  # as samples have them, which may be bounds of what is final or kept as well
+            times = [time for one in self.samples.values() for time, _ in one]
+            start, end = (self._nearest(times, instant) for instant in (start, end))
+        return (start, end) if start < end else (end - length, end)
+
+    @staticmethod
+    def _nearest(times, instant):
+        return min(times, key=lambda time: abs(time - instant), default=instant)
 
     def _compare(self, kept, true, resolution) -> None:
         name = kept.wanted.field

@@ -27,6 +27,7 @@ from sisock.core.downsample import REDUCERS
 from sisock.core.model import DataRequest
 from sisock.gateway import plan
 from sisock.nodes import KINDS
+from sisock.nodes.ocs_feed import OcsFeedNode
 from sisock.settings import Settings
 from sisock.site import load_site, parse_site
 from sisock.wamp.authenticator import REFUSED
@@ -226,8 +227,26 @@ def test_the_options_of_nodes_are_listed():
         current = kind.strip("`") or current
         listed.setdefault(current, set()).add(option.strip("`"))
     common = listed.pop("all")
-    not_in_yaml = {"name", "sample"}  # a site gives the name; a function cannot be written in YAML
+    not_in_yaml = {"name", "sample", "clock"}  # a site gives the name; a function cannot be written in YAML
     assert {kind: listed[kind] | common for kind in listed} == {kind: options_of(kind) - not_in_yaml for kind in KINDS}
+
+
+def test_the_options_of_feeds_are_those_of_the_node():
+    """The page on feeds has each option that a site can set, with its default."""
+    parameters = inspect.signature(OcsFeedNode).parameters
+    listed = {option.strip("`"): default.strip("`") for option, default, _ in rows("docs/ocs-feed.md", "## Options")}
+    assert set(listed) == set(parameters) - {"name", "description", "clock"}
+    for name, default in listed.items():
+        expected = parameters[name].default
+        assert default == ("" if expected is None else f"{expected:g}" if isinstance(expected, float) else expected)
+
+
+def test_the_page_on_tables_is_true():
+    """It lists the options that only this node has, and shows the beginning of a file that is there."""
+    listed = {row[0].strip("`") for row in rows("docs/table.md", "## Options")}
+    assert listed == options_of("table") - {"name", "description"}
+    (shown,) = [one.text for one in blocks("text") if one.page == "docs/table.md" and one.text.startswith("fields:")]
+    assert shown in read("sisock/data/table/table.yml")
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=where)

@@ -25,11 +25,11 @@ class Budget:
     dtypes
         The type of each field.
     most_bytes
-        The bound; infinite for none.
+        The bound, which may be set to another number later; infinite for none.
     """
 
     def __init__(self, dtypes: Sequence[np.dtype[Any]], most_bytes: float) -> None:
-        self._most_bytes = most_bytes
+        self.most_bytes = most_bytes
         self._row_bytes = sum(dtype.itemsize + _COARSE_BYTES for dtype in dtypes) + np.dtype(np.float64).itemsize
         self._most_samples = int(min(MOST_SAMPLES, max(_FEW_SAMPLES, most_bytes / _CHUNKS_KEPT / self._row_bytes)))
         self._texts = [position for position, dtype in enumerate(dtypes) if dtype.kind == "O"]
@@ -43,7 +43,11 @@ class Budget:
 
     def is_exceeded(self, chunks: Chunks) -> bool:
         """Tell whether chunks take too much, and some can be let go of."""
-        return len(chunks.chunks) > 1 and chunks.room * self._row_bytes + self._text_bytes > self._most_bytes
+        return len(chunks.chunks) > 1 and self.used(chunks) > self.most_bytes
+
+    def used(self, chunks: Chunks) -> int:
+        """Return the bytes that chunks take."""
+        return chunks.room * self._row_bytes + self._text_bytes
 
     def take(self, batch: Sequence[Values]) -> None:
         """Count the texts of a batch, given as an array for each field."""

@@ -42,10 +42,10 @@ class _State(NamedTuple):
     def oldest(self) -> float | None:
         return self.chunks.time_at(self.first) if self.first < self.mark.stop else None
 
-    def statement(self) -> tuple[float, float, str]:
+    def statement(self, late_s: float) -> tuple[float, float, str]:
         """Return what holds for any part of it: until when it is final, from when on there is something, and whose."""
         oldest, mark = self.oldest, self.mark
-        finalized_until = -math.inf if oldest is None else mark.newest
+        finalized_until = -math.inf if oldest is None else mark.newest - late_s
         available_from = max(mark.floor, -math.inf if oldest is None else oldest) if mark.dropped else -math.inf
         generation = f"{self.generation}+{mark.revision}" if mark.revision else self.generation
         return finalized_until, available_from, generation
@@ -66,6 +66,8 @@ class RollingBuffer:
     max_bytes
         The oldest samples are dropped, too, when all take more memory than this; about an eighth of it goes at
         once. A few samples are kept whatever it is.
+    late_s
+        Samples may come so late, in seconds before the newest: only what is older than that is final.
     """
 
     def __init__(
@@ -74,15 +76,19 @@ class RollingBuffer:
         duration_s: float,
         generation: str,
         max_bytes: float = math.inf,
+        late_s: float = 0.0,
     ) -> None:
         if not duration_s > 0:
             raise ValueError(f"a buffer of {duration_s} s keeps nothing: give a duration above zero")
+        if not 0 <= late_s < math.inf:
+            raise ValueError(f"samples cannot be {late_s} s late: give a number of seconds, or 0")
         self._fields = dict(fields)
         self._positions = {name: position for position, name in enumerate(self._fields)}
         self._dtypes = [DTYPES[kind] for kind in self._fields.values()]
         self._budget = Budget(self._dtypes, max_bytes)
         self._max_bytes = max_bytes
         self._duration_s = duration_s
+        self._late_s = late_s
         self._generation = generation
         self._journal: Journal | None = None
         self._guard = Lock()  # of what the states share in coarse form; readers of blocks need none
@@ -105,9 +111,28 @@ class RollingBuffer:
         return self._state.oldest
 
     @property
+    def interval_s(self) -> float | None:
+        """The mean spacing of the samples kept, in seconds; None when there is none."""
+        state = self._state
+        count, oldest, newest = state.mark.stop - state.first, state.oldest, state.mark.newest
+        if count < 2 or oldest is None or newest <= oldest:  # noqa: PLR2004 - a spacing needs two
+            return None
+        return float(newest - oldest) / (count - 1)
+
+    @property
     def fields(self) -> Mapping[str, FieldType]:
         """The type of each field."""
         return self._fields
+
+    @property
+    def max_bytes(self) -> float:
+        """The memory that the samples may take."""
+        return self._max_bytes
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the samples take, those that there is room for included."""
+        return self._budget.used(self._state.chunks)
 
     @property
     def mark(self) -> Mark:
@@ -117,7 +142,13 @@ class RollingBuffer:
     def keep_in(self, journal: Journal) -> None:
         """Have a journal told of all that is taken from now on; its generation is the buffer's."""
         self._journal = journal
-        self._state = self._state._replace(generation=journal.generation)
+        self._state = self._state._replace(generation=self._identity())
+
+    def limit(self, max_bytes: float) -> None:
+        """Allow another number of bytes from now on; the oldest samples go at once where they are over it."""
+        with self._guard:
+            self._max_bytes = self._budget.most_bytes = max_bytes
+            self._show(self._state, self._state.mark)
 
     def append(self, time: float, values: Mapping[str, Any]) -> None:
         """Take one sample of each field; rules and errors as for :meth:`extend`."""
@@ -128,8 +159,9 @@ class RollingBuffer:
     def extend(self, times: ArrayLike, values: Mapping[str, Any]) -> None:
         """Take some samples of each field.
 
-        A sample as old as another comes after it. A late one, older than the newest kept, is put in its place and
-        the generation changes; one too old to be kept is passed over. Nothing is taken when an error is raised.
+        A sample as old as another comes after it. A late one, older than the newest kept, is put in its place, and
+        the generation changes if it was final there; one too old to be kept is passed over. Nothing is taken when an
+        error is raised.
 
         Parameters
         ----------
@@ -192,7 +224,7 @@ class RollingBuffer:
         """Return the samples of some fields inside [start, end), UNIX seconds.
 
         The arrays are read-only, and stay as they are while the buffer goes on. Unknown fields are left out. All
-        before the newest sample is final.
+        that is older than the newest sample by what samples may be late is final.
         """
         state = self._state
         low, high = state.span(start, end)
@@ -201,7 +233,7 @@ class RollingBuffer:
             for name in names
             if name in self._positions
         }
-        return TimelineBlock(state.chunks.times.slice(low, high), values, *state.statement())
+        return TimelineBlock(state.chunks.times.slice(low, high), values, *state.statement(self._late_s))
 
     def column(self, name: str) -> Column:
         """Return a field's samples with what makes reducing them quick; raise KeyError when it is unknown."""
@@ -213,7 +245,7 @@ class RollingBuffer:
         with self._guard:
             state = self._state
             steps, summaries = self._coarse.read(state.chunks, state.first, state.mark.stop, [*positions.values()])
-        finalized_until, available_from, generation = state.statement()
+        finalized_until, available_from, generation = state.statement(self._late_s)
         return {
             name: Column(
                 times=state.chunks.times,
@@ -237,7 +269,9 @@ class RollingBuffer:
         return _State(Chunks((chunk,)), mark.stop, mark, self._identity())
 
     def _identity(self) -> str:
-        return self._journal.generation if self._journal else self._generation
+        generation = self._journal.generation if self._journal else self._generation
+        # What was final under another margin may not be under this one: after a restart that changed it, it is new.
+        return f"{generation}~{self._late_s:g}" if self._late_s else generation
 
     def _take_row(self, time: float, row: Sequence[Any]) -> bool:
         """Take a row if it is of the simplest kind: in time, and in the room that is left."""
@@ -267,11 +301,12 @@ class RollingBuffer:
                 state, dropped = self._without_old(state, times, floor), True
                 times, batch = _from(int(times.searchsorted(floor)), times, batch)
             late = int(times.searchsorted(before.newest)) if len(times) and times[0] < before.newest else 0
+            changed = late > 0 and float(times[0]) < before.newest - self._late_s
             if late:
                 state = self._merged(state, times[:late], [array[:late] for array in batch])
                 times, batch = _from(late, times, batch)
             state = self._appended(state, times, batch)
-            self._show(state, Mark(state.mark.stop, newest, floor, dropped, before.revision + (late > 0)))
+            self._show(state, Mark(state.mark.stop, newest, floor, dropped, before.revision + changed))
 
     def _without_old(self, state: _State, times: Times, floor: float) -> _State:
         """Pass over those of a batch that are too old; those in time before the batch itself made them old count."""

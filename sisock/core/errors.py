@@ -10,6 +10,7 @@
     │   └── OverAllowance     the answer would be larger than a reply may be
     ├── NodeUnavailable       the node is away, or missed its deadline
     ├── BadReply              the node answered something that breaks the contract
+    ├── UnusableFile          a file of an archive: says what is wrong with it
     └── ConfigurationError    a setting, a file or a port of this machine
 """
 
@@ -94,6 +95,10 @@ class BadReply(SisockError):
     """A reply that breaks the contract so far that nothing of it can be used."""
 
     uri = f"{ERROR_BASE_URI}.bad_reply"
+
+
+class UnusableFile(SisockError):
+    """A file that a data node leaves out; its text goes on from the name of the file."""
 
 
 class ConfigurationError(SisockError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -25,13 +26,14 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Field:
-    """A named series of one type."""
+    """A named series of one type; it may be asked for by its aliases too, which no list shows."""
 
     name: str
     timeline: str
     type: FieldType = "number"
     units: str | None = None
     description: str | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,19 @@ class FieldCatalogue:
             members.setdefault(one.timeline, []).append(one.name)
         timelines = {name: Timeline(name, intervals_s.get(name), tuple(names)) for name, names in members.items()}
         return cls({one.name: one for one in fields}, timelines)
+
+    def find(self, name: str) -> Field | None:
+        """Return the field of a name, or of an alias that belongs to one field only and is no other's name."""
+        return self.fields.get(name) or self.fields.get(self.aliases.get(name, ""))
+
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """The name of the field that each alias means."""
+        owners: dict[str, set[str]] = {}
+        for one in self.fields.values():
+            for alias in one.aliases:
+                owners.setdefault(alias, set()).add(one.name)
+        return {alias: min(names) for alias, names in owners.items() if len(names) == 1 and alias not in self.fields}
 
     def updated(self, other: FieldCatalogue) -> FieldCatalogue:
         """Return this catalogue with the fields of another added, which win."""

@@ -102,6 +102,7 @@ def encode_catalogue(catalogue: FieldCatalogue) -> list[dict[str, Any]]:
             "timeline": field.timeline,
             "type": field.type,
             "units": field.units,
+            **({"aliases": list(field.aliases)} if field.aliases else {}),
         }
         for field in catalogue.fields.values()
     }
@@ -156,7 +157,13 @@ def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
         type=kind,
         units=_text(entry.get("units")),
         description=_text(entry.get("description")),
+        aliases=_decode_aliases(entry.get("aliases")),
     )
+
+
+def _decode_aliases(aliases: Any) -> tuple[str, ...]:
+    listed = aliases if isinstance(aliases, list | tuple) else ()
+    return tuple(alias for alias in listed if isinstance(alias, str) and alias and as_text(alias) == alias)
 
 
 def _decode_interval(entry: Any) -> float | None:
@@ -286,7 +293,7 @@ class _ReplyReader:
             return
         try:
             times = self._times_of(timeline)
-            known = self._catalogue.fields.get(name)
+            known = self._catalogue.find(name)
             values = as_values(given, known.type if known else None)
         except ValueError as error:
             self.problems.append(f"field '{name}' is left out: {error}")
@@ -304,7 +311,7 @@ class _ReplyReader:
 
     def _timeline_of(self, field: str) -> str | None:
         """Trust the reply, then the catalogue, then that there is only one timeline."""
-        known = self._catalogue.fields.get(field)
+        known = self._catalogue.find(field)
         candidates = [self._of_field.get(field), known.timeline if known else None]
         found = next((name for name in candidates if name in self._timelines), None)
         if found is None and len(self._timelines) == 1 and not self._is_elsewhere(known):

@@ -91,12 +91,14 @@ def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
         statements = [_decode_statement(one) for one in reply["statements"]]
         entries = zip(request.fields, reply["series"], strict=True)
         return {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise BadReply(f"the answer to 'get_data' with spans cannot be read ({error})") from None
 
 
 def _decode_statement(entry: Any) -> Statement:
     final, oldest, generation = entry
+    if math.isnan(final or 0.0) or math.isnan(oldest or 0.0):
+        raise ValueError("it states a time that is no number")
     return Statement(
         math.inf if final is None else float(final),
         -math.inf if oldest is None else float(oldest),

@@ -59,7 +59,7 @@ class Snapshot:
     def field(self, wanted: SeriesWanted) -> Field | None:
         """Return the field as its node describes it, or None."""
         nodes = [self.nodes[part.node] for part in wanted.parts if part.node in self.nodes]
-        fields = [node.catalogue.fields.get(wanted.field) for node in nodes]
+        fields = [node.catalogue.find(wanted.field) for node in nodes]
         return next((field for field in fields if field is not None), None)
 
 
@@ -100,7 +100,7 @@ class Directory:
     def field(self, wanted: SeriesWanted) -> Field | None:
         """Return a field as its node describes it, or None."""
         peers = [self._peers[part.node] for part in wanted.parts if part.node in self._peers]
-        fields = [peer.catalogue.fields.get(wanted.field) for peer in peers]
+        fields = [peer.catalogue.find(wanted.field) for peer in peers]
         return next((field for field in fields if field is not None), None)
 
     def newest(self, wanted: SeriesWanted) -> float:

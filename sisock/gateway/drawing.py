@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from sisock.core.downsample import reduce_block
 from sisock.core.errors import UnknownField
-from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
+from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock
+from sisock.core.values import as_values
 from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.plan import FEWEST_REDUCED, Resolution
+
+_KINDS: Mapping[FieldType, str] = {"number": "fi", "bool": "b", "string": "O"}  # that dtypes of a type have
 
 
 def draw_all(
@@ -35,7 +39,7 @@ def draw_all(
     drawn = {}
     for name in fields:
         wanted = SeriesWanted(node, name)
-        field = catalogue.fields.get(name)
+        field = catalogue.find(name)
         samples = block.find(name)
         left_out = [remark for remark in remarks if remark.startswith(f"field '{name}' ")]
         if field is None:
@@ -67,7 +71,10 @@ def draw(
     block
         The reduced samples, all inside the span.
     """
-    block = _bounded(wanted.field, block, resolution)
+    try:
+        block = _bounded(wanted.field, _typed(wanted.field, block, field.type), resolution)
+    except ValueError as error:
+        return Series.missing(wanted, f"node '{wanted.node}': field '{wanted.field}' is left out: {error}", field)
     bucket_s = resolution.bucket_s(field.type)
     decimated = _is_decimated(block, interval_s, resolution, bucket_s)
     return Series(
@@ -80,6 +87,14 @@ def draw(
         bucket_s=bucket_s if decimated else None,
         finalized_until=block.finalized_until,
     )
+
+
+def _typed(name: str, block: TimelineBlock, field_type: FieldType) -> TimelineBlock:
+    """Return values of the type that the catalogue states, which may be a moment older than they; or ValueError."""
+    values = block.values[name]
+    if values.dtype.kind in _KINDS[field_type]:
+        return block
+    return replace(block, values={name: as_values(values, field_type)})
 
 
 def _bounded(name: str, block: TimelineBlock, resolution: Resolution) -> TimelineBlock:

@@ -100,7 +100,8 @@ class LegacyReader:
     def _longest_span_s(self) -> float:
         """Return the span that one reply holds at the spacing that the node states, where it states one."""
         catalogue = self._peer.catalogue
-        fields = [catalogue.fields[name] for name in self._question.request.fields if name in catalogue.fields]
+        found = map(catalogue.find, self._question.request.fields)
+        fields = [field for field in found if field is not None]
         intervals_s = [catalogue.timelines[field.timeline].interval_s for field in fields]
         rate = sum(1.0 / interval_s for interval_s in intervals_s if interval_s)
         return LONGEST_REPLY_VALUES / rate if rate else math.inf

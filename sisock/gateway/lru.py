@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
-OVERHEAD_BYTES = 400  # of an entry: its key, its place in the table, and the objects around its arrays
+OVERHEAD_BYTES = 640  # of an entry: its key, with the objects in it, and its place in the table
 
 
 class Lru:

@@ -83,6 +83,15 @@ class Names:
         """Return the parts that are searched one after the other: these names themselves."""
         return (self,)
 
+    @property
+    def aliases(self) -> Sequence[Names]:
+        """Return other names for the same: there are none."""
+        return ()
+
+    def name_of(self, alias: str) -> str:
+        """Return what an alias is another name for."""
+        return alias
+
     @cached_property
     def lines(self) -> Lines:
         """Return all names as lines; one that has several lines itself is put on one."""
@@ -160,6 +169,8 @@ class Described(Protocol):
 class Targets(Mapping[str, SeriesWanted]):
     """What each ``node::field`` names, by node and then by field; what is looked up is made then.
 
+    An alias of a field is among them for who asks for it; no list has it.
+
     Parameters
     ----------
     nodes
@@ -169,21 +180,22 @@ class Targets(Mapping[str, SeriesWanted]):
     """
 
     def __init__(self, nodes: Mapping[str, Described], former: Targets | None = None) -> None:
-        self._fields = {name: node.catalogue.fields for name, node in nodes.items()}
+        self._catalogues = {name: node.catalogue for name, node in nodes.items()}
         known: Mapping[str, Names] = former.names_of if former else {}
         self.names_of: Mapping[str, Names] = {
-            name: _names_of(name, fields, known.get(name)) for name, fields in self._fields.items()
+            name: _names_of(name, one.fields, known.get(name)) for name, one in self._catalogues.items()
         }
 
     def __len__(self) -> int:
-        return sum(map(len, self._fields.values()))
+        return sum(len(one.fields) for one in self._catalogues.values())
 
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(self.blocks)
 
     def __contains__(self, target: object) -> bool:
         node, separator, field = target.partition(SEPARATOR) if isinstance(target, str) else ("", "", "")
-        return bool(separator) and node in self._fields and field in self._fields[node]
+        catalogue = self._catalogues.get(node) if separator else None
+        return catalogue is not None and catalogue.find(field) is not None
 
     def __getitem__(self, target: str) -> SeriesWanted:
         if target not in self:
@@ -195,6 +207,17 @@ class Targets(Mapping[str, SeriesWanted]):
     def blocks(self) -> Sequence[Names]:
         """Return the names of each node."""
         return tuple(self.names_of.values())
+
+    @cached_property
+    def aliases(self) -> Sequence[Names]:
+        """Return the aliases of the fields of each node that has some."""
+        aliases = {name: one.aliases for name, one in self._catalogues.items()}
+        return tuple(Names(given, f"{name}{SEPARATOR}") for name, given in aliases.items() if given)
+
+    def name_of(self, alias: str) -> str:
+        """Return the target that an alias means."""
+        node, _, field = alias.partition(SEPARATOR)
+        return f"{node}{SEPARATOR}{self._catalogues[node].aliases.get(field, field)}"
 
     def under(self, prefix: str) -> Sequence[str]:
         """Return the targets that begin with a prefix, which names a node."""

@@ -13,6 +13,7 @@ from sisock.core.model import Span, Times, Values
 from sisock.core.times import bucket_number
 
 TILE_BUCKETS = 256
+OBJECTS_BYTES = 360  # of a piece: its arrays without what they hold, its numbers and itself
 
 
 class Piece(NamedTuple):
@@ -45,9 +46,9 @@ class Piece(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """Return the memory that the arrays take, texts included."""
+        """Return the memory that it takes, texts included."""
         texts = sum(map(sys.getsizeof, self.values)) if self.values.dtype.hasobject else 0
-        return self.times.nbytes + self.values.nbytes + texts
+        return OBJECTS_BYTES + self.times.nbytes + self.values.nbytes + texts
 
 
 def join(pieces: Sequence[Piece]) -> Piece:

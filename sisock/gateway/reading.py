@@ -13,7 +13,7 @@ from sisock.core import wire
 from sisock.core.downsample import Sampled, add_newest
 from sisock.core.errors import BadReply, OverAllowance, SisockError
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
-from sisock.core.reduction import NO_SAMPLES, Reduction
+from sisock.core.reduction import MOST_SPANS, NO_SAMPLES, Reduction
 from sisock.core.wire_spans import decode_reductions
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
@@ -129,7 +129,7 @@ class Reader:
         return Reading(DataBlock(self._blocks), self._problems)
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
-        known = self._peer.catalogue.fields.get(name)
+        known = self._peer.catalogue.find(name)
         selection = question.resolution.selection(known.type if known else "number")
         width = selection.width(question.resolution.stride_s)
         reducer = question.resolution.reducer
@@ -157,7 +157,8 @@ class Reader:
             question.waiting.append(waiter)
             waiters.append(waiter)
         try:
-            await gatherResults(waiters).addTimeout(self._until - self._clock.seconds(), self._clock)
+            for waiter in waiters:
+                await waiter.addTimeout(max(self._until - self._clock.seconds(), 0.0), self._clock)
         except DeadlinePassed as error:
             self._give_up(lacking, error)
 
@@ -257,7 +258,7 @@ def _grouped(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[
                 break
         else:
             groups.append((width, tuple(missing), [name]))
-    return [(spans, names) for _, spans, names in groups]
+    return [(_few(spans), names) for _, spans, names in groups]
 
 
 def _united(spans: Iterable[Span]) -> tuple[Span, ...]:
@@ -271,6 +272,14 @@ def _united(spans: Iterable[Span]) -> tuple[Span, ...]:
     return tuple(united)
 
 
+def _few(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Return no more spans than a call may have: what is kept between the last ones comes anew."""
+    if len(spans) <= MOST_SPANS:
+        return spans
+    *others, (low, _) = spans[:MOST_SPANS]
+    return (*others, (low, spans[-1][1]))
+
+
 def _length(spans: Iterable[Span]) -> float:
     return sum(high - low for low, high in spans)
 
@@ -279,7 +288,11 @@ def _inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduct
     """Drop what a node sent outside of what it was asked for, and put in order what is not."""
     pieces = tuple(_cut(samples, span) for samples, span in zip(reduction.pieces, spans, strict=True))
     ahead = None if reduction.ahead is None else _cut(reduction.ahead, window)
-    return replace(reduction, pieces=pieces, newest=_cut(reduction.newest, window), ahead=ahead)
+    newest = _cut(reduction.newest, window)
+    last_times = pieces[-1][0] if pieces else NO_SAMPLES[0]
+    if newest[0].size and last_times.size and last_times[-1] > newest[0][0]:
+        raise BadReply("the answer to 'get_data' with spans has samples after the one that it calls the newest")
+    return replace(reduction, pieces=pieces, newest=newest, ahead=ahead)
 
 
 def _cut(samples: Sampled, span: Span) -> Sampled:
@@ -298,7 +311,9 @@ def _assemble(name: str, found: Found, came: Mapping[Span, Sampled], reduction: 
     pieces = sorted([*kept, *(Piece(*span, *samples) for span, samples in came.items())], key=lambda one: one.start)
     whole = join(pieces) if pieces else Piece(0.0, 0.0, *NO_SAMPLES)
     newest = (reduction.newest if reduction is not None else found.newest) or NO_SAMPLES
-    times, values = add_newest((whole.times, whole.values), newest) if newest[0].size else (whole.times, whole.values)
+    times, values = whole.times, whole.values
+    if newest[0].size and not (times.size and newest[0][0] < times[-1]):  # else the node no longer has what is kept
+        times, values = add_newest((times, values), newest)
     statement = (reduction.statement if reduction else found.statement) or Statement()
     return TimelineBlock(times, {name: values}, *_as_stated(statement))
 

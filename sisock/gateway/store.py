@@ -65,21 +65,6 @@ class Tail(NamedTuple):
     asked_at: float
 
 
-class Newest(NamedTuple):
-    """The newest sample of a window that is final, and where that window began."""
-
-    searched_from: float
-    sample: Sampled
-
-
-class Ahead(NamedTuple):
-    """Among which samples those are that are kept of the first bucket of windows that begin from start to until."""
-
-    start: float
-    until: float
-    samples: Sampled
-
-
 class Found(NamedTuple):
     """What is kept of a series in a window.
 
@@ -165,17 +150,17 @@ class Store:
         for span, (times, values) in zip(spans, reduction.pieces, strict=True):
             self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, final))
         if reduction.ahead is not None and statement.available_from <= window[0]:
-            self._keep_ahead(scope, key.width, Ahead(window[0], window[0] + ahead_s, reduction.ahead), final)
+            self._keep_ahead(scope, key.width, Piece(window[0], window[0] + ahead_s, *reduction.ahead), final)
+        newest = Piece(*window, *(part.copy() for part in reduction.newest))
         if window[1] <= final:
-            newest = Newest(window[0], reduction.newest)
-            self._kept.put((scope, "newest", window[1]), newest, 32)
+            self._kept.put((scope, "newest", window[1]), newest, newest.size_bytes)
             return
         ends_with = spans and spans[-1][1] == window[1]
         if ends_with:
             piece = Piece(*spans[-1], *reduction.pieces[-1])
             low = max(piece.start, bucket_number(final, key.width) * key.width) if final > piece.start else piece.start
-            tail = Tail(piece.part(low, piece.end).owned(), reduction.newest, asked_at)
-            self._kept.put((scope, "tail"), tail, tail.piece.size_bytes)
+            tail = Tail(piece.part(low, piece.end).owned(), _samples(newest), asked_at)
+            self._kept.put((scope, "tail"), tail, tail.piece.size_bytes + newest.size_bytes)
 
     def _keep_final(self, scope: tuple[Hashable, ...], width: float, piece: Piece, sure: Span) -> None:
         """Keep the whole buckets of a piece that lie in the span that is sure, and what it cuts off others there."""
@@ -192,11 +177,12 @@ class Store:
         if grid.foot is not None and high == piece.end:
             self._keep_cut((scope, "cut", last), piece.part(*grid.foot))
 
-    def _keep_ahead(self, scope: tuple[Hashable, ...], width: float, ahead: Ahead, final: float) -> None:
-        """Keep what is told of final buckets."""
-        for number in range(bucket_number(ahead.start, width), bucket_number(ahead.until, width) + 1):
+    def _keep_ahead(self, scope: tuple[Hashable, ...], width: float, ahead: Piece, final: float) -> None:
+        """Keep among which samples those are that windows that begin inside a span keep of their first bucket."""
+        ahead = ahead.owned()
+        for number in range(bucket_number(ahead.start, width), bucket_number(ahead.end, width) + 1):
             if (number + 1) * width <= final:
-                self._kept.put((scope, "ahead", number), ahead, ahead.samples[0].nbytes * 2)
+                self._kept.put((scope, "ahead", number), ahead, ahead.size_bytes)
 
     def _keep_tile(self, key: tuple[Hashable, ...], piece: Piece) -> None:
         tile = merge(self._kept.get(key), piece).owned()
@@ -225,7 +211,7 @@ class _Look:
         missing = without((grid.start, grid.end), pieces)
         tail = None
         if self._fresh and missing and missing[-1][1] == grid.end:
-            tail = self._tail(missing[-1], grid)
+            tail = self._tail(missing[-1], grid, _last_time(pieces))
         return Found(pieces, missing, self._newest(grid), self._statement, self._fresh, tail, self._lasts(head))
 
     def _is_fresh(self, asked_at: float) -> bool:
@@ -257,12 +243,12 @@ class _Look:
 
     def _from_ahead(self, span: Span, number: int) -> list[Piece]:
         """Return what the start of a window leaves of a final bucket, from what was told ahead of it."""
-        ahead: Ahead | None = self._kept.get((self._scope, "ahead", number)) if self._key.looks_ahead else None
+        ahead: Piece | None = self._kept.get((self._scope, "ahead", number)) if self._key.looks_ahead else None
         edge = (number + 1) * self._key.width
-        if ahead is None or not (ahead.start <= span[0] <= ahead.until and span[1] == edge):
+        if ahead is None or not (ahead.start <= span[0] <= ahead.end and span[1] == edge):
             return []
-        low, high = ahead.samples[0].searchsorted(span)
-        times, values = ahead.samples[0][low:high], ahead.samples[1][low:high]
+        low, high = ahead.times.searchsorted(span)
+        times, values = ahead.times[low:high], ahead.values[low:high]
         selection = find_reducer(self._key.reducer).for_dtype(values.dtype)
         starts = np.zeros(min(1, times.size), dtype=np.intp)
         return [Piece(*span, *reduce_samples(times, values, selection, starts))]
@@ -280,15 +266,15 @@ class _Look:
         return self._key.chooses and longer and piece.lies_inside(*span)
 
     def _newest(self, grid: Grid) -> Sampled | None:
-        found: Newest | None = self._kept.get((self._scope, "newest", grid.end))
+        found: Piece | None = self._kept.get((self._scope, "newest", grid.end))
         if found is None:
             return None
-        if found.sample[0].size:
-            return found.sample if found.sample[0][0] >= grid.start else NO_SAMPLES
-        return NO_SAMPLES if grid.start >= found.searched_from else None
+        if found.times.size:
+            return _samples(found) if found.times[0] >= grid.start else NO_SAMPLES
+        return NO_SAMPLES if grid.start >= found.start else None
 
-    def _tail(self, span: Span, grid: Grid) -> Tail | None:
-        """Return the end of the window as somebody else has just asked for it, if it will do."""
+    def _tail(self, span: Span, grid: Grid, known: float) -> Tail | None:
+        """Return the end of the window as somebody else has just asked for it, if nothing later is known."""
         tail: Tail | None = self._kept.get((self._scope, "tail"))
         if tail is None or not self._is_fresh(tail.asked_at):
             return None
@@ -296,7 +282,8 @@ class _Look:
         if piece.start > span[0] or abs(piece.end - grid.end) > self._key.patience_s:
             return None
         newest_times = tail.newest[0]
-        if newest_times.size and not grid.start <= newest_times[0] < grid.end:
+        # The window that had none may have been shorter, and that which had one may have been asked for earlier.
+        if not (max(grid.start, known) <= newest_times[0] < grid.end if newest_times.size else known == -np.inf):
             return None
         part = self._tail_part(piece, span)
         return None if part is None else Tail(part, tail.newest, tail.asked_at)
@@ -311,6 +298,11 @@ class _Look:
         if not (self._key.chooses and cut.lies_inside(low, edge)):
             return None
         return Piece(*span, *_samples(join([cut, piece.part(edge, piece.end)])))
+
+
+def _last_time(pieces: Sequence[Piece]) -> float:
+    """Return the time of the last sample of consecutive pieces; -inf when they have none."""
+    return next((float(piece.times[-1]) for piece in reversed(pieces) if piece.times.size), -np.inf)
 
 
 def _samples(piece: Piece) -> Sampled:

@@ -13,13 +13,20 @@ from typing import Any
 
 from sisock.core.errors import ConfigurationError
 from sisock.nodes.contract import DataNode
+from sisock.settings import Settings
 
 KINDS = {
     "apex_weather": "sisock.nodes.apex_weather:ApexWeatherNode",
     "host": "sisock.nodes.host:HostNode",
+    "ocs_feed": "sisock.nodes.ocs_feed:OcsFeedNode",
     "radiometer": "sisock.nodes.radiometer:RadiometerNode",
+    "table": "sisock.nodes.table:TableNode",
     "weather": "sisock.nodes.weather:WeatherNode",
 }
+FROM_SETTINGS = {
+    "ocs_feed": "sisock.nodes.ocs_feed:options_from",
+}
+"""For kinds that had environment variables of their own in the original, what turns these into options."""
 
 
 def make_node(kind: str, options: Mapping[str, Any], cache: Path | None = None) -> DataNode:
@@ -31,6 +38,15 @@ def make_node(kind: str, options: Mapping[str, Any], cache: Path | None = None) 
         getattr(importlib.import_module(module), name), f"node of kind '{kind}'", options, cache
     )
     return node
+
+
+def options_from_settings(kind: str, settings: Settings) -> dict[str, Any]:
+    """Return the options that the environment gives a node of a kind: those of a function in ``FROM_SETTINGS``."""
+    if kind not in FROM_SETTINGS:
+        return {}
+    module, name = FROM_SETTINGS[kind].split(":")
+    options: dict[str, Any] = getattr(importlib.import_module(module), name)(settings)
+    return options
 
 
 def construct(node_class: Callable[..., Any], what: str, options: Mapping[str, Any], cache: Path | None = None) -> Any:

@@ -58,9 +58,22 @@ class Polls(Protocol):
 
 @runtime_checkable
 class Subscribes(Protocol):
-    """A node that is fed by WAMP topics."""
+    """A node that is fed by WAMP topics, of which an empty part stands for any.
+
+    Events come one after the other, each once; those that are published while there is no connection never come.
+    """
 
     topics: Sequence[str]
 
     def receive(self, topic: str, *arguments: Any) -> None:
         """Take one event."""
+
+
+@runtime_checkable
+class SubscribesElsewhere(Subscribes, Protocol):
+    """A node whose topics may be those of another router than its own, one that asks for no login.
+
+    ``router`` is its address, ``ws://HOST:PORT/PATH``; None for the node's own.
+    """
+
+    router: str | None

@@ -84,7 +84,7 @@ class HostNode:
         state = self._state
         alive = {name for name, buffer in state.buffers.items() if buffer.count(start, end)}
         fields = [one for one in state.fields.values() if one.timeline in alive]
-        return FieldCatalogue.of(fields, {name: _interval_s(state.buffers[name]) for name in alive})
+        return FieldCatalogue.of(fields, {name: state.buffers[name].interval_s for name in alive})
 
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
         """Return every sample of the fields inside [start, end), UNIX seconds; not to be written to."""
@@ -190,11 +190,3 @@ def _unused(name: str, taken: Mapping[str, object]) -> str:
 
 def _newest(buffer: RollingBuffer) -> float:
     return -math.inf if buffer.newest is None else float(buffer.newest)
-
-
-def _interval_s(buffer: RollingBuffer) -> float | None:
-    """Return the mean spacing of what is kept."""
-    count, oldest, newest = len(buffer), buffer.oldest, buffer.newest
-    if count < 2 or oldest is None or newest is None or newest <= oldest:  # noqa: PLR2004 - a spacing needs two
-        return None
-    return float(newest - oldest) / (count - 1)

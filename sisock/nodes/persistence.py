@@ -56,30 +56,31 @@ class BufferFolder:
         duration_s: float,
         about: Mapping[str, Any] | None = None,
         max_bytes: float = math.inf,
+        late_s: float = 0.0,
     ) -> RollingBuffer:
         """Return an empty buffer.
 
         Parameters
         ----------
-        fields, duration_s, max_bytes
+        fields, duration_s, max_bytes, late_s
             As of :class:`RollingBuffer`.
         about
             What is wanted beside it after a restart, as for JSON.
         """
-        buffer = RollingBuffer(fields, duration_s, fresh_generation(), max_bytes)
+        buffer = RollingBuffer(fields, duration_s, fresh_generation(), max_bytes, late_s)
         if self._lock is not None and self._folder is not None:
             path = self._folder / f"{uuid.uuid4().hex}{_SUFFIX}"
             self._keep(buffer, path, FileJournal(path, fields, about or {}, self._warn))
         return buffer
 
     def restored(
-        self, duration_s: float, max_bytes: float = math.inf
+        self, duration_s: float, max_bytes: float = math.inf, late_s: float = 0.0
     ) -> list[tuple[RollingBuffer, Mapping[str, Any]]]:
         """Return the buffers of an earlier process, each with what was said about it; call it once, before others."""
         found = []
         for path in self._journal_folders():
             try:
-                restored = recover(path, lambda fields: RollingBuffer(fields, duration_s, "", max_bytes))
+                restored = recover(path, lambda fields: RollingBuffer(fields, duration_s, "", max_bytes, late_s))
                 if restored is None:
                     _remove(path)
                     continue

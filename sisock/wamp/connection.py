@@ -61,10 +61,22 @@ def connection(settings: Settings, authid: str, make_session: SessionFactory, re
     def create() -> ApplicationSession:
         return make_session(ComponentConfig(settings.realm, extra=endpoint.login))
 
+    return _service(endpoint, _factory(create, f"wss://{settings.host}:{settings.tls_port}/ws"), reactor)
+
+
+def plain_connection(router: str, realm: str, make_session: SessionFactory, reactor: Any) -> ClientService:
+    """Return a service that keeps a session without a login on a router, ``ws://HOST:PORT/PATH``.
+
+    The configuration that sessions are made with has no ``extra``.
+    """
+    factory = _factory(lambda: make_session(ComponentConfig(realm, {})), router)
+    endpoint = endpoints.HostnameEndpoint(reactor, factory.host, factory.port, timeout=CONNECT_TIMEOUT_S)
+    return _service(endpoint, factory, reactor)
+
+
+def _factory(create: Callable[[], ApplicationSession], url: str) -> Any:
     factory = WampWebSocketClientFactory(
-        create,
-        url=f"wss://{settings.host}:{settings.tls_port}/ws",
-        serializers=[MsgPackSerializer(), CBORSerializer(), JsonSerializer()],
+        create, url=url, serializers=[MsgPackSerializer(), CBORSerializer(), JsonSerializer()]
     )
     factory.setProtocolOptions(
         maxFramePayloadSize=MESSAGE_LIMIT_BYTES,
@@ -78,6 +90,10 @@ def connection(settings: Settings, authid: str, make_session: SessionFactory, re
         failByDrop=True,
     )
     factory.noisy = False
+    return factory
+
+
+def _service(endpoint: Any, factory: Any, reactor: Any) -> ClientService:
     retry = backoffPolicy(FIRST_RETRY_S, LONGEST_RETRY_S, factor=1.5, jitter=lambda: random.uniform(0, JITTER_S))  # noqa: S311 - spreads load
     return ClientService(endpoint, factory, retryPolicy=retry, clock=reactor)
 

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any
 
-from autobahn.wamp.types import ComponentConfig, EventDetails, SubscribeOptions
+from autobahn.wamp.types import ComponentConfig
 from twisted.internet import task, threads
 from twisted.internet.defer import Deferred, inlineCallbacks
 
@@ -14,33 +14,36 @@ from sisock.base import DataNodeServer
 from sisock.core import serving
 from sisock.core.model import DataRequest
 from sisock.core.reduction import Reduction, SpanReading, reduce_spans
-from sisock.nodes.contract import DataNode, InMemory, Polls, Subscribes, Summarizes
+from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
+from sisock.wamp.inbox import Inbox
 
 SAMPLES_AT_ONCE = 50_000  # that many are reduced in about a millisecond
 log = logging.getLogger(__name__)
 
 
 class NodeServer(DataNodeServer):
-    """Answers for a node that lives longer than any session."""
+    """Answers for a node that lives longer than any session.
 
-    def __init__(self, config: ComponentConfig, node: DataNode) -> None:
+    Parameters
+    ----------
+    inbox
+        Takes the events of the topics that feed the node, where this session is to subscribe to them.
+    """
+
+    def __init__(self, config: ComponentConfig, node: DataNode, inbox: Inbox | None = None) -> None:
         super().__init__(config)
+        self._inbox = inbox
         self.name = node.name
         self.description = node.description
         self._node = node
         self._in_memory = isinstance(node, InMemory) and node.in_memory
 
     @inlineCallbacks
-    def after_onJoin(self, details: Any) -> Any:  # noqa: N802 - the original's name
-        """Subscribe to the topics that feed the node."""
-        if isinstance(self._node, Subscribes):
-            for topic in self._node.topics:
-                match = "wildcard" if ".." in topic else "exact"
-                yield self.subscribe(self._receive, topic, SubscribeOptions(match=match, details_arg="details"))
-
-    def _receive(self, *arguments: Any, details: EventDetails) -> None:
-        assert isinstance(self._node, Subscribes)
-        self._node.receive(details.topic, *arguments)
+    def onJoin(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
+        """Subscribe to the topics that feed the node, before all else: what is published meanwhile is lost."""
+        if self._inbox is not None:
+            yield self._inbox.subscribe(self)
+        yield super().onJoin(details)
 
     def _fields_in(self, start: float, end: float) -> Deferred[Any]:
         return threads.deferToThread(self._node.catalogue, start, end)

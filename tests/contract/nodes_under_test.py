@@ -6,9 +6,12 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from pyarrow.parquet import write_table
 from unit.nodes.text_archives import day_of, pwv_rows, settle, write_pwv, write_targets
 
 from sisock.core.model import Field, FieldType
@@ -18,7 +21,9 @@ from sisock.nodes.archived import FileCache
 from sisock.nodes.contract import DataNode
 from sisock.nodes.host import HostNode
 from sisock.nodes.host_readings import Reading
+from sisock.nodes.ocs_feed import OcsFeedNode
 from sisock.nodes.radiometer import RadiometerNode
+from sisock.nodes.table import TableNode
 from sisock.nodes.weather import WeatherNode
 
 EPOCH = 1_500_000_000.0
@@ -75,11 +80,11 @@ def make_weather(folder: Path, cache: Path | None = None) -> NodeUnderTest:
     return NodeUnderTest(WeatherNode(folder, cache=cache), advance)
 
 
-class TableNode:
+class ColumnsNode:
     """Files with a number, a bool and a string on one timeline, as a node on any other format would serve them."""
 
-    name = "table"
-    description = "Tables"
+    name = "columns"
+    description = "Columns"
 
     def __init__(self, folder: Path, cache: Path) -> None:
         archive = FileArchive(folder, "*.table", read_table, FileCache(cache, "table", 1))
@@ -102,7 +107,7 @@ def read_table(path: Path) -> Contents:
     )
 
 
-def make_table(folder: Path) -> NodeUnderTest:
+def make_columns(folder: Path) -> NodeUnderTest:
     """Two tables of more rows than a summary's block has, with NaN, infinities, and words that stay a while."""
     steps = itertools.count()
 
@@ -115,7 +120,70 @@ def make_table(folder: Path) -> NodeUnderTest:
 
     for _ in range(200):
         advance()
-    return NodeUnderTest(TableNode(folder, folder / "cache"), advance)
+    return NodeUnderTest(ColumnsNode(folder, folder / "cache"), advance)
+
+
+def make_text_table(folder: Path, cache: Path | None = None) -> NodeUnderTest:
+    """Two growing tables of text: one with missing values and times that go back, one with more rows than a block."""
+    steps = itertools.count()
+    (folder / "roof.csv").write_text("time,level [m],open,state\n", encoding="utf-8")
+    (folder / "cellar.csv").write_text("Zeit;Druck [hPa]\n", encoding="utf-8")
+
+    def advance() -> None:
+        step = next(steps)
+        back = EPOCH + 20 * step - 30 * (step == 2)
+        value = {0: "", 3: "nan", 4: "inf"}.get(step % 50, str((step * 37) % 101 / 8))
+        with (folder / "roof.csv").open("a", encoding="utf-8") as file:
+            file.write(f"{back},{value},{'' if step % 7 == 1 else step % 2 == 0},{'größer' if step % 9 else ''}\n")
+        with (folder / "cellar.csv").open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.fromtimestamp(EPOCH + step, UTC).isoformat()};{step},5\n")
+
+    for _ in range(200):
+        advance()
+    return NodeUnderTest(TableNode(folder, cache=cache), advance)
+
+
+def make_parquet(folder: Path) -> NodeUnderTest:
+    """A Parquet file with nulls, in row groups, which is written anew with more rows each time."""
+    steps = itertools.count(150)
+
+    def advance() -> None:
+        count = next(steps)
+        columns = {
+            "time": pa.array([int(EPOCH * 1000) + 500 * n for n in range(count)], pa.timestamp("ms", "UTC")),
+            "level": [math.nan if n == 3 else None if n % 50 == 7 else n / 8 for n in range(count)],
+            "open": [None if n == 5 else n % 3 == 0 for n in range(count)],
+            "state": ["größer" if n % 9 else "b" for n in range(count)],
+        }
+        write_table(pa.table(columns), folder / "unfinished", row_group_size=64)
+        (folder / "unfinished").replace(folder / "roof.parquet")
+
+    advance()
+    return NodeUnderTest(TableNode(folder), advance)
+
+
+def make_ocs_feed(folder: Path) -> NodeUnderTest:
+    """A feed with three blocks: numbers with NaN at times, a string and a bool, and a number that comes later."""
+    steps = itertools.count()
+    node = OcsFeedNode(clock=lambda: EPOCH)
+    feed = {"record": True, "agent_class": "FakeDataAgent"}
+
+    def block(step: int, **values: object) -> dict[str, object]:
+        return {"timestamps": [EPOCH + step / 4], "data": {name: [value] for name, value in values.items()}}
+
+    def advance() -> None:
+        step = next(steps)
+        message = {
+            "temps": block(step, T=math.nan if step % 3 == 1 else step / 2, R=step),
+            "state": block(step, mode="scan" if step % 2 else "idle", on=step % 2 == 0),
+        }
+        if step:
+            message["late"] = block(step, T=step)
+        node.receive("observatory.LSA.feeds.temperatures", [message, feed])
+
+    for _ in range(5):
+        advance()
+    return NodeUnderTest(node, advance)
 
 
 def make_apex_weather(folder: Path) -> NodeUnderTest:
@@ -169,5 +237,9 @@ NODES: dict[str, Callable[[Path], NodeUnderTest]] = {
     "radiometer": make_radiometer,
     "weather": make_weather,
     "weather with a cache": lambda folder: make_weather(folder, folder / "cache"),
-    "table": make_table,
+    "ocs_feed": make_ocs_feed,
+    "columns of three types": make_columns,
+    "table": make_text_table,
+    "table with a cache": lambda folder: make_text_table(folder, folder / "cache"),
+    "table in Parquet": make_parquet,
 }

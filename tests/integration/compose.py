@@ -48,7 +48,7 @@ class Machine:
     """
 
     folder: Path
-    ports: dict[int, int] = field(default_factory=lambda: {8080: free_port(), 5000: free_port()})
+    ports: dict[int, int] = field(default_factory=lambda: {8080: free_port(), 8001: free_port(), 5000: free_port()})
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     healthy: set[str] = field(default_factory=set)
 

@@ -17,7 +17,8 @@ from sisock.settings import Settings
 
 import dashboards
 from dashboards import JSON_PLUGIN
-from integration.compose import OWN_IMAGE, ROOT, load_compose, own_services, running
+from integration.agents import publishing
+from integration.compose import ADDRESS, OWN_IMAGE, ROOT, load_compose, own_services, running
 from integration.sites import poll
 
 COMPOSE = load_compose()
@@ -30,7 +31,7 @@ ANNOTATIONS = [(board, one) for board in BOARDS for one in dashboards.annotation
 
 def test_services_are_those_of_the_whole_system():
     """Router, hub, the data nodes, adapter and Grafana, and nothing else."""
-    nodes = {"host", "weather", "apex_weather", "radiometer"}
+    nodes = {"apex_weather", "host", "ocs_feed", "radiometer", "table", "weather"}
     assert set(COMPOSE["services"]) == {"router", "hub", *nodes, "grafana_json", "grafana"}
 
 
@@ -100,23 +101,44 @@ def test_the_image_gets_what_is_installed():
     assert set(packages) | {"setup.cfg", "pyproject.toml", "README.md", "LICENSE"} == set(through)
 
 
-def test_archives_are_read_once():
+@pytest.mark.parametrize("name", ["apex_weather", "radiometer", "table", "weather"])
+def test_the_archive_is_read_once(name):
     """The archives' cache is a volume of its own, whose folder in the image belongs to the image's user."""
-    (made,) = re.findall(r"install --directory --owner=sisock --mode=0700 (.*)$", DOCKERFILE, re.MULTILINE)
+    archive = COMPOSE["services"][name]
     assert "cache" in COMPOSE["volumes"]
-    for name in ("weather", "apex_weather", "radiometer"):
-        service = COMPOSE["services"][name]
-        assert f"cache:{service['environment']['SISOCK_CACHE']}" in service["volumes"]
-        assert service["environment"]["SISOCK_CACHE"] in made.split()
+    assert f"cache:{archive['environment']['SISOCK_CACHE']}" in archive["volumes"]
+    (made,) = re.findall(r"install --directory --owner=sisock --mode=0700 (.*)$", DOCKERFILE, re.MULTILINE)
+    assert archive["environment"]["SISOCK_CACHE"] in made.split()
+
+
+def test_the_image_reads_every_format():
+    """What the nodes of the image can read needs nothing that is not in it."""
+    assert "'/source[parquet]'" in DOCKERFILE
+    assert COMPOSE["services"]["table"]["command"][1] == "table"
+
+
+def test_feeds_survive_a_restart():
+    """What agents have published is in a volume of its own, whose folder belongs to the image's user."""
+    service = COMPOSE["services"]["ocs_feed"]
+    assert "feeds" in COMPOSE["volumes"]
+    assert "folder=/feeds" in service["command"]
+    assert "feeds:/feeds" in service["volumes"]
+    assert re.search(r"--mode=0700 .*/feeds\b", DOCKERFILE)
+
+
+def test_feeds_are_in_their_volume(machine):
+    """Samples that were published are kept in the folder of the volume."""
+    assert list((machine.folder / "feeds").rglob("*.journal"))
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    """Our services, healthy, with some seconds of data of this machine."""
-    with running(tmp_path_factory.mktemp("compose")) as started:
+    """Our services, healthy, with some seconds of data of this machine and of an agent of OCS."""
+    folder = tmp_path_factory.mktemp("compose")
+    with running(folder) as started, publishing(folder, started.ports[8001], "LSA22YE", ADDRESS):
         wanted = [panel for panel in PANELS if panel.plugin == JSON_PLUGIN]
         live = [panel for panel in wanted if panel.dashboard["time"]["to"] == "now"]
-        poll(lambda: all(all(_drawn(started, panel)[0].values()) for panel in live), 20, "the host has samples")
+        poll(lambda: all(all(_drawn(started, panel)[0].values()) for panel in live), 20, "live nodes have samples")
         yield started
 
 
@@ -232,12 +254,12 @@ def test_rows_of_the_docs_are_rows(machine, path):
         assert b"host::cpu.percent" in reply.read()
 
 
-def test_the_archives_are_in_the_cache(machine):
+def test_the_archive_is_in_the_cache(machine):
     """What the nodes have read of their files is in the volume."""
-    entries = (machine.folder / "cache" / "archives").rglob("meta.json")
-    sources = {json.loads(path.read_text())["source"] for path in entries}
-    folders = ("sisock/data/weather/*.dat", "examples/archive/targets/*.dat", "examples/archive/PWV/*.txt")
-    assert sources == {str(path) for pattern in folders for path in ROOT.glob(pattern)}
+    sources = {json.loads(path.read_text())["source"] for path in (machine.folder / "cache").rglob("meta.json")}
+    data, archive = "sisock/data", "examples/archive"
+    patterns = (f"{data}/weather/*.dat", f"{data}/table/*.csv", f"{archive}/targets/*.dat", f"{archive}/PWV/*.txt")
+    assert sources >= {str(path) for pattern in patterns for path in ROOT.glob(pattern)}
 
 
 def test_the_certificate_names_the_router(machine):

@@ -16,10 +16,12 @@ from integration.ports import free_port
 
 
 class Adapter(http.server.BaseHTTPRequestHandler):
-    """Answers like the adapter of a site with one node."""
+    """Answers like the adapter of a site with a node, and one that has no fields yet."""
 
-    def do_GET(self):
-        body = b'["host::cpu.percent"]'
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        nodes = b'[{"__value": "host"}, {"__value": "feed"}]'
+        body = b'["host::cpu.percent"]' if self.path == "/search" else nodes
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -40,8 +42,9 @@ def port():
         thread.join()
 
 
-def startup(port, lines):
-    site = parse_site({"nodes": {"host": {"kind": "host"}}}, Path("/site"), Settings(port=port))
+def startup(port, lines, *nodes):
+    document = {"nodes": {name: {"kind": "host"} for name in nodes or ("host",)}}
+    site = parse_site(document, Path("/site"), Settings(port=port))
     return Startup(site, lines.append)
 
 
@@ -62,3 +65,22 @@ def test_what_is_missing_is_told_now_and_then():
     assert len(lines) == 1
     assert waiting.tick(6.0)
     assert "waiting for the Grafana adapter (6 s)" in lines[-1]
+
+
+def test_a_node_without_fields_is_not_waited_for_for_ever(port):
+    """A node that is listed may have nothing to draw yet; after some seconds that is said, and the site is up."""
+    lines = []
+    waiting = startup(port, lines, "host", "feed")
+    assert waiting.tick(1.0)
+    assert waiting.tick(5.5)
+    assert "waiting for feed (6 s)" in lines[-1]
+    assert waiting.tick(6.5) is False
+    assert any("everything is up after 6 s" in line for line in lines)
+    assert "  empty   feed: there is nothing to draw yet" in lines
+
+
+def test_a_node_that_is_not_listed_is_waited_for(port):
+    """What is not there at all is named for as long as it takes."""
+    waiting = startup(port, [], "host", "other")
+    assert waiting.tick(1.0)
+    assert waiting.tick(100.0)

@@ -620,3 +620,46 @@ def test_what_is_not_known_can_be_forgotten():
     buffer.append(1.5, {"a": 1})
     assert whole(buffer).times.tolist() == [2.0, 3.0]
     assert (whole(buffer).available_from, whole(buffer).generation) == (2.0, "g")
+
+
+def test_what_may_still_come_is_not_final():
+    """With a margin for late samples, one inside it changes nothing that was final, and one before it all."""
+    buffer = RollingBuffer({"a": "number"}, 100.0, "g", late_s=5.0)
+    assert whole(buffer).finalized_until == -math.inf
+    buffer.extend([10.0, 20.0], {"a": [1, 2]})
+    assert whole(buffer).finalized_until == 15.0
+    generation = whole(buffer).generation
+    buffer.append(15.0, {"a": 3})
+    assert whole(buffer).times.tolist() == [10.0, 15.0, 20.0]
+    assert (whole(buffer).finalized_until, whole(buffer).generation) == (15.0, generation)
+    assert buffer.column("a").finalized_until == 15.0
+    buffer.append(14.9, {"a": 4})
+    assert whole(buffer).generation != generation
+
+
+@pytest.mark.parametrize("late_s", [-1.0, math.inf, math.nan])
+def test_a_margin_is_a_number_of_seconds(late_s):
+    """A margin that is none is refused."""
+    with pytest.raises(ValueError, match="late"):
+        RollingBuffer({"a": "number"}, 100.0, "g", late_s=late_s)
+
+
+def test_what_was_final_under_another_margin_is_other_data():
+    """A journal that is read with another margin gives another generation."""
+    one, other = (RollingBuffer({"a": "number"}, 100.0, "g", late_s=late_s) for late_s in (5.0, 6.0))
+    assert whole(one).generation != whole(other).generation
+
+
+def test_the_bound_in_bytes_may_change():
+    """A lower bound lets the oldest samples go at once, and a higher one lets more be kept from then on."""
+    buffer = RollingBuffer({"a": "number"}, 1e9, "g", max_bytes=2**20)
+    buffer.extend(np.arange(40_000.0), {"a": np.arange(40_000.0)})
+    kept = len(buffer)
+    buffer.limit(2**18)
+    assert buffer.bytes <= 2**18
+    assert 0 < len(buffer) < kept
+    assert whole(buffer).times[-1] == 39_999.0
+    assert whole(buffer).available_from > 0
+    buffer.limit(2**20)
+    buffer.extend(np.arange(40_000.0, 80_000.0), {"a": np.arange(40_000.0)})
+    assert 2**18 < buffer.bytes <= 2**20

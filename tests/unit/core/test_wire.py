@@ -333,3 +333,17 @@ def test_text_that_is_no_unicode_is_replaced():
     assert list(catalogue.fields) == ["a"]
     assert problems
     msgpack.packb(wire.encode_catalogue(catalogue))
+
+
+def test_aliases_travel():
+    """Further names of a field come with it; what cannot be one is passed over, and most fields have no such key."""
+    catalogue = FieldCatalogue.of([Field("T.1", "t", aliases=("t_1", "one")), Field("T.2", "t")], {"t": 1.0})
+    reply = wire.encode_catalogue(catalogue)
+    assert reply[0]["T.1"]["aliases"] == ["t_1", "one"]
+    assert "aliases" not in reply[0]["T.2"]
+    assert wire.decode_catalogue(reply) == (catalogue, [])
+    reply[0]["T.1"]["aliases"] = ["t_1", 5, "", None, "\ud800"]
+    reply[0]["T.2"]["aliases"] = "t_2"
+    decoded, problems = wire.decode_catalogue(reply)
+    assert [field.aliases for field in decoded.fields.values()] == [("t_1",), ()]
+    assert problems == []

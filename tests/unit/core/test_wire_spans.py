@@ -98,11 +98,17 @@ def test_a_refresh_is_short():
         pytest.param(lambda reply: reply["series"][0].__setitem__(1, "<c16"), id="an unknown dtype"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(2, [1]), id="other counts"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(2, [-1, 1]), id="negative counts"),
+        pytest.param(lambda reply: reply["series"][0].__setitem__(2, [2**64 - 1, 1]), id="counts beyond all bounds"),
+        pytest.param(lambda reply: reply["series"][0].__setitem__(2, [math.inf, 1]), id="counts without end"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(3, b"123"), id="torn bytes"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(4, b""), id="values of another length"),
         pytest.param(
             lambda reply: reply["statements"].__setitem__(0, ["x", None, None]), id="finality that is a text"
         ),
+        pytest.param(
+            lambda reply: reply["statements"].__setitem__(0, [math.nan, None, "g"]), id="finality of no time"
+        ),
+        pytest.param(lambda reply: reply["statements"].__setitem__(0, [None, math.nan, "g"]), id="expiry of no time"),
         pytest.param(lambda reply: reply.__setitem__("series", 5), id="series that are none"),
     ],
 )

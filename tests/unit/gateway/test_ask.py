@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -193,6 +195,52 @@ def test_values_that_do_not_fit_their_times_are_refused(gateway, hub):
     series = result_of(ask(gateway, "b::x")).series[0]
     assert "not as long as it says" in series.problem
     assert not series.times.size
+
+
+def test_a_field_that_became_text_is_its_own_problem(gateway, hub):
+    """Values that are not of the type that the catalogue states are told, and not handed on to be drawn as such."""
+    hub.nodes["b"]._blocks["x"] = replace(
+        hub.nodes["b"]._blocks["word"], values={"x": hub.nodes["b"]._blocks["word"].values["word"]}
+    )
+    good, bad = result_of(ask(gateway, "a::x", "b::x")).series
+    assert good.times.size
+    assert "node 'b': field 'x' is left out: its values must be numbers" in bad.problem
+    assert not bad.times.size
+
+
+def test_numbers_of_a_field_of_truth_values_are_taken_as_such(gateway, hub):
+    """Values that can be had in the type that the catalogue states are drawn in it."""
+
+    def as_numbers(entry):
+        entry[1], entry[4] = "<f8", np.frombuffer(entry[4], dtype=bool).astype("<f8").tobytes()
+
+    spoil(hub, as_numbers)
+    assert result_of(ask(gateway, "b::on")).series[0].values.dtype == bool
+
+
+def test_samples_after_the_newest_are_refused(gateway, hub):
+    """A reply whose newest sample is older than others in it is not drawn, and the reason says so."""
+
+    def put_back(entry):
+        entry[3] = entry[3][:-8] + TIMES[-100:][:1].tobytes()
+
+    spoil(hub, put_back)
+    series = result_of(ask(gateway, "b::x")).series[0]
+    assert "after the one that it calls the newest" in series.problem
+
+
+def test_a_node_that_forgets_does_not_make_the_line_run_back(gateway, hub, clock):
+    """A newest sample older than what is kept as final is left out."""
+    before = result_of(ask(gateway, "b::x", end=NOW - 10)).series[0]
+    clock.advance(5)
+
+    def put_back(entry):
+        entry[3] = entry[3][:-8] + TIMES[-100:][:1].tobytes()
+
+    spoil(hub, put_back)
+    after = result_of(ask(gateway, "b::x", end=NOW - 10)).series[0]
+    assert (np.diff(after.times) >= 0).all()
+    assert set(before.times[:-1]) <= set(after.times) <= set(before.times)
 
 
 def test_a_node_that_sends_too_much_is_reduced_here(gateway, hub):

@@ -96,3 +96,30 @@ def test_what_was_made_of_names_is_kept():
     assert more.targets.names_of["a"] is before.targets.names_of["a"]
     assert more.targets.names_of["b"] is not before.targets.names_of["b"]
     assert not Snapshot.of(nodes_of(a=["x", "y"]), None, same).targets.has_names_of(same.targets)
+
+
+def aliased(**fields):
+    catalogues = {
+        node: FieldCatalogue.of([Field(name, "t", aliases=aliases) for name, aliases in some.items()], {})
+        for node, some in fields.items()
+    }
+    return Targets({node: SimpleNamespace(name=node, catalogue=one) for node, one in catalogues.items()})
+
+
+def test_aliases_are_looked_up_and_not_listed():
+    """An alias is a target for who asks for it, under that name, and in no list."""
+    targets = aliased(a={"Ch.T": ("ch_t",), "Ch.R": ()}, b={"x": ()})
+    assert targets["a::ch_t"] == SeriesWanted("a", "ch_t")
+    assert "b::ch_t" not in targets
+    assert list(targets) == ["a::Ch.T", "a::Ch.R", "b::x"]
+    assert len(targets) == 3
+    assert [list(one) for one in targets.aliases] == [["a::ch_t"]]
+    assert targets.name_of("a::ch_t") == "a::Ch.T"
+
+
+def test_an_alias_means_one_field():
+    """An alias of two fields means none of them, and one that is a field's name means that field."""
+    targets = aliased(a={"X": ("x", "y"), "Y": ("y",), "x": ()})
+    assert "a::y" not in targets
+    assert targets.aliases == ()
+    assert targets["a::x"] == SeriesWanted("a", "x")

@@ -1,5 +1,7 @@
 """A refresh reads only what is new, and what several want at once is read once."""
 
+import gc
+import tracemalloc
 from dataclasses import replace
 
 import msgpack
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from sisock.core.model import TimelineBlock
+from sisock.core.reduction import MOST_SPANS
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.ask import Gateway
 from sisock.gateway.plan import Drawing, choose_resolution
@@ -108,6 +111,29 @@ def test_viewers_a_moment_apart_share_the_end(feed, shift):
     feed.clock.advance(0.5)
     feed.draw(end=NOW + 0.3 + shift, length=600.0 + shift)
     assert len(feed.calls()) == 1
+
+
+def test_a_shared_end_without_samples_hides_no_newest_sample(feed):
+    """Of a field that has stopped, a long window shows its newest sample, though a short one has none."""
+    feed.fill(final=NOW + 190)
+    feed.clock.advance(200)
+    anew = feed.draw(length=3000.0, points=754)[0]
+    feed.draw(length=100.0, points=31)
+    feed.clock.advance(0.9)
+    shared = feed.draw(length=3000.0, points=754, end=NOW + 200)[0]
+    assert anew.times[-1] == shared.times[-1] == feed.node._blocks["x"].times[-1]
+
+
+def test_a_shared_end_is_not_put_behind_what_came_later(feed):
+    """When a window of the past has just told more than the end that viewers share, the line does not run back."""
+    feed.pass_time(-0.05)
+    feed.draw(length=100.0, end=NOW + 1, points=406)
+    feed.pass_time(0.4)
+    feed.draw(length=100.0, end=NOW, points=406)
+    feed.clock.advance(0.05)
+    times = feed.draw(length=100.0, end=NOW + 1, points=406)[0].times
+    assert (np.diff(times) >= 0).all()
+    assert times[-1] >= NOW - 0.1
 
 
 def test_a_start_that_moves_on_is_not_asked_for_within_the_same_second(feed):
@@ -258,6 +284,31 @@ def test_who_waits_for_another_gives_up_at_its_own_deadline(feed):
     assert result_of(second).series[0].problem
 
 
+def test_a_deadline_that_passes_while_a_second_call_is_waited_for_is_told_as_such():
+    """Whoever waits, for whichever call, is told that the node did not answer, and not what became of the waiting."""
+    feed = Feed(["x", "y"])
+    feed.node.behaviour.delay_s = 0.6
+    first, waiting = (feed.ask(600.0 + shift, ["x"], reducer="mean") for shift in (0.0, -0.3))
+    feed.clock.advance(0.5)
+    feed.node.behaviour.hang = True
+    other = feed.ask(600.0 - 0.2, ["x", "y"], end=NOW, reducer="mean")
+    feed.clock.pump([0.1] * 25)
+    assert result_of(first).series[0].problem is None
+    for one in (waiting, other):
+        assert {series.problem for series in result_of(one).series} == {"node 'feed' did not answer within 2 s"}
+
+
+def test_who_waits_is_answered_though_its_time_was_over_before_it_could_be_told():
+    """When this process was busy for longer than a deadline, nobody who waited gets an error of ours."""
+    feed = Feed()
+    feed.node.behaviour.delay_s = 1.5
+    asking = [feed.ask(), feed.ask(end=NOW + 0.1), feed.ask(end=NOW + 0.1)]
+    feed.clock.advance(5.0)
+    feed.clock.advance(0.0)
+    problems = [result_of(one).series[0].problem for one in asking]
+    assert all(problem in (None, "node 'feed' did not answer within 2 s") for problem in problems)
+
+
 def test_a_reply_over_the_allowance_is_asked_for_in_halves(monkeypatch):
     """Where a node refuses a long reply, the fields are asked for in smaller groups until they fit."""
     feed = Feed(NAMES[:4])
@@ -265,6 +316,20 @@ def test_a_reply_over_the_allowance_is_asked_for_in_halves(monkeypatch):
     series = feed.draw(length=600.0)
     assert all(one.problem is None and one.times.size > 100 for one in series)
     assert len(feed.calls()) > 2
+
+
+def test_what_is_kept_in_many_places_is_drawn_with_all_between():
+    """A window that lacks more spans than a call may have is drawn as one of which nothing is kept."""
+    feed, bare = Feed(span_s=DAY, cache_bytes=2**27), Feed(span_s=DAY, cache_bytes=0)
+    how = {"length": 49_900.0, "points": 50_000, "reducer": "last"}
+    for number in range(70):
+        feed.draw(length=100.0, points=102, reducer="last", end=NOW - 100.0 - 700.0 * number)
+    drawn, anew = feed.draw(**how)[0], bare.draw(**how)[0]
+    assert drawn.problem is None
+    assert drawn.bucket_s == 1.0
+    assert len(feed.calls()[-1]) == MOST_SPANS
+    np.testing.assert_array_equal(drawn.times, anew.times)
+    np.testing.assert_array_equal(drawn.values, anew.values)
 
 
 def test_keeping_nothing_works(feed):
@@ -282,6 +347,26 @@ def test_memory_is_bounded():
     for number in range(20):
         feed.draw(length=60.0, end=NOW - 60.0 * number)
     assert 50_000 < feed.gateway._store.size_bytes <= 100_000
+
+
+@pytest.mark.parametrize(
+    ("length", "points", "reducer"), [(600.0, 400, "minmax"), (3.0, 20, "minmax"), (60.0, 99, "mean")]
+)
+def test_what_is_kept_takes_no_more_memory_than_is_counted(length, points, reducer):
+    """Neither many small entries nor what they were cut from make the memory larger than its bound."""
+    feed = Feed(cache_bytes=150_000)
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            feed.draw(length=length, end=NOW - 1.0 - 5.3 * number, points=points, reducer=reducer)
+        gc.collect()
+        with_all = tracemalloc.get_traced_memory()[0]
+        feed.gateway._store._kept._entries.clear()
+        gc.collect()
+        kept = with_all - tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 50_000 < kept <= 150_000
 
 
 def test_a_thousand_refreshes_change_no_final_bucket(feed):

@@ -170,3 +170,35 @@ BOTH = dict.fromkeys(["archive::t", "archive::old", "live::t", "live::p.in", "ar
 def test_merged_targets(target, found):
     """One quantity of several nodes is one name; patterns mean what all the nodes that are there serve."""
     assert find(target, BOTH) == found
+
+
+class Aliased(Names):
+    """Names of which some have aliases."""
+
+    aliases = (Names(["a::temp_1", "a::temp_2"]),)
+
+    def __contains__(self, name):
+        return super().__contains__(name) or name in self.aliases[0]
+
+    def name_of(self, alias):
+        return alias.replace("temp_", "Temp.")
+
+
+ALIASED = Aliased(["a::Temp.1", "a::Temp.2", "a::wind"])
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ("a::temp_1", ["a::temp_1"]),
+        (r"a::(temp_1|temp_2)", ["a::temp_1", "a::temp_2"]),
+        ("a::temp_*", ["a::temp_1", "a::temp_2"]),
+        ("a::.*", ["a::Temp.1", "a::Temp.2", "a::wind"]),
+        ("a::(wind|temp_1)", ["a::wind", "a::temp_1"]),
+        ("(?i)a::temp.*", ["a::Temp.1", "a::Temp.2"]),
+        ("other+a::temp_1", ["other+a::temp_1"]),
+    ],
+)
+def test_what_an_alias_means(target, names):
+    """An alias is found by itself, and by a pattern that does not match the name of its field."""
+    assert match(target, ALIASED) == Matched(tuple(names))

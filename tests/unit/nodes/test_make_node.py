@@ -70,5 +70,5 @@ def test_nodes_of_both_origins_get_the_cache(tmp_path):
 
 def test_an_unknown_kind_is_told_with_the_known_ones():
     """A kind that there is not is an error that lists those there are."""
-    with pytest.raises(ConfigurationError, match=r"'weathr'.*apex_weather, host, radiometer, weather"):
+    with pytest.raises(ConfigurationError, match=r"'weathr'.*host, ocs_feed.*weather"):
         make_node("weathr", {})

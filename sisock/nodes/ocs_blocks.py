@@ -1,0 +1,263 @@
+"""The blocks of OCS feeds in rolling buffers: which fields share one, for how long, and in how many bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sisock.core.buffer import RollingBuffer
+from sisock.core.model import FieldType, Times, Values
+from sisock.nodes.ocs_messages import FeedBlock, Rows, Typed
+from sisock.nodes.ocs_names import Key
+from sisock.nodes.persistence import BufferFolder
+
+MOST_FIELDS = 50_000
+MOST_AHEAD_S = 600.0  # a jump of a clock by more than that is believed when the next message confirms it
+_MOST_PLANS = 10_000
+
+Tell = Callable[[str, str, str], None]
+"""Called with a topic, what is left out and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Fields of a block that come together, by their names in the feed."""
+
+    name: str
+    address: str
+    block: str
+    buffer: RollingBuffer
+    agent_class: str = ""
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def field_keys(self) -> Iterator[Key]:
+        """Yield what tells each of its fields from all others."""
+        return (Key(self.address, self.block, name, kind) for name, kind in self.buffer.fields.items())
+
+
+@dataclass
+class _Clock:
+    """How far the times of a block have come, what came that is far ahead of it, and when something came last."""
+
+    newest: float
+    heard_at: float
+    ahead: list[Rows] = field(default_factory=list)
+
+
+class LiveBlocks:
+    """All that was published in the last hours; to be called by one thread at a time.
+
+    ``version`` changes when fields come or go; buffers may be read by any thread.
+
+    Parameters
+    ----------
+    keep_s, max_bytes, late_s
+        How long samples are kept, in how many bytes altogether, and how late they may come.
+    folder
+        Where they are kept, too; None for in memory only.
+    now
+        Returns the present, UNIX seconds.
+    """
+
+    def __init__(
+        self, keep_s: float, max_bytes: float, late_s: float, folder: str | None, now: Callable[[], float], tell: Tell
+    ) -> None:
+        self._limits = (keep_s, max_bytes, late_s)
+        self._now = now
+        self._tell = tell
+        self._folder = BufferFolder(folder)
+        self._timelines: dict[str, Timeline] = {}
+        self._clocks: dict[tuple[str, str], _Clock] = {}
+        self._plans: dict[tuple[str, str, tuple[Typed, ...]], list[tuple[Timeline, list[Typed]]]] = {}
+        self._bytes = 0
+        self.owners: dict[Key, Timeline] = {}
+        self.version = 0
+        self._restore()
+
+    def take(self, address: str, agent_class: str, block: FeedBlock) -> None:
+        """Take the samples of a block."""
+        for rows in self._believed(address, block):
+            for timeline, columns in self._plan(address, agent_class, block, tuple(rows.values)):
+                self._extend(timeline.buffer, rows.times, {one.field: rows.values[one] for one in columns})
+        if self._bytes > self._limits[1]:
+            self._share_bytes()
+
+    def tidy(self) -> None:
+        """Forget the blocks that nothing was heard of for longer than samples are kept."""
+        now, keep_s = self._now(), self._limits[0]
+        silent = {key for key, clock in self._clocks.items() if abs(now - clock.heard_at) > keep_s}
+        for key in silent:
+            del self._clocks[key]
+        for timeline in [one for one in self._timelines.values() if (one.address, one.block) in silent]:
+            self._remove(timeline)
+            self._folder.discard(timeline.buffer)
+        self._share_bytes()
+
+    # ---- times
+
+    def _believed(self, address: str, block: FeedBlock) -> list[Rows]:
+        """Return what may be taken now: times far ahead only when the next message has nothing but such times.
+
+        One wild time would otherwise let all that is kept expire.
+        """
+        now = self._now()
+        clock = self._clocks.setdefault((address, block.name), _Clock(-math.inf, now))
+        clock.heard_at = now
+        limit = max(clock.newest, now) + MOST_AHEAD_S if clock.newest > -math.inf else math.inf
+        near, far = list(block.rows), []
+        if any(rows.newest > limit for rows in near):
+            parts = [(rows, rows.times > limit) for rows in block.rows]
+            near = [rows.take(~ahead) for rows, ahead in parts if not ahead.all()]
+            far = [rows.take(ahead) for rows, ahead in parts if ahead.any()]
+        waiting, clock.ahead = clock.ahead, [] if near else far
+        if near:
+            self._set_back(clock, address, block.name, near)
+        believed = near + (waiting + far if waiting and not near else [])
+        if far and not waiting:
+            self._tell(
+                address, f"times of block '{block.name:.80}' jump ahead", "they are left out unless more follow"
+            )
+        clock.newest = max([clock.newest, *(rows.newest for rows in believed)])
+        return believed
+
+    def _set_back(self, clock: _Clock, address: str, block: str, parts: Sequence[Rows]) -> None:
+        """Drop what is in the future when its clock has been set right, and could keep out all that comes now."""
+        now, newest = self._now(), max(rows.newest for rows in parts)
+        if clock.newest > now + MOST_AHEAD_S and newest < clock.newest - self._limits[0]:
+            for timeline in self._timelines.values():
+                if (timeline.address, timeline.block) == (address, block):
+                    timeline.buffer.forget_after(max(now, newest))
+            clock.newest = newest
+
+    # ---- which fields share a timeline
+
+    def _plan(
+        self, address: str, agent_class: str, block: FeedBlock, columns: tuple[Typed, ...]
+    ) -> list[tuple[Timeline, list[Typed]]]:
+        """Return the timelines that samples of some fields go to, which have just these fields."""
+        plan = self._plans.get((address, block.name, columns))
+        if plan is None:
+            plan = self._make_plan(address, agent_class, block, columns)
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[address, block.name, columns] = plan
+        return plan
+
+    def _make_plan(
+        self, address: str, agent_class: str, block: FeedBlock, columns: Sequence[Typed]
+    ) -> list[tuple[Timeline, list[Typed]]]:
+        known: dict[Timeline | None, list[Typed]] = {}
+        for column in columns:
+            known.setdefault(self.owners.get(Key(address, block.name, *column)), []).append(column)
+        new = known.pop(None, [])
+        plan = []
+        for timeline, members in known.items():
+            assert timeline is not None
+            whole = len(members) == len(timeline.buffer.fields)
+            plan.append((timeline if whole else self._split(timeline, members), members))
+        if len(self.owners) + len(new) > MOST_FIELDS:
+            self._tell(address, "further fields are left out", f"{MOST_FIELDS} are as many as are kept")
+        elif new:
+            about = (address, block.name, agent_class, dict(block.units))
+            plan.append((self._begin(self._unused(f"{address}.{block.name}"), about, dict(new)), new))
+        return plan
+
+    def _begin(
+        self, name: str, about: tuple[str, str, str, dict[str, str]], fields: Mapping[str, FieldType]
+    ) -> Timeline:
+        """Begin a timeline of a block."""
+        address, block, agent_class, units = about
+        keep_s, max_bytes, late_s = self._limits
+        known: dict[str, Any] = {"timeline": name, "address": address, "block": block}
+        known |= {"agent_class": agent_class, "units": units}
+        buffer = self._folder.new_buffer(fields, keep_s, known, max_bytes, late_s)
+        return self._add(Timeline(name, address, block, buffer, agent_class, units))
+
+    def _split(self, timeline: Timeline, members: Sequence[Typed]) -> Timeline:
+        """Put fields that do not always come together on timelines of their own; return that of some."""
+        inside = dict(members)
+        outside = {name: kind for name, kind in timeline.buffer.fields.items() if name not in inside}
+        self._remove(timeline)
+        part = self._copy(timeline, timeline.name, inside)
+        self._copy(timeline, self._unused(timeline.name), outside)
+        self._folder.discard(timeline.buffer)
+        return part
+
+    def _copy(self, timeline: Timeline, name: str, fields: Mapping[str, FieldType]) -> Timeline:
+        about = (timeline.address, timeline.block, timeline.agent_class, dict(timeline.units))
+        copy = self._begin(name, about, fields)
+        block = timeline.buffer.block(fields, -math.inf, math.inf)
+        if block.available_from > -math.inf:
+            copy.buffer.forget_before(block.available_from)
+        self._extend(copy.buffer, block.times, block.values)
+        return copy
+
+    def _add(self, timeline: Timeline) -> Timeline:
+        self._timelines[timeline.name] = timeline
+        self._bytes += timeline.buffer.bytes
+        self.owners.update((key, timeline) for key in timeline.field_keys())
+        self._plans.clear()
+        self.version += 1
+        return timeline
+
+    def _remove(self, timeline: Timeline) -> None:
+        del self._timelines[timeline.name]
+        self._bytes -= timeline.buffer.bytes
+        for key in timeline.field_keys():
+            del self.owners[key]
+        self._plans.clear()
+        self.version += 1
+
+    def _unused(self, name: str) -> str:
+        candidate, count = name, 1
+        while candidate in self._timelines:
+            count += 1
+            candidate = f"{name}-{count}"
+        return candidate
+
+    # ---- memory and disk
+
+    def _extend(self, buffer: RollingBuffer, times: Times, values: Mapping[str, Values]) -> None:
+        before = buffer.bytes
+        if len(times) == 1:  # quicker in this way
+            buffer.append(float(times[0]), {name: array[0] for name, array in values.items()})
+        else:
+            buffer.extend(times, values)
+        self._bytes += buffer.bytes - before
+
+    def _share_bytes(self) -> None:
+        """Keep to the bytes of all: where they are too many, the largest buffers are cut to one size."""
+        buffers = sorted((one.buffer for one in self._timelines.values()), key=lambda buffer: buffer.bytes)
+        left = most = self._limits[1]
+        share = most
+        if sum(buffer.bytes for buffer in buffers) > most:
+            for number, buffer in enumerate(buffers):
+                share = left / (len(buffers) - number)
+                if buffer.bytes > share:
+                    break
+                left -= buffer.bytes
+        for buffer in buffers:
+            if buffer.max_bytes != share:
+                buffer.limit(share)
+        self._bytes = sum(buffer.bytes for buffer in buffers)
+
+    def _restore(self) -> None:
+        """Take up what an earlier process kept; of a field that is there twice, what has come furthest."""
+        found = self._folder.restored(*self._limits)
+        for buffer, about in sorted(found, key=lambda one: (one[0].newest or 0.0, len(one[0].fields)), reverse=True):
+            texts = [about.get(name) for name in ("timeline", "address", "block", "agent_class")]
+            units = about.get("units")
+            timeline = None
+            if all(isinstance(text, str) for text in texts) and isinstance(units, dict):
+                name, address, block, agent_class = map(str, texts)
+                timeline = Timeline(self._unused(name), address, block, buffer, agent_class, units)
+            if timeline is None or not len(buffer) or any(key in self.owners for key in timeline.field_keys()):
+                self._folder.discard(buffer)
+                continue
+            self._add(timeline)
+            newest = buffer.newest or -math.inf
+            clock = self._clocks.setdefault((timeline.address, timeline.block), _Clock(newest, newest))
+            clock.newest = max(clock.newest, newest)
+            clock.heard_at = min(clock.newest, self._now())

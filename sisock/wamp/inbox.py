@@ -1,0 +1,83 @@
+"""Events for a node that is fed by topics: one after the other, in a thread, each once."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.wamp.exception import ApplicationError, TransportLost
+from autobahn.wamp.types import EventDetails, SubscribeOptions
+from twisted.internet import threads
+from twisted.internet.defer import inlineCallbacks
+
+from sisock.nodes.contract import Subscribes
+
+MOST_WAITING = 10_000
+_REMEMBERED = 1000
+log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Hands what its sessions hear to a node; lives as long as the node.
+
+    Parameters
+    ----------
+    in_thread
+        Calls a function in a worker thread and returns a Deferred of its result.
+    """
+
+    def __init__(self, node: Subscribes, in_thread: Callable[[Callable[[], None]], Any] | None = None) -> None:
+        self._node = node
+        self._in_thread = in_thread or threads.deferToThread
+        self._waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
+        self._seen: deque[int] = deque(maxlen=_REMEMBERED)
+        self._is_busy = False
+        self._is_told = False
+
+    @inlineCallbacks
+    def subscribe(self, session: Any) -> Any:
+        """Subscribe a session that has joined to the node's topics; what the router refuses is logged."""
+        for topic in self._node.topics:
+            options = SubscribeOptions(match="wildcard" if "" in topic.split(".") else "exact", details_arg="details")
+            try:
+                yield session.subscribe(self._hear, topic, options)
+            except ApplicationError as error:
+                log.warning("the router refuses the topic '%s': %s", topic, error.error_message())
+            except TransportLost:
+                return
+
+    def put(self, topic: str, arguments: tuple[Any, ...]) -> None:
+        """Take one event; to be called in the reactor's thread."""
+        if len(self._waiting) >= MOST_WAITING:
+            if not self._is_told:
+                self._is_told = True
+                log.error("events come faster than the node takes them: those beyond %d are lost", MOST_WAITING)
+            return
+        self._waiting.append((topic, arguments))
+        if not self._is_busy:
+            self._work()
+
+    def _hear(self, *arguments: Any, details: EventDetails, **_: Any) -> None:
+        """Take an event, which comes once for each topic that it matches."""
+        if details.publication not in self._seen:
+            self._seen.append(details.publication)
+            self.put(details.topic, arguments)
+
+    def _work(self) -> None:
+        self._is_busy = True
+        self._in_thread(self._drain).addErrback(self._failed).addCallback(self._done)
+
+    def _drain(self) -> None:
+        while self._waiting:
+            topic, arguments = self._waiting.popleft()
+            self._node.receive(topic, *arguments)
+
+    def _failed(self, failure: Any) -> None:
+        log.error("an event is left out: %s: %s", failure.type.__name__, failure.value)
+
+    def _done(self, _: None) -> None:
+        self._is_busy = False
+        if self._waiting:
+            self._work()
