@@ -76,6 +76,8 @@ class Supply:
             merged = Part(members, parts[0].dtype)
             columns = [self.column(part, waiting) for part in parts]
             self._keep(merged, united(columns, merged.dtype), whole=all(part.is_ready for part in parts))
+            for part in parts:
+                self._open.pop(part, None)  # its column goes with who still holds it
             for part in parts[1:]:
                 if merged.entry is not None and part.entry is not None and self.cache is not None:
                     self.cache.discard(part.entry)

@@ -12,6 +12,7 @@ from sisock.core.column import Column
 from sisock.core.downsample import REDUCERS
 from sisock.core.errors import BadRequest
 from sisock.core.joined import Joined
+from sisock.core.lookahead import look_ahead
 from sisock.core.model import Statement
 
 many = settings(derandomize=True, deadline=None, max_examples=150)
@@ -80,6 +81,19 @@ def test_what_is_made_of_a_whole_bucket_is_the_same_for_all_spans(seed, kind):
             inside = joined.reduced(low, high, "mean", stride)
             for time, value in zip(*map(np.ndarray.tolist, inside), strict=True):
                 assert repr(everything[time]) == repr(value)
+
+
+@many
+@given(seeds, st.sampled_from(["float", "spikes", "int", "bool"]))
+def test_what_is_told_ahead_is_that_of_one_column(seed, kind):
+    """What later windows need of their first bucket does not depend on how the samples are spread over columns."""
+    times, values, questions = series(seed, kind, 2000)
+    joined, column = Joined.of(cut_at_random(times, values, seed), STATED), Column.of(times, values)
+    for start, end, stride in (one for one in questions if one[0] < one[1]):
+        got, expected = (look_ahead(found, start, end, "minmax", stride, 0.7 * stride) for found in (joined, column))
+        assert (got is None) == (expected is None)
+        if got is not None:
+            assert [str(array.tolist()) for array in got] == [str(array.tolist()) for array in expected]
 
 
 def test_only_columns_of_the_span_are_opened():

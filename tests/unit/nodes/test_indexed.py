@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -241,3 +243,15 @@ def test_a_late_or_changed_file_costs_no_reading_of_others(site, restarted):
     site.read.clear()
     assert len(site.values("a", 0, 90)) == 70 * ROWS - 30
     assert site.read == []
+
+
+def test_what_was_merged_is_let_go_of(site):
+    """Columns that were merged to a larger one are not kept in memory beside it."""
+    series = site.archive.columns(["a"])["a"]
+    parts = [weakref.ref(part) for part in site.archive._states["a"].parts]
+    assert len(series.within(BEGIN, BEGIN + 20 * HOUR_S)[0]) == 20 * ROWS
+    del series
+    gc.collect()
+    kept = set(site.archive._states["a"].parts)
+    assert len(kept) < 8
+    assert {part() for part in parts} - {None} <= kept
