@@ -193,14 +193,20 @@ class FolderIndex:
         found = self._listing.look()
         self._report("", found.problem)
         self._reported = {name: text for name, text in self._reported.items() if not name or name in found.files}
-        for name, signature in found.files.items():
-            before = self._files.get(name)
-            if before is None or before.signature != signature:
-                self._put(name, self._read(name, signature, before))
+        changed = {name: one for name, one in found.files.items() if not self._has(name, one)}
+        if len(changed) > MANY_FILES:
+            logger.info("%d files of '%s' are new or have changed: answers wait for them", len(changed), self.folder)
+        for name, signature in changed.items():
+            self._put(name, self._read(name, signature, self._files.get(name)))
         gone = self._files.keys() - found.files.keys()
         for name in gone:
             self._put(name, None)
         self._forget(gone, found.files if found.problem is None else ())
+
+    def _has(self, name: str, signature: Signature) -> bool:
+        """Tell whether a file is served as it is."""
+        file = self._files.get(name)
+        return file is not None and file.signature == signature
 
     def _put(self, name: str, file: ArchivedFile | None) -> None:
         """Serve a file from now on, or no longer."""

@@ -12,6 +12,7 @@ from sisock.nodes.index import Stretch
 from sisock.nodes.lineup import Lineup, finalized_until
 
 DIGITS = 16
+PAST_DIGITS = 8
 KEEP_AGAIN_S = 60.0
 
 
@@ -37,8 +38,6 @@ class Identity:
     ----------
     generation
         What is told to those who ask.
-    changes
-        How many generations there were before, so that none comes back.
     dtype
         Name of the values' dtype.
     until
@@ -54,7 +53,6 @@ class Identity:
     """
 
     generation: str
-    changes: int
     dtype: str
     until: float
     sealed: int
@@ -66,14 +64,10 @@ class Identity:
     def of(cls, lineup: Lineup, now: float, before: Identity | None = None) -> Identity:
         """Return the identity of what is there at ``now``, UNIX seconds, given what was there before."""
         sealed = lineup.sealed(now)
-        before = before or cls("", -1, "", 0.0, 0, "", ())
-        generation, changes = before.generation, before.changes
-        if not before.continues_in(lineup):
-            changes += 1
-            generation = before.name_for(lineup, changes)
+        before = before or cls("", "", 0.0, 0, "", ())
+        generation = before.generation if before.continues_in(lineup) else before.name_for(lineup)
         return cls(
             generation,
-            changes,
             lineup.dtype.name,
             finalized_until(lineup.growing(now)),
             sealed,
@@ -117,11 +111,12 @@ class Identity:
             return _chained(lineup.stretches[known:count], self.chain)
         return _chained(lineup.stretches[:count])
 
-    def name_for(self, lineup: Lineup, changes: int) -> str:
-        """Return a generation that was not there before; of one file, its own if it is the first."""
+    def name_for(self, lineup: Lineup) -> str:
+        """Return a generation that was not there before; what is seen for the first time is named by what it holds."""
         stretches = lineup.stretches
         name = stretches[0].identity if len(stretches) == 1 else self.chain_of(lineup, len(stretches))
-        return f"{name}+{changes}" if changes else name
+        # What was before is a part of it, so that fields of one timeline that change together have one name.
+        return f"{name}+{digest(self.generation)[:PAST_DIGITS]}" if self.generation else name
 
 
 def _chained(stretches: Iterable[Stretch], chain: str = "") -> str:

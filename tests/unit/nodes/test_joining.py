@@ -472,6 +472,8 @@ class Life:
 
     def restart(self) -> None:
         if self.archive.cache is not None:
+            if not self.archive.cache.exists():
+                self.known = {}  # nobody can tell any more what was there
             self.archive.restart()
 
     def check_what_was_final(self) -> None:
