@@ -162,6 +162,7 @@ def _bounded(block: DataBlock, most: int) -> DataBlock:
         if len(one.times) <= most:
             timelines[timeline] = one
         else:
+            # Two samples for each two strides; and the buckets that the span cuts at its ends, and the newest sample.
             stride = float(one.times[-1] - one.times[0]) / max(most - 4, 1)
             timelines |= reduce_block(DataBlock({timeline: one}), "minmax", stride).timelines
     return DataBlock(timelines)

@@ -44,6 +44,7 @@ def _joined(parts: Mapping[str, Sequence[_Part]]) -> list[FieldSamples]:
     shared: dict[tuple[int, ...], Times] = {}
     columns = []
     for name, own in parts.items():
+        # The cache writes an array that several columns share only once.
         key = tuple(id(block.times) for block, _, _ in own)
         if key not in shared:
             shared[key] = np.concatenate([block.times for block, _, _ in own])

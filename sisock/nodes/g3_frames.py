@@ -125,6 +125,7 @@ class FrameLog:
 
     def see(self, place: Place) -> None:
         """Go on to the next frame."""
+        # A file that was cut and written on has no frame that ends there, and one that was rewritten another checksum.
         passes = self.place.end < self.earlier.end
         self.place = Place(place.end, zlib.crc32(place.checksum.to_bytes(4, "little"), self.place.checksum))
         if passes and self.place.end >= self.earlier.end:

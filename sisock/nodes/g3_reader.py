@@ -88,6 +88,7 @@ def _decode(library: _Library, reader: Any, start: int, place: Place) -> Iterato
     except DECODING_ERRORS as error:
         frame = DamagedFrame(place, f"the frame at byte {start} is damaged ({_reason(error)})")
     yield frame
+    # After an error it may stand anywhere; after none, a seek would throw away what it has read ahead.
     if reader.tell() != place.end:
         reader.seek(place.end)
 

@@ -78,7 +78,7 @@ class G3Scanner:
             else:
                 result.read += 1
                 result.read_bytes += signatures[path][1]
-            done += signatures[path][1]
+            done += signatures[path][1]  # as listed: a file that grows meanwhile must not make more than all
             if progress is not None:
                 progress(done, total)
         gone = known.keys() - signatures.keys()

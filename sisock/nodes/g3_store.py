@@ -105,6 +105,7 @@ class G3Store:
             self._retry(partial(self._write, path=path, row=row, found=()))
 
     def _write(self, connection: Connection, path: str, row: Mapping[str, Any], found: Iterable[BlockSummary]) -> None:
+        # First of all, since it takes the lock: SQLite gives none to who has read what another changed meanwhile.
         row = {**row, "revision": self._next_revision(connection)}
         file_id = self._put_file(connection, digest(self._archive, path), row)
         old = {one.block_id: one for one in connection.execute(select(spans).where(spans.c.file_id == file_id))}

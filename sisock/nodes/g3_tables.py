@@ -196,6 +196,7 @@ def shown(url: URL) -> str:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
+        # Servers close connections that were idle for long, and are restarted.
         return create_engine(url, pool_pre_ping=True, pool_recycle=3600)
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(PRIVATE, parents=True, exist_ok=True)

@@ -9,9 +9,11 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from sisock.core.errors import ConfigurationError
+from sisock.nodes import make_node, options_from_settings
 from sisock.nodes.g3_tables import database_url, open_database
 from sisock.settings import Settings
 
+from g3_fakes import data, read_frames, session, status, write
 from g3_index_suite import *  # noqa: F403 - the tests
 from real.mariadb import PASSWORD, USER, Server
 
@@ -31,6 +33,17 @@ def engine(database: URL) -> Iterator[Engine]:
 def settings_of(server: Server, database: str, password: str = PASSWORD) -> Settings:
     """The settings that the variables of the original give."""
     return Settings(sql_host=server.host, sql_user=USER, sql_passwd=password, sql_db=database)
+
+
+def test_the_originals_variables_are_enough_for_a_node(mariadb, tmp_path):
+    """With the environment that the original had, a node serves the archive, and finds the index again."""
+    write(tmp_path / "1.g3", session(), status("a.b"), data(0, [1000.0], {"x": [1]}))
+    settings = settings_of(mariadb, mariadb.new_database()).replace(data_directory=str(tmp_path))
+    options = options_from_settings("g3", settings)
+    for scans in (True, False):
+        node = make_node("g3", options | {"frames": read_frames, **({} if scans else {"scan_interval_s": None})})
+        node.poll(1e9)
+        assert node.read(["a.b.x"], 1.0, 2000.0).find("a.b.x").values["a.b.x"].tolist() == [1]
 
 
 def test_a_wrong_password_is_told_without_it(mariadb):
