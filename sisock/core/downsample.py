@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class Selection:
         """
         return self.make is None
 
-    @property
+    @cached_property
     def looks_ahead(self) -> bool:
         """Whether it keeps extremes only: few samples tell what is kept of each later part of a bucket."""
         return bool(self.picks) and {"lowest", "highest"}.issuperset(self.picks)
