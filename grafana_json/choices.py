@@ -32,7 +32,10 @@ def choose(target: Target, readings: Mapping[str, Reading], filters: Filters, sn
     unread = []
     for text in target.texts:
         reading = readings[text]
-        if isinstance(reading, str):
+        left = snapshot.left(text.strip()) if isinstance(reading, str) else None
+        if left is not None:  # the reason comes with what is kept of it
+            names[left.target] = None
+        elif isinstance(reading, str):
             unread.append(Notice("error" if text.strip() else "info", _reason(reading, text, snapshot)))
         else:
             names.update(dict.fromkeys(reading.names))

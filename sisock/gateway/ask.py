@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 
 from sisock.core.errors import NodeUnavailable, UnknownNode
+from sisock.core.times import format_iso8601
 from sisock.gateway.answer import Answer, Series, SeriesWanted
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
@@ -18,7 +19,7 @@ from sisock.gateway.link import Caller, DeadlinePassed, Link
 from sisock.gateway.merging import join
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import PLAIN, Drawing, NodeQuestion, Resolution, choose_resolution, clamp_points, plan
-from sisock.gateway.reading import Questions, Reader
+from sisock.gateway.reading import Questions, Reader, Reading
 from sisock.gateway.store import Store
 
 DEADLINE_S = 2.0
@@ -102,10 +103,8 @@ class Gateway:
         Never fails for what a node does: one result for each series wanted, with what came until the deadline and
         the reason why something did not. No series is longer than ``max_points``.
         """
-        reason = self._link.outage
-        if reason or not end > start:
-            at_once = [self._missing(one, reason) if reason else self._empty(one) for one in series]
-            return succeed(Answer(tuple(at_once), start, end))
+        if not end > start:
+            return succeed(Answer(tuple(map(self._empty, series)), start, end))
         until = self._clock.seconds() + self._deadline_s
         resolution = choose_resolution(start, end, clamp_points(max_points), drawing.reducer)
         parts = [part for one in series for part in one.parts]
@@ -123,9 +122,21 @@ class Gateway:
         try:
             peer = self.directory.peer(question.node)
         except UnknownNode as error:
-            return succeed(self._all_missing(question, str(error)))
+            return succeed(self._without(question, self.directory.gone(question.node), str(error), until))
+        if self._link.outage:
+            return succeed(self._without(question, peer, self._link.outage, until))
         asking = Deferred.fromCoroutine(self._ask_peer(peer, question, until))
         return asking.addErrback(lambda failure: self._all_missing(question, peer.explain(_cause(failure))))
+
+    def _without(self, question: NodeQuestion, peer: Peer | None, reason: str, until: float) -> Drawn:
+        """Return what is kept of a node that cannot be asked."""
+        reason = self._link.outage or reason
+        if peer is None:
+            return self._all_missing(question, reason)
+        if peer.left_at is not None and not self._link.outage:
+            reason = f"{reason} since {format_iso8601(peer.left_at)}"
+        reader = Reader(peer, question, self._store, self._questions, self._clock, until)
+        return self._drawn(peer, question, reader.kept(NodeUnavailable(reason)))
 
     async def _ask_peer(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
         reader = Reader(peer, question, self._store, self._questions, self._clock, until)
@@ -138,6 +149,9 @@ class Gateway:
             if "spans" not in peer.info.capabilities:
                 return await self._ask_original(peer, question, until)
             reading = await reader.read()
+        return self._drawn(peer, question, reading)
+
+    def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
         _note_newest(peer, drawn)
         for name, problem in reading.problems.items():

@@ -14,8 +14,8 @@ from twisted.logger import Logger
 
 from sisock.core import wire
 from sisock.core.errors import BadReply, NodeUnavailable, UnknownNode
-from sisock.core.model import Field
-from sisock.gateway.answer import SeriesWanted
+from sisock.core.model import Field, FieldCatalogue
+from sisock.gateway.answer import SEPARATOR, SeriesWanted
 from sisock.gateway.link import ApplicationError, Link, TransportLost, in_words
 from sisock.gateway.names import Targets
 from sisock.gateway.peer import NodeView, Peer
@@ -23,6 +23,7 @@ from sisock.gateway.shared import Shared
 
 FRESH_S = 5.0
 MOST_CHANGES_KEPT = 2000
+MOST_GONE_KEPT = 32
 log = Logger()
 
 
@@ -49,18 +50,31 @@ class Snapshot:
 
     nodes: Mapping[str, NodeView] = field(default_factory=dict)
     outage: str | None = None
+    gone: Mapping[str, FieldCatalogue] = field(default_factory=dict, repr=False, compare=False)
     targets: Targets = field(default_factory=lambda: Targets({}), repr=False, compare=False)
 
     @classmethod
-    def of(cls, nodes: Mapping[str, NodeView], outage: str | None = None, former: Snapshot | None = None) -> Snapshot:
+    def of(
+        cls,
+        nodes: Mapping[str, NodeView],
+        outage: str | None = None,
+        former: Snapshot | None = None,
+        gone: Mapping[str, FieldCatalogue] | None = None,
+    ) -> Snapshot:
         """Return what is known of some nodes; what was made of names that stay is taken from a former snapshot."""
-        return cls(nodes, outage, Targets(nodes, former.targets if former else None))
+        return cls(nodes, outage, gone or {}, Targets(nodes, former.targets if former else None))
 
     def field(self, wanted: SeriesWanted) -> Field | None:
         """Return the field as its node describes it, or None."""
         nodes = [self.nodes[part.node] for part in wanted.parts if part.node in self.nodes]
         fields = [node.catalogue.find(wanted.field) for node in nodes]
         return next((field for field in fields if field is not None), None)
+
+    def left(self, target: str) -> SeriesWanted | None:
+        """Return the field of a node that has left, whose past may be kept; None for all other targets."""
+        node, _, name = target.partition(SEPARATOR)
+        catalogue = self.gone.get(node)
+        return SeriesWanted(node, name) if catalogue is not None and name in catalogue.fields else None
 
 
 class Directory:
@@ -73,6 +87,7 @@ class Directory:
         self._link = link
         self._deadline_s = deadline_s
         self._peers: dict[str, Peer] = {}
+        self._gone: dict[str, Peer] = {}
         self._changes: dict[str, int] = {}
         self._listed_at: float | None = None
         self._listing = Shared(self._list)
@@ -87,7 +102,8 @@ class Directory:
         outage = self._link.outage or (self.problem if not views else None)
         last = self._last
         if outage != last.outage or not _identical(views, last.nodes):
-            self._last = last = Snapshot.of(views, outage, last)
+            gone = {name: peer.catalogue for name, peer in self._gone.copy().items()}
+            self._last = last = Snapshot.of(views, outage, last, gone)
         return last
 
     def peer(self, name: str) -> Peer:
@@ -96,6 +112,10 @@ class Directory:
             return self._peers[name]
         except KeyError:
             raise UnknownNode(name, self._peers) from None
+
+    def gone(self, name: str) -> Peer | None:
+        """Return a node that has left; None for others."""
+        return self._gone.get(name)
 
     def field(self, wanted: SeriesWanted) -> Field | None:
         """Return a field as its node describes it, or None."""
@@ -154,8 +174,13 @@ class Directory:
         await DeferredList(waiting, consumeErrors=True)
 
     def _remove(self, name: str) -> None:
-        if self._peers.pop(name, None) is not None:
+        peer = self._peers.pop(name, None)
+        if peer is not None:
             self._note(name, came=False)
+            peer.left_at = self._link.clock.seconds()
+            self._gone[name] = peer
+            while len(self._gone) > MOST_GONE_KEPT:
+                del self._gone[next(iter(self._gone))]
 
     def _note(self, name: str, *, came: bool) -> None:
         """Keep that a node came or left; those that the first list has were there before us."""
@@ -163,6 +188,7 @@ class Directory:
             self.history.append(NodeChange(self._link.clock.seconds(), name, came))
 
     def _add(self, name: str, description: str) -> None:
+        self._gone.pop(name, None)
         peer = Peer(name, description, self._link, self._deadline_s)
         if name in self._peers:
             peer.inherit(self._peers[name])

@@ -59,6 +59,7 @@ class Peer:
         self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)
         self._known = _Known()
         self.fetching = Shared(self._fetch)
+        self.left_at: float | None = None
 
     def inherit(self, former: Peer) -> None:
         """Go on with what a former peer of this name served, until this one has told."""

@@ -12,6 +12,7 @@ from sisock.core.model import TimelineBlock
 from sisock.core.reduction import MOST_SPANS
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.ask import Gateway
+from sisock.gateway.directory import MOST_GONE_KEPT
 from sisock.gateway.plan import Drawing, choose_resolution
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -258,6 +259,41 @@ def test_a_bucket_that_expired_in_part_is_not_kept(feed):
     feed.draw()
     width = choose_resolution(NOW - 600, NOW, 1000).bucket_s("number")
     assert feed.calls()[1][0][1] == np.ceil(feed.available_from / width) * width
+
+
+def test_a_node_that_left_is_drawn_as_far_as_it_was_kept(feed):
+    """When a node is no longer online, its past is drawn, and it is told since when; other fields have none."""
+    before = feed.draw()[0]
+    feed.hub.subtract("feed")
+    feed.pass_time(30)
+    series, unknown = feed.draw(names=["x", "nope"])
+    assert series.problem == "data node 'feed' is not online since 2023-11-14T22:13:20.000Z"
+    assert series.times[-1] > NOW - 10
+    assert set(series.times) <= set(before.times)
+    assert unknown.problem
+    assert not unknown.times.size
+    feed.hub.add(feed.node)
+    assert feed.draw()[0].problem is None
+
+
+def test_without_a_router_all_is_drawn_as_far_as_it_was_kept(feed):
+    """While no session is connected, the past is drawn with that reason."""
+    before = feed.draw()[0]
+    feed.gateway.disconnected()
+    feed.pass_time(30)
+    series = feed.draw()[0]
+    assert series.problem.startswith("the router is not connected since")
+    assert series.times[-1] > NOW - 10
+    assert set(series.times) <= set(before.times)
+
+
+def test_few_of_the_nodes_that_left_are_known(feed):
+    """However many nodes come and go, a bounded number of those that left is kept."""
+    for number in range(2 * MOST_GONE_KEPT):
+        feed.hub.add(FakeNode(f"n{number}", {"x": ([NOW], [0.0])}))
+        feed.hub.subtract(f"n{number}")
+    assert len(feed.gateway.snapshot().gone) == MOST_GONE_KEPT
+    assert feed.gateway.directory.gone("n0") is None
 
 
 def test_a_node_that_hangs_is_drawn_as_far_as_it_was_kept(feed):

@@ -472,6 +472,22 @@ def test_metrics_for_prometheus(site):
     assert "sisock_connected 1" in reply.text
 
 
+def test_a_panel_of_a_node_that_left(site):
+    """What a panel names of a node that left is drawn as far as it is kept, with the reason; lists have it no more."""
+    wanted = {"refId": "A", "target": "weather::temperature", "payload": {}}
+    sent = body(range=RANGE, targets=[wanted])
+    (before,) = site.client.post("/query", json=sent).json
+    site.hub.subtract("weather")
+    (after,) = site.client.post("/query", json=sent).json
+    assert after["datapoints"] == before["datapoints"] != []
+    (notice,) = after["meta"]["notices"]
+    assert notice["severity"] == "error"
+    assert notice["text"].startswith("data node 'weather' is not online since")
+    assert not [name for name in site.client.post("/search", json={"target": "weather"}).json if "weather::" in name]
+    (unknown,) = site.client.post("/query", json=body(range=RANGE, targets=[wanted | {"target": "weather::no"}])).json
+    assert "datapoints" not in unknown or not unknown["datapoints"]
+
+
 def test_annotations_of_a_node_that_hangs(site):
     """What cannot be asked is told: in the table's notice, and as an error to the legacy plugin."""
     site.hub.nodes["weather"].behaviour.hang = True
