@@ -39,7 +39,7 @@ def look_ahead(column: Series, start: float, end: float, reducer: str, stride: f
     number = bucket_number(start, width)
     if bucket_number(until, width) - number >= MOST_BUCKETS:
         return None
-    parts = []
+    parts = [column.within(start, start)]  # none of a window that is empty
     low = start
     while low <= until and low < end:
         number += 1

@@ -48,6 +48,16 @@ def test_what_is_told_ahead_is_what_later_windows_keep(column, start, length, ah
         np.testing.assert_array_equal(values, expected[1])
 
 
+@pytest.mark.parametrize("end", [800.0, 700.0])
+def test_nothing_is_told_of_an_empty_window(end):
+    """A window that ends where it begins, or before, keeps nothing."""
+    column = Column.plain(np.arange(1000.0), np.arange(1000))
+    told = look_ahead(column, 800.0, end, "minmax", STRIDE, 1.0)
+    assert told is not None
+    assert told[0].size == told[1].size == 0
+    assert told[1].dtype == column.dtype
+
+
 def test_little_is_told():
     """Of noise, a few samples are told, not all that windows may begin among."""
     times = np.arange(8000.0, 8800.0, 0.01)
