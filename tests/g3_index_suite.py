@@ -419,6 +419,7 @@ def test_hidden_files_and_circles_are_passed_over(archive):
     archive.write(".trash/1.g3", block(EPOCH))
     archive.write("notes.txt", block(EPOCH))
     (archive.folder / "16000" / "back").symlink_to(archive.folder)
+    (archive.folder / "itself").symlink_to("itself")
     archive.scan()
     assert archive.frames.paths == [archive.folder / "16000/1600000000.g3"]
 

@@ -13,6 +13,7 @@ from sisock.core.errors import ConfigurationError
 from sisock.nodes.g3_frames import BEGINNING, FileSummary, FrameReader, summarize
 from sisock.nodes.g3_store import G3Store, KnownFile
 from sisock.nodes.index import Signature
+from sisock.nodes.listing import is_folder, signature_of
 
 logger = logging.getLogger(__name__)
 
@@ -141,20 +142,12 @@ def _found(folder: Path, below: str, seen: set[tuple[int, int]]) -> Iterator[tup
         logger.warning("folder '%s' cannot be read (%s): check its permissions", folder, error.strerror)
         return
     for entry in listed:
-        if entry.is_dir():
+        if is_folder(entry):
             yield from _found(folder / entry.name, f"{below}{entry.name}/", seen)
-        elif entry.name.endswith(SUFFIX) and entry.is_file():
-            signature = _signature(entry)
+        elif entry.name.endswith(SUFFIX):
+            signature = signature_of(entry)
             if signature is not None:
                 yield below + entry.name, signature
-
-
-def _signature(entry: os.DirEntry[str]) -> Signature | None:
-    try:
-        status = entry.stat()
-    except OSError:  # gone a moment ago
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _is_known(file: KnownFile | None, signature: Signature) -> bool:

@@ -56,7 +56,7 @@ class Listing:
             return
         for one in entries:
             if len(pattern) > 1:
-                if one.is_dir():
+                if is_folder(one):
                     yield from self._inside(one.path, f"{prefix}{one.name}/", pattern[1:])
             elif (signature := signature_of(one)) is not None:
                 yield prefix + one.name, signature
@@ -69,6 +69,14 @@ def signature_of(path: Path | os.DirEntry[str]) -> Signature | None:
     except OSError:
         return None
     return (status.st_mtime_ns, status.st_size, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether something is a folder, or a link to one; a link that leads nowhere, or to itself, is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -20,6 +20,7 @@ def folder(tmp_path):
         (tmp_path / name).write_text("1500 1\n")
     (tmp_path / "x" / "folder.txt").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "15000")
+    (tmp_path / "circle").symlink_to("circle")
     return tmp_path
 
 
