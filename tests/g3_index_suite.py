@@ -412,6 +412,30 @@ def test_a_file_that_cannot_be_read_is_left_for_the_next_scan(archive, caplog):
     assert archive.scan().read == 1
 
 
+def test_a_folder_that_cannot_be_read_is_told_once_and_nothing_is_gone(archive, caplog, monkeypatch):
+    """What is in it stays in the index until it can be read again."""
+    archive.hour(0)
+    kept = archive.write("16001/1600100000.g3", block(EPOCH + 1e5))
+    archive.scan()
+    scandir = os.scandir
+
+    def unreadable(folder: Path) -> Any:
+        if Path(folder) == kept.parent:
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", unreadable)
+    assert [archive.scan().gone for _ in range(3)] == [0, 0, 0]
+    assert len(caplog.records) == 1
+    assert f"'{kept.parent}': cannot be read (Permission denied)" in caplog.text
+    assert len(archive.index.stretches("a.b.x")) == 2
+    monkeypatch.undo()
+    assert archive.scan().read == 0
+    monkeypatch.setattr(os, "scandir", unreadable)
+    archive.scan()
+    assert len(caplog.records) == 2
+
+
 def test_hidden_files_and_circles_are_passed_over(archive):
     """Files that somebody is copying are hidden, and a link to a folder above leads nowhere new."""
     archive.hour(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,7 +68,8 @@ class G3Scanner:
         progress
             Is told after each file how many bytes of how many are done.
         """
-        signatures, known = list_files(self.folder), self.store.known()
+        unreadable: dict[str, str] = {}
+        signatures, known = list_files(self.folder, unreadable), self.store.known()
         changed = [path for path, signature in signatures.items() if not _is_known(known.get(path), signature)]
         result = ScanResult(known=len(signatures) - len(changed))
         total, done = sum(signatures[path][1] for path in changed), 0
@@ -82,7 +83,8 @@ class G3Scanner:
             done += signatures[path][1]  # as listed: a file that grows meanwhile must not make more than all
             if progress is not None:
                 progress(done, total)
-        gone = known.keys() - signatures.keys()
+        self._report_folders(unreadable)
+        gone = {path for path in known.keys() - signatures.keys() if not path.startswith(tuple(unreadable))}
         if gone and signatures:  # where none is left, a disk may be away and come back
             self.store.remove(gone)
             result.gone = len(gone)
@@ -104,6 +106,12 @@ class G3Scanner:
         for path, file in known.items():
             self._report(path, self._problem(file.signature, file.place.end, file.problem))
 
+    def _report_folders(self, unreadable: Mapping[str, str]) -> None:
+        for below in [one for one in self._reported if not one.endswith(SUFFIX) and one not in unreadable]:
+            self._report(below, None)
+        for below, why in unreadable.items():
+            self._report(below, f"cannot be read ({why}): check its permissions")
+
     def _problem(self, signature: Signature, end: int, problem: str | None) -> str | None:
         """Say what is wrong with a file; one that ends within a frame may be in the middle of being written."""
         mtime_ns, size, _ = signature
@@ -122,15 +130,22 @@ class G3Scanner:
             logger.warning("'%s': %s", self.folder / path, problem)
 
 
-def list_files(folder: Path) -> dict[str, Signature]:
+def list_files(folder: Path, unreadable: dict[str, str]) -> dict[str, Signature]:
     """Return the signature of each file of an archive, in order of path, which begins with a time.
 
     Hidden files and folders, and names that cannot be printed, are passed over.
+
+    Parameters
+    ----------
+    unreadable
+        Gets the folders that cannot be read, as their files' paths begin, and why.
     """
-    return dict(sorted(_found(folder, "", set())))
+    return dict(sorted(_found(folder, "", set(), unreadable)))
 
 
-def _found(folder: Path, below: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, Signature]]:
+def _found(
+    folder: Path, below: str, seen: set[tuple[int, int]], unreadable: dict[str, str]
+) -> Iterator[tuple[str, Signature]]:
     try:
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:  # a link that leads back
@@ -139,11 +154,12 @@ def _found(folder: Path, below: str, seen: set[tuple[int, int]]) -> Iterator[tup
         with os.scandir(folder) as entries:
             listed = [one for one in entries if one.name.isprintable() and not one.name.startswith(".")]
     except OSError as error:
-        logger.warning("folder '%s' cannot be read (%s): check its permissions", folder, error.strerror)
+        if not below or not isinstance(error, FileNotFoundError):  # it was there a moment ago
+            unreadable[below] = error.strerror or str(error)
         return
     for entry in listed:
         if is_folder(entry):
-            yield from _found(folder / entry.name, f"{below}{entry.name}/", seen)
+            yield from _found(folder / entry.name, f"{below}{entry.name}/", seen, unreadable)
         elif entry.name.endswith(SUFFIX):
             signature = signature_of(entry)
             if signature is not None:
