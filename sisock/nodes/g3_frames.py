@@ -163,7 +163,7 @@ class FileSummary:
     Parameters
     ----------
     continues
-        Whether the file has only grown since an earlier reading.
+        Whether the file has only grown since an earlier reading, by samples that come after those of then.
     """
 
     blocks: tuple[BlockSummary, ...]
@@ -172,16 +172,25 @@ class FileSummary:
     continues: bool = True
 
 
+_Contents = tuple[str, str, tuple[tuple[str, str], ...]]  # provider, name of the block, names and kinds of fields
+
+
 @dataclass
 class _Extent:
     count: int = 0
     first: float = math.inf
     last: float = -math.inf
+    last_before: float = -math.inf  # of an earlier reading
+    first_since: float = math.inf
 
-    def add(self, times: Times) -> None:
+    def add(self, times: Times, *, since: bool) -> None:
         self.count += len(times)
-        self.first = min(self.first, float(times.min()))
-        self.last = max(self.last, float(times.max()))
+        first, last = float(times.min()), float(times.max())
+        self.first, self.last = min(self.first, first), max(self.last, last)
+        if since:
+            self.first_since = min(self.first_since, first)
+        else:
+            self.last_before = max(self.last_before, last)
 
 
 def blocks(
@@ -219,13 +228,27 @@ def blocks(
 def summarize(frames: Iterable[Frame], earlier: Place = BEGINNING) -> FileSummary:
     """Return what an index keeps of a file; ``earlier`` is the place up to which it was read before."""
     log = FrameLog(earlier=earlier)
-    extents: dict[tuple[str, str, tuple[tuple[str, str], ...]], _Extent] = {}
+    extents: dict[_Contents, _Extent] = {}
     for block in blocks(frames, log):
         fields = tuple(sorted((name, vector.kind) for name, vector in block.vectors.items()))
-        extents.setdefault((block.provider, block.name, fields), _Extent()).add(block.times)
+        extent = extents.setdefault((block.provider, block.name, fields), _Extent())
+        extent.add(block.times, since=log.place.end > earlier.end)
     found = tuple(BlockSummary(*key, one.count, one.first, one.last) for key, one in extents.items())
-    continues = log.continues and log.place.end >= earlier.end
+    continues = log.continues and log.place.end >= earlier.end and not _goes_back(extents)
     return FileSummary(found, log.place, log.problem, continues)
+
+
+def _goes_back(extents: Mapping[_Contents, _Extent]) -> bool:
+    """Tell whether a field has got samples that are before some of an earlier reading."""
+    newest: dict[tuple[str, str], float] = {}
+    for (provider, _, fields), extent in extents.items():
+        for field in fields:
+            newest[provider, field[0]] = max(extent.last_before, newest.get((provider, field[0]), -math.inf))
+    return any(
+        extent.first_since < newest[provider, name]
+        for (provider, _, fields), extent in extents.items()
+        for name, _ in fields
+    )
 
 
 def field_name(provider: str, field: str) -> str:

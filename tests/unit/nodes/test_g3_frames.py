@@ -149,12 +149,29 @@ def test_a_file_that_grew_continues(path):
     """A file continues an earlier reading if all that was there then is still the same."""
     frames = [*BEGINNING, data(0, T, X)]
     before = summary(path, *frames).place
-    append(path, data(0, T, {"x": [4, 5, 6]}))
+    append(path, data(0, [time + 100 for time in T], {"x": [4, 5, 6]}))
     assert summarize(read_frames(path), before).continues
     assert summarize(read_frames(write(path, *frames)), before).continues
     assert not summarize(read_frames(write(path, *frames[:2])), before).continues
     changed = [*frames[:2], data(0, T, {"x": [1, 2, 4]}), data(0, T, X)]
     assert not summarize(read_frames(write(path, *changed)), before).continues
+
+
+@pytest.mark.parametrize(
+    ("times", "block", "field", "continues"),
+    [
+        ([1011.0, 1012.0], "temps", "x", True),
+        ([1010.0, 1011.0], "temps", "x", True),
+        ([1011.0, 1005.0], "temps", "x", False),
+        ([1005.0, 1011.0], "other block", "x", False),
+        ([1005.0, 1011.0], "other block", "y", True),
+    ],
+)
+def test_what_comes_before_samples_that_were_there_is_no_growth(path, times, block, field, continues):
+    """Samples that were told to be final have got others between them."""
+    before = summary(path, *BEGINNING, data(0, [1001.0, 1010.0], {"x": [1.0, 2.0]})).place
+    append(path, data(0, times, {field: [3.0, 4.0]}, block=block))
+    assert summarize(read_frames(path), before).continues is continues
 
 
 def test_a_reading_of_nothing_is_continued_by_anything(path):
