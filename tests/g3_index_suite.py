@@ -144,6 +144,18 @@ def test_a_file_with_other_content_has_another_identity(archive):
     assert len(set(identities)) == 3
 
 
+def test_a_file_that_was_cut_is_another_one_even_where_it_was_first_read(archive):
+    """What is written behind the cut is not what was there."""
+    path = archive.hour(0)
+    archive.scan()
+    append(path, block(EPOCH + 100))
+    archive.scan()
+    before = archive.index.stretches("a.b.x")[0].identity
+    archive.hour(0)
+    archive.scan()
+    assert archive.index.stretches("a.b.x")[0].identity != before
+
+
 def test_changes_are_told_by_revision(archive):
     """A number grows with every change, and files that changed after one are listed, also those that are gone."""
     first = archive.hour(0)

@@ -83,7 +83,8 @@ class G3Store:
         if before is not None and summary.continues and before.place.end:
             identity = before.identity
         else:
-            identity = digest(path, *summary.place)
+            # What was before is a part of it: a file that is cut to where it was first read must be another one.
+            identity = digest(path, *summary.place, before.identity if before is not None else "")
         row = {
             "path": path,
             "mtime_ns": signature[0],
