@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -76,7 +77,7 @@ class FieldState:
         inside = [part.oldest < span[1] and part.newest >= span[0] for part in self.parts]
         # What was merged had been sealed, and would have been taken apart if it had changed.
         sealed = [
-            one and (len(part.members) > 1 or part.members[0] not in growing)
+            one and not part.is_loose and (len(part.members) > 1 or part.members[0] not in growing)
             for part, one in zip(self.parts, inside, strict=True)
         ]
         return to_merge(self.parts, sealed)
@@ -103,6 +104,7 @@ class FieldSeries:
         self._state = state
         self._prepare = prepare
         self._open = open_pieces
+        self._lacking_from = math.inf
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -111,8 +113,9 @@ class FieldSeries:
 
     @property
     def statement(self) -> Statement:
-        """What is stated about the samples."""
-        return self._state.statement
+        """What is stated about the samples; what could not be read of those that were asked for may come yet."""
+        stated = self._state.statement
+        return dataclasses.replace(stated, finalized_until=min(stated.finalized_until, self._lacking_from))
 
     def within(self, start: float, end: float) -> Sampled:
         """Return the samples inside [start, end), UNIX seconds, as views where possible."""
@@ -135,10 +138,16 @@ class FieldSeries:
         return Joined(
             state.starts,
             state.stops,
-            lambda low, high: self._open(state, state.pieces[low:high]),
+            lambda low, high: self._opened(state, state.pieces[low:high]),
             state.lineup.dtype,
             state.statement,
         )
+
+    def _opened(self, state: FieldState, pieces: Sequence[Piece]) -> list[Column]:
+        columns = self._open(state, pieces)
+        lacking = [part.oldest for piece in pieces for part in piece.parts if part.is_lacking]
+        self._lacking_from = min([self._lacking_from, *lacking])
+        return columns
 
 
 def timelines_of(series: Mapping[str, Series], timelines: Mapping[str, str], span: Span) -> DataBlock:

@@ -133,8 +133,9 @@ class IndexedArchive:
             return piece.column
         columns = [self._supply.column(part, waiting) for part in piece.parts]
         if len(columns) > 1:
-            piece.column = united([column.cut(piece.start, piece.stop) for column in columns], state.lineup.dtype)
-            return piece.column
+            column = united([column.cut(piece.start, piece.stop) for column in columns], state.lineup.dtype)
+            piece.column = None if any(part.is_loose for part in piece.parts) else column
+            return column
         return columns[0] if piece.is_whole else columns[0].cut(piece.start, piece.stop)
 
     def _prepared(self, name: str, state: FieldState, span: Span, waiting: Waiting) -> FieldState:
@@ -165,7 +166,7 @@ class IndexedArchive:
         replaced: list[Part] = []
         done = 0
         for low, high in groups:
-            replaced += [*parts[done:low], self._supply.merged(parts[low:high], waiting)]
+            replaced += [*parts[done:low], *self._supply.merged(parts[low:high], waiting)]
             done = high
         return [*replaced, *parts[done:]]
 

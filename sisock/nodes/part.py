@@ -27,6 +27,13 @@ class Part:
         Where the column is kept; None when it is not.
     source
         A column that has the samples among others; None when they are read from the files.
+
+    Attributes
+    ----------
+    is_loose
+        Whether a file was not as the index knows it when it was read last, so that the column could not be kept.
+    is_lacking
+        Whether there were fewer samples than the index knows of.
     """
 
     def __init__(
@@ -41,6 +48,7 @@ class Part:
         self.entry = entry
         self.source = source
         self.column: Column | None = None
+        self.is_loose = self.is_lacking = False
         self.oldest = members[0].oldest
         self.newest = max(one.newest for one in members)
         self.count = sum(one.count for one in members)

@@ -69,19 +69,21 @@ class Supply:
             self._close_others(part)
             return column
 
-    def merged(self, parts: Sequence[Part], waiting: Waiting) -> Part:
-        """Return one part in place of several that follow one another."""
+    def merged(self, parts: Sequence[Part], waiting: Waiting) -> Sequence[Part]:
+        """Return one part in place of several that follow one another; themselves where one of them is loose."""
         with self.lock:
             members = tuple(one for part in parts for one in part.members)
             merged = Part(members, parts[0].dtype)
             columns = [self.column(part, waiting) for part in parts]
-            self._keep(merged, united(columns, merged.dtype), whole=all(part.is_ready for part in parts))
+            if any(part.is_loose for part in parts):
+                return parts
+            self._keep(merged, united(columns, merged.dtype), whole=True)
             for part in parts:
                 self._open.pop(part, None)  # its column goes with who still holds it
             for part in parts[1:]:
                 if merged.entry is not None and part.entry is not None and self.cache is not None:
                     self.cache.discard(part.entry)
-            return merged
+            return [merged]
 
     def remnant(self, part: Part) -> Remnant | None:
         """Return what is left of a part of several files that no longer fits; None when it is not at hand."""
@@ -116,7 +118,8 @@ class Supply:
         # Of several files only when what was merged is no longer in the cache.
         singles = [Part((one,), part.dtype) for one in part.members]
         columns = [self._of_file(one, waiting) for one in singles]
-        return self._keep(part, united(columns, part.dtype), whole=all(one.column is not None for one in singles))
+        part.is_lacking = any(one.is_lacking for one in singles)
+        return self._keep(part, united(columns, part.dtype), whole=not any(one.is_loose for one in singles))
 
     def _of_file(self, part: Part, waiting: Waiting) -> Column:
         """Make the columns of a part of one file, and of the parts of other fields that wait for that file."""
@@ -124,10 +127,17 @@ class Supply:
         name = stretch.field.name
         parts = {**waiting(stretch.file), name: part}
         columns = self._columns_of(stretch, parts)
-        for other in parts.keys() & columns.keys():
-            whole = _is_whole(columns[other], parts[other].members[0])
-            columns[other] = self._keep(parts[other], _converted(columns[other], parts[other].dtype), whole=whole)
-        return columns[name] if name in columns else united([], part.dtype)
+        for other, one in parts.items():
+            found = columns.get(other) or united([], one.dtype)
+            whole, one.is_lacking = _compared(found, one.members[0])
+            columns[other] = self._keep(one, self._ordered(found, one.dtype), whole=whole)
+        return columns[name]
+
+    def _ordered(self, column: Column, dtype: np.dtype[np.generic]) -> Column:
+        """Return a column of a dtype, in which each sample is once; so it is already in what others keep."""
+        if column.dtype == dtype and (self._fewest_kept > 1 or (np.diff(column.within(*ALL_TIME)[0]) > 0).all()):
+            return column
+        return united([column], dtype)
 
     def _columns_of(self, stretch: Stretch, names: Collection[str]) -> dict[str, Column]:
         """Read fields of a file; nothing, and a line in the log, when it cannot be read."""
@@ -143,6 +153,7 @@ class Supply:
 
     def _keep(self, part: Part, column: Column, *, whole: bool) -> Column:
         """Keep a column, in the cache if it may be found there again; of files that have changed, not at all."""
+        part.is_loose = not whole
         if not whole:
             return column.cut(part.oldest, np.nextafter(part.newest, np.inf))
         part.column = column
@@ -181,11 +192,9 @@ def _column(times: Times, values: Values) -> Column:
     return Column.of(times, values)
 
 
-def _converted(column: Column, dtype: np.dtype[np.generic]) -> Column:
-    return column if column.dtype == dtype else united([column], dtype)
-
-
-def _is_whole(column: Column, stretch: Stretch) -> bool:
-    """Tell whether what was read is what the index knows of."""
-    ends = column.times.slice(column.first, column.stop)[[0, -1]].tolist() if column.stop > column.first else []
-    return column.stop - column.first == stretch.count and ends == [stretch.oldest, stretch.newest]
+def _compared(column: Column, stretch: Stretch) -> tuple[bool, bool]:
+    """Tell whether what was read is what the index knows of, and whether it is less than that."""
+    times = column.within(*ALL_TIME)[0]
+    whole = len(times) == stretch.count and times[[0, -1]].tolist() == [stretch.oldest, stretch.newest]
+    low, high = np.searchsorted(times, [stretch.oldest, np.nextafter(stretch.newest, np.inf)])
+    return whole, bool(high - low < stretch.count)

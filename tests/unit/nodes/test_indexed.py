@@ -143,6 +143,40 @@ def test_a_file_that_cannot_be_read_is_left_out(site, error, caplog):
     assert len(site.values("a", 0, 20)) == 20 * ROWS
 
 
+def test_what_could_not_be_read_is_not_stated_to_be_final(site):
+    """Who asked for it must ask again; what lies before it, and what others ask for, is as final as ever."""
+    site.errors["00007/7.hk"] = OSError(5, "I/O error")
+    begin, end = BEGIN + 7 * HOUR_S, BEGIN + 20 * HOUR_S
+    whole = site.archive.read(["a"], end - HOUR_S, end).find("a")
+    lacking = site.archive.read(["a"], BEGIN, end).find("a")
+    assert (whole.finalized_until, lacking.finalized_until) == (end - 36.0, begin)
+    assert site.archive.read(["a"], end - HOUR_S, end).find("a").finalized_until == end - 36.0
+    site.errors.clear()
+    again = site.archive.read(["a"], BEGIN, end).find("a")
+    assert (len(again.times), again.finalized_until) == (20 * ROWS, end - 36.0)
+    assert again.generation == lacking.generation == whole.generation
+
+
+def test_what_could_not_be_read_is_read_later_where_files_overlap(site):
+    """What was made of the others does not stay."""
+    for hour in range(20):
+        site.put(hour, 150)
+    site.errors["00007/7.hk"] = OSError(5, "I/O error")
+    assert len(site.values("a", 7, 8)) == 50
+    site.errors.clear()
+    assert len(site.values("a", 7, 8)) == 150
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_others_from_being_kept(site):
+    """A window over one hour reads no file more, wherever the missing one is."""
+    site.errors["00007/7.hk"] = OSError(5, "I/O error")
+    site.values("a", 0, 20)
+    site.read.clear()
+    for hour in range(20):
+        site.values("a", hour, hour + 1)
+    assert [name for name, _ in site.read] == ["00007/7.hk"]
+
+
 def test_what_a_reader_left_out_is_told_once(site, caplog):
     """A problem inside of a file is in the log once, whatever is read of it."""
     site.problems["00007/7.hk"] = "'7.hk': a frame is broken"
