@@ -8,17 +8,22 @@ from numpy.typing import NDArray
 from sisock.core.model import Times, Values
 
 
+def ascending(times: Times, values: Values) -> tuple[Times, Values]:
+    """Sort samples by time, stably."""
+    if (np.diff(times) < 0).any():
+        order = np.argsort(times, kind="stable")
+        return times[order], values[order]
+    return times, values
+
+
 def in_order(times: Times, values: Values) -> tuple[Times, Values]:
     """Sort samples by time, stably, and keep one of those with the same time and the same value.
 
     Samples with the same time and different values are all kept, in the order of the file: which one is right
     cannot be told, and a spike must not get lost. NaN counts as equal to NaN.
     """
-    steps = np.diff(times)
-    if (steps < 0).any():
-        order = np.argsort(times, kind="stable")
-        times, values, steps = times[order], values[order], np.diff(times[order])
-    if (steps == 0).any():
+    times, values = ascending(times, values)
+    if (np.diff(times) == 0).any():
         kept = _first_of_equals(times, values)
         times, values = times[kept], values[kept]
     return times, values

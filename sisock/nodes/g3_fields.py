@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sisock.core.model import Field, Times, Values
-from sisock.core.order import in_order
+from sisock.core.order import ascending
 from sisock.nodes.g3_frames import (
     FIELD_TYPES,
     Block,
@@ -52,5 +52,6 @@ def _joined(parts: Mapping[str, Sequence[_Part]]) -> list[FieldSamples]:
         values = np.concatenate([converted(values, kind) for _, _, values in own])
         last = own[-1][0]
         described = Field(name, f"{last.provider}.{last.name}", FIELD_TYPES[kind])
-        columns.append(FieldSamples(described, *in_order(shared[key], values)))
+        # What repeats stays: the index counts it, so that one can tell whether all of the file is there.
+        columns.append(FieldSamples(described, *ascending(shared[key], values)))
     return columns

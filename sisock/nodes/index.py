@@ -48,7 +48,10 @@ Reader = Callable[[Path], Contents]
 """Reads a whole file. An OSError leaves the file out until it can be read."""
 
 FieldReader = Callable[[Path, Collection[str]], Contents]
-"""Reads the fields of these names out of a file; others may come along. Errors as of a reader."""
+"""Reads the fields of these names out of a file; others may come along. Errors as of a reader.
+
+There may be samples that repeat, if :class:`Stretch` counts them as well.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Stretch:
         Name of the values' dtype: ``float64``, ``int64``, ``bool``, or ``object`` for texts. Files of whole numbers
         and of others are joined to float64.
     count
-        Number of samples, which is above zero.
+        Number of samples that the reader returns, which is above zero.
     oldest, newest
         Times of the first and the last sample, UNIX seconds.
     """

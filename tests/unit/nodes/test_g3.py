@@ -102,6 +102,15 @@ def test_overlapping_files_are_in_order_and_nothing_is_there_twice(archive):
     assert archive.values("a.b.x") == [(1000.0, 1), (1001.0, 7), (1002.0, 2), (1003.0, 8), (1004.0, 3)]
 
 
+def test_a_file_in_which_samples_repeat_is_read_once(archive):
+    """A sample that is there twice is served once, and does not keep the file from being kept."""
+    archive.write("1.g3", data(0, [1000.0, 1001.0], {"x": [1, 2]}), data(0, [1001.0, 1002.0], {"x": [2, 3]}))
+    archive.poll()
+    for _ in range(2):
+        assert archive.values("a.b.x") == [(1000.0, 1), (1001.0, 2), (1002.0, 3)]
+    assert archive.opened == ["1.g3"]
+
+
 def test_an_agent_that_restarts_goes_on(archive):
     """The same description under another number, or in another session, is the same field."""
     archive.write("1.g3", data(0, [1000.0], {"x": [1]}), status("z", "a.b"), data(1, [1001.0], {"x": [2]}))
