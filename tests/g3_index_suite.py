@@ -176,6 +176,33 @@ def test_changes_are_told_by_revision(archive):
     assert archive.index.changed(between) == {"16000/1600000000.g3"}
 
 
+def test_who_is_slow_does_not_set_back_what_others_know(archive, monkeypatch):
+    """What has changed up to the revision that was told is told, though somebody asked before and is answered later."""
+    index, ask, asked, told = archive.index, archive.index._ask, threading.Event(), threading.Event()
+
+    def slowly(question: Any) -> Any:
+        found = ask(question)
+        if threading.current_thread() is slow:
+            asked.set()
+            told.wait(0.2)
+        return found
+
+    monkeypatch.setattr(index, "_ask", slowly)
+    slow = threading.Thread(target=index.revision)
+    archive.hour(0)
+    archive.scan()
+    index.revision()
+    assert len(index.changed(0)) == 1
+    slow.start()
+    asked.wait(10)
+    archive.hour(1)
+    archive.scan()
+    index.revision()
+    told.set()
+    slow.join(10)
+    assert len(index.changed(0)) == 2
+
+
 def test_scanners_learn_from_one_another(engine, archive):
     """What another scanner has read, or found gone, is known at the next scan."""
     other = Archive(engine, archive.folder)

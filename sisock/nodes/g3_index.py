@@ -7,6 +7,7 @@ with a restart, or stands in several blocks of its provider) is on a timeline of
 from __future__ import annotations
 
 import logging
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -113,9 +114,14 @@ class G3Index:
         self._revision = 0
         self._changed: tuple[tuple[int, int], frozenset[str]] = ((0, 0), frozenset())
         self._is_away = False
+        self._lock = threading.Lock()
 
     def revision(self) -> int:
         """Return a number that grows with each change."""
+        with self._lock:  # or else somebody who asked earlier, and is slow, could set it back
+            return self._asked_revision()
+
+    def _asked_revision(self) -> int:
         wanted = select(archives.c.revision).where(archives.c.key == self._key)
         try:
             self._revision = self._ask(lambda connection: connection.execute(wanted).scalar()) or 0
