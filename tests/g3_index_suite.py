@@ -177,7 +177,7 @@ def test_changes_are_told_by_revision(archive):
 
 
 def test_who_is_slow_does_not_set_back_what_others_know(archive, monkeypatch):
-    """What has changed up to the revision that was told is told, though somebody asked before and is answered later."""
+    """All changes up to the revision that was told are told, though somebody asked before and is answered later."""
     index, ask, asked, told = archive.index, archive.index._ask, threading.Event(), threading.Event()
 
     def slowly(question: Any) -> Any:

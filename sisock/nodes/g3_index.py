@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Select, and_, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from sisock.core.errors import NodeUnavailable
-from sisock.core.model import Field, FieldCatalogue
+from sisock.core.model import Field, FieldCatalogue, FieldType
 from sisock.nodes.cache import digest
 from sisock.nodes.g3_frames import DTYPES, FIELD_TYPES, field_name, unified_kind
 from sisock.nodes.g3_tables import archives, blocks, fields, files, reason, spans
@@ -50,6 +50,14 @@ class _Block:
     def home(self) -> tuple[str, str]:
         return self.provider, self.name
 
+    def kind_of(self, field: str) -> str:
+        """Return the kind of a field, by its full name."""
+        return self.kinds[field[len(self.provider) + 1 :]]
+
+    def type_of(self, field: str) -> FieldType:
+        """Return the type of a field, by its full name."""
+        return FIELD_TYPES[self.kind_of(field)]
+
 
 @dataclass(frozen=True)
 class _Contents:
@@ -70,6 +78,11 @@ class _Contents:
                 places[field_name(block.provider, name)].append(block)
         described = {name: _field(name, where, homes, units) for name, where in places.items()}
         return cls(revision, found, places, described)
+
+    @property
+    def mixed(self) -> list[str]:
+        """The fields that are not of the same type in all blocks."""
+        return [name for name, where in self.places.items() if len({one.type_of(name) for one in where}) > 1]
 
     @cached_property
     def aliases(self) -> Mapping[str, str]:
@@ -179,7 +192,7 @@ class G3Index:
         where = contents.places.get(field, ())
         if not where:
             return ()
-        kinds = {block.number: block.kinds[field[len(block.provider) + 1 :]] for block in where}
+        kinds = {block.number: block.kind_of(field) for block in where}
         keys = None if files is None else [digest(self._archive, path) for path in files]
         parts: dict[str, list[Any]] = defaultdict(list)
         for row in self._ask(lambda connection: list(_spans(connection, list(kinds), keys))):
@@ -193,7 +206,9 @@ class G3Index:
         """Return what is known at the newest revision."""
         revision = self.revision()
         if revision != self._contents.revision and not self._is_away:
-            self._contents = _Contents.of(revision, self._ask(self._load), self._units)
+            contents = _Contents.of(revision, self._ask(self._load), self._units)
+            mixed = self._ask(lambda connection: [_typed(connection, contents, name) for name in contents.mixed])
+            self._contents = replace(contents, fields={**contents.fields, **{one.name: one for one in mixed}})
         return self._contents
 
     def _load(self, connection: Connection) -> dict[int, _Block]:
@@ -265,6 +280,22 @@ def _stretch(described: Field, rows: Sequence[Any], kind: str) -> Stretch:
         oldest=min(row.first for row in rows),
         newest=max(row.last for row in rows),
     )
+
+
+def _typed(connection: Connection, contents: _Contents, name: str) -> Field:
+    """Return a field with the type that it has in the newest file, in which several blocks may have it."""
+    where = contents.places[name]
+    newest = max(where, key=lambda block: (block.last, block.number))
+    last = select(spans.c.file_id).where(spans.c.block_id == newest.number, spans.c.last >= newest.last)
+    kinds = {
+        block.kind_of(name)
+        for part in _parts([block.number for block in where])
+        for number in connection.execute(
+            select(spans.c.block_id).where(spans.c.block_id.in_(part), spans.c.file_id.in_(last))
+        ).scalars()
+        for block in [contents.blocks[number]]
+    }
+    return replace(contents.fields[name], type=FIELD_TYPES[unified_kind(kinds or {newest.kind_of(name)})])
 
 
 def _spans(connection: Connection, numbers: Sequence[int], keys: Sequence[str] | None) -> Iterator[Any]:

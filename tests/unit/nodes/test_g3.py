@@ -102,6 +102,19 @@ def test_overlapping_files_are_in_order_and_nothing_is_there_twice(archive):
     assert archive.values("a.b.x") == [(1000.0, 1), (1001.0, 7), (1002.0, 2), (1003.0, 8), (1004.0, 3)]
 
 
+def test_a_field_that_becomes_another_type_within_a_file_is_listed_as_it_is_read(archive):
+    """Texts hold whatever else there is in the newest file."""
+    archive.write("1.g3", data(0, [1000.0], {"x": [1.5]}))
+    archive.write("2.g3", data(0, [2000.0], {"x": ["off"]}), data(0, [2001.0], {"x": [2.5]}))
+    archive.poll()
+    assert archive.values("a.b.x") == [(2000.0, "off"), (2001.0, "2.5")]
+    assert archive.node.catalogue(*ALL_TIME).fields["a.b.x"].type == "string"
+    archive.write("3.g3", data(0, [3000.0], {"x": [3.5]}))
+    archive.poll()
+    assert archive.values("a.b.x") == [(1000.0, 1.5), (3000.0, 3.5)]
+    assert archive.node.catalogue(*ALL_TIME).fields["a.b.x"].type == "number"
+
+
 def test_a_file_in_which_samples_repeat_is_read_once(archive):
     """A sample that is there twice is served once, and does not keep the file from being kept."""
     archive.write("1.g3", data(0, [1000.0, 1001.0], {"x": [1, 2]}), data(0, [1001.0, 1002.0], {"x": [2, 3]}))
