@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -91,12 +92,15 @@ class Identity:
         """Tell whether a field still has all samples before ``until`` as they were, and no others there."""
         if lineup.dtype.name != self.dtype or self.chain_of(lineup, self.sealed) != self.chain:
             return False
-        # By what they hold: a log that is renamed when it is full goes on being the same.
-        others = {(one.identity, one.oldest): one for one in self.others}
-        for one in lineup.stretches[self.sealed :]:
-            if not self._allows(others.pop((one.identity, one.oldest), None), one):
+        # By what they hold: a log that is renamed when it is full goes on being the same. There may be copies of one.
+        others: dict[tuple[str, float], deque[Known]] = defaultdict(deque)
+        for known in sorted(self.others, key=lambda one: one.samples):
+            others[known.identity, known.oldest].append(known)
+        for one in sorted(lineup.stretches[self.sealed :], key=lambda one: one.count):
+            same = others[one.identity, one.oldest]
+            if not self._allows(same.popleft() if same else None, one):
                 return False
-        return not others
+        return not any(others.values())
 
     def _allows(self, before: Known | None, one: Stretch) -> bool:
         """Tell whether what has come with a stretch is not before what was told to be final."""

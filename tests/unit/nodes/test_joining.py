@@ -280,6 +280,20 @@ def test_growth_keeps_the_generation(archive):
     check_all(archive, 1)
 
 
+def test_copies_of_a_file_keep_the_generation(archive):
+    """Files that hold the same, and may still grow, are told apart by how many there are."""
+    for name in ("a", "copy", "another"):
+        archive.put(name, [1, 2, 3], [1.0, 2.0, 3.0], mtime=NOW)
+    archive.put("b", [3, 4], [3.5, 4.0], mtime=NOW)
+    generation = archive.generation()
+    archive.put("b", [3, 4, 5], [3.5, 4.0, 5.0], mtime=NOW + 1)
+    assert archive.generation() == generation
+    archive.put("copy", [1, 2, 3, 4], [1.0, 2.0, 3.0, 4.5], mtime=NOW + 1)
+    assert archive.generation() == generation
+    archive.remove("another")
+    assert archive.generation() != generation
+
+
 @pytest.mark.parametrize(
     "change",
     [
