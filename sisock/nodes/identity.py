@@ -51,6 +51,8 @@ class Identity:
         The stretches after them.
     prefix
         The sealed stretches themselves, where they are at hand: what has them need not make their digest again.
+    is_restored
+        Whether it was read from where it is kept, and more may have been told since it was written.
     """
 
     generation: str
@@ -60,6 +62,7 @@ class Identity:
     chain: str
     others: tuple[Known, ...]
     prefix: tuple[Stretch, ...] = field(default=(), compare=False, repr=False)
+    is_restored: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, lineup: Lineup, now: float, before: Identity | None = None) -> Identity:
@@ -81,11 +84,11 @@ class Identity:
     def from_json(cls, told: dict[str, Any]) -> Identity:
         """Return the identity of which this is :meth:`to_json`."""
         others = tuple(Known(*one) for one in told["others"])
-        return cls(**{**told, "others": others})
+        return cls(**{**told, "others": others}, is_restored=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as what JSON has."""
-        told = {name: value for name, value in vars(self).items() if name != "prefix"}
+        told = {name: value for name, value in vars(self).items() if name not in ("prefix", "is_restored")}
         return {**told, "others": [list(one) for one in self.others]}
 
     def continues_in(self, lineup: Lineup) -> bool:
@@ -96,16 +99,26 @@ class Identity:
         others: dict[tuple[str, float], deque[Known]] = defaultdict(deque)
         for known in sorted(self.others, key=lambda one: one.samples):
             others[known.identity, known.oldest].append(known)
+        until = self._latest_until(lineup)
         for one in sorted(lineup.stretches[self.sealed :], key=lambda one: one.count):
             same = others[one.identity, one.oldest]
-            if not self._allows(same.popleft() if same else None, one):
+            if not self._allows(same.popleft() if same else None, one, until):
                 return False
         return not any(others.values())
 
-    def _allows(self, before: Known | None, one: Stretch) -> bool:
+    def _latest_until(self, lineup: Lineup) -> float:
+        """Return the latest that may have been told to be final, given what is there now."""
+        if not self.is_restored or not self.others:
+            return self.until
+        # Mere growth is written down a minute late. Meanwhile the first that was not sealed was among what grew.
+        first = self.others[0]
+        ends = [one.newest for one in lineup.stretches if (one.identity, one.oldest) == (first.identity, first.oldest)]
+        return max([self.until, *ends])
+
+    def _allows(self, before: Known | None, one: Stretch, until: float) -> bool:
         """Tell whether what has come with a stretch is not before what was told to be final."""
         if before is None:
-            return one.oldest >= self.until
+            return one.oldest >= until
         return one.count == before.samples or (one.count > before.samples and before.newest >= self.until)
 
     def chain_of(self, lineup: Lineup, count: int) -> str:

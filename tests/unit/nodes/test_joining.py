@@ -321,6 +321,26 @@ def test_a_change_of_what_was_final_changes_the_generation(archive, change, rest
     check_all(archive, 1)
 
 
+def test_a_late_file_after_a_restart_changes_what_was_told_last(tmp_path):
+    """What was told to be final moments before a restart is known to have been, and what follows it is no change."""
+    (tmp_path / "data").mkdir()
+    archive = Archive(tmp_path / "data", tmp_path / "cache")
+    archive.put("a", [1, 2], [1.0, 2.0])
+    generation = archive.generation()
+    archive.now += 5
+    archive.put("a", [1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0])
+    assert (archive.generation(), archive.until()) == (generation, 4)
+    archive.restart()
+    archive.put("b", [5, 6], [5.0, 6.0])
+    assert archive.generation() == generation
+    archive.now += 5
+    archive.put("b", [5, 6, 7, 8], [5.0, 6.0, 7.0, 8.0])
+    assert (archive.generation(), archive.until()) == (generation, 8)
+    archive.restart()
+    archive.put("late", [7.5], [9.0])
+    assert archive.generation() != generation
+
+
 def test_the_same_data_have_the_same_generation_without_a_cache(tmp_path):
     """Two nodes that find the same files give the same identity, and other files another."""
     archive = Archive(tmp_path)
