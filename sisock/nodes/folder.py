@@ -23,6 +23,7 @@ from sisock.nodes.listing import Listing, signature_of
 logger = logging.getLogger(__name__)
 
 MANY_FILES = 100
+MANY_COLUMNS = 2048  # of each, up to nine arrays are mapped, and a process may map 65530 files
 LIST_AGAIN_S = 1.0
 LIST_LATEST_S = 4.0
 LISTING_SHARE = 0.05  # of the time, for listing very many files
@@ -289,7 +290,8 @@ class FolderIndex:
             return file
         self._stored_at[name] = now
         stored = self._cache.store(path, file)
-        return stored.closed() if len(self._files) >= MANY_FILES else stored
+        many = len(self._files) >= MANY_FILES or sum(len(one.columns) for one in self._files.values()) >= MANY_COLUMNS
+        return stored.closed() if many else stored
 
     def _report(self, name: str, problem: str | None) -> None:
         """Log a problem of a file once, until it changes or is gone."""

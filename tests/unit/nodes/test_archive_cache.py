@@ -399,6 +399,16 @@ def test_a_large_file_that_grows_is_kept_every_ten_minutes(setting, monkeypatch)
     assert len(written) == 4
 
 
+def test_only_so_many_columns_stay_open(setting, monkeypatch):
+    """Files of many columns are opened when they are asked for: a process may map so many files only."""
+    monkeypatch.setattr(module, "MANY_COLUMNS", 9)
+    for number in range(20):
+        setting.write((1500 + number, 1), name=f"f{number}")
+    assert len(setting.names()) == 60
+    assert sum(file.is_open for file in setting.archive._folder_index._files.values()) == 3
+    assert setting.read().find("f7.number").times.tolist() == [1507.0]
+
+
 def test_many_files_are_looked_for_once_a_second(setting):
     """Of few files a change is served at the next question; of more than a hundred a second later at most."""
     for number in range(100):
