@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import io
 import json
 import logging
 import os
 import re
+import resource
 import secrets
 import shutil
 import time
@@ -36,6 +38,7 @@ LOCK_SUFFIX = ".lock"
 PRIVATE = 0o700
 CHECKED_BYTES = 2**18  # the beginning of a file that its checksum covers; what is longer is forced to the disk as well
 LOADED_BYTES = 2**14  # a file up to this size is read: a mapping takes a page at least, and there may be 65530 of them
+OPEN_FILES = 2**16  # each mapping keeps its file open
 FORGET_AFTER_S = 30 * 86400.0
 DIGEST_BYTES = 16
 ATTEMPTS = 5
@@ -99,6 +102,7 @@ class ArrayCache:
     """
 
     def __init__(self, folder: Path | str, area: str = "archives") -> None:
+        _allow_open_files()
         self.folder = Path(folder) / area
         self._warned: set[str] = set()
 
@@ -239,6 +243,16 @@ class ArrayCache:
                 self.folder.parent,
                 error.strerror or error,
             )
+
+
+@functools.cache
+def _allow_open_files() -> None:
+    """Let this process open as many files as it may map; most systems begin with 1024, and let it have more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if resource.RLIM_INFINITY != soft < most:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def digest(*parts: str | int | bytes | memoryview) -> str:

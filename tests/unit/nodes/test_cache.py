@@ -51,6 +51,14 @@ for number in range(50):
     assert set(entry.array("a")) == {number}
     cache.sweep()
 """
+OPEN_MANY = """
+import resource
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+cache = ArrayCache(sys.argv[1])
+entry = cache.commit(digest(1), "1", {}, {"long": np.arange(10_000)})
+print(len([entry.array("long") for _ in range(300)]))
+"""
 # Another child for each of the operations on files, which is killed before it.
 WRITE_AND_BE_KILLED = """
 for left in range(1000):
@@ -400,6 +408,11 @@ def test_processes_at_once_get_what_they_wrote_and_leave_whole_entries(tmp_path,
     check_whole(cache)
     if program == WRITE_KEYS:
         assert all(set(cache.newest(digest(number)).array("a")) == {number} for number in range(50))
+
+
+def test_more_arrays_can_be_open_than_a_process_may_have_files_at_first(tmp_path):
+    """Each mapping keeps its file open, and most systems begin with a limit that a few fields would reach."""
+    assert start(OPEN_MANY, tmp_path).communicate(timeout=60) == ("300\n", "")
 
 
 def test_a_process_killed_at_any_moment_leaves_no_half_entry(tmp_path):
