@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 from sisock.core.downsample import reduce_block
-from sisock.core.errors import ConfigurationError
+from sisock.core.errors import ConfigurationError, NodeUnavailable
 from sisock.core.model import DataBlock, FieldCatalogue, TimelineBlock
 from sisock.core.series import Series
 from sisock.nodes.field_state import FieldState
@@ -27,6 +28,8 @@ from sisock.nodes.g3_tables import DATABASE_FILE, database_url, open_database, p
 from sisock.nodes.indexed import IndexedArchive
 from sisock.nodes.parts import PartCache
 from sisock.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 IDLE_S = 3600.0
 REST = 10.0  # a scan takes at most about a tenth of the time
@@ -89,13 +92,25 @@ class G3Node:
         parts = PartCache(Path(cache), "g3", READER_VERSION) if cache else None
         self._archive = _Archive(self._index, folder, partial(read_fields, frames), parts)
         self._rest_until = -math.inf
+        self._is_stuck = False
 
     def poll(self, now: float) -> None:
         """Index what is new; after a scan that took long, only after a rest that is longer."""
         if self._scans and now >= self._rest_until:
             began = time.monotonic()
-            self._scanner.scan()
+            self._scan()
             self._rest_until = now + REST * (time.monotonic() - began)
+
+    def _scan(self) -> None:
+        """Index what is new; that it cannot be done is told once, until it can."""
+        try:
+            self._scanner.scan()
+        except NodeUnavailable as error:
+            if not self._is_stuck:
+                logger.warning("%s; it is tried again", error)
+            self._is_stuck = True
+        else:
+            self._is_stuck = False
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return every field with at least one sample in [start, end), UNIX seconds."""

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sisock.core.errors import ConfigurationError
+from sisock.core.errors import ConfigurationError, NodeUnavailable
 from sisock.nodes import make_node, options_from_settings
 from sisock.nodes.g3 import G3Node
 from sisock.nodes.g3_fields import read_fields
+from sisock.nodes.g3_store import G3Store
 from sisock.settings import Settings
 
 from g3_fakes import EPOCH, append, data, read_frames, session, status, write
@@ -226,6 +227,28 @@ def test_scans_take_a_part_of_the_time_only(archive, monkeypatch):
     for now, count in ((1000.0, 1), (1049.0, 1), (1051.0, 2)):
         archive.node.poll(now)
         assert len(scans) == count
+
+
+def test_an_index_that_cannot_be_written_is_told_once(archive, caplog, monkeypatch):
+    """What is known is served meanwhile, and files are found again afterwards."""
+    archive.write("1.g3", data(0, [1000.0], {"x": [1]}))
+    archive.poll()
+    archive.write("2.g3", data(0, [1001.0], {"x": [2]}))
+
+    def full(*_: Any) -> Any:
+        raise NodeUnavailable("the index cannot be written (database or disk is full)")
+
+    for _ in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(G3Store, "put", full)
+            for _ in range(3):
+                archive.poll()
+        assert archive.values("a.b.x") == [(1000.0, 1)]
+        assert [one.getMessage() for one in caplog.records] == [
+            "the index cannot be written (database or disk is full); it is tried again"
+        ]
+    archive.poll()
+    assert archive.values("a.b.x") == [(1000.0, 1), (1001.0, 2)]
 
 
 def test_a_broken_file_is_told_and_the_others_are_served(archive, caplog):
