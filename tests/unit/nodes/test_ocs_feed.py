@@ -285,6 +285,32 @@ def test_one_wild_time_does_not_empty_the_buffer(caplog):
     assert len(caplog.records) == 1
 
 
+def test_what_was_held_back_is_taken_once():
+    """Times that jump ahead again are held back again, beside none that were believed by then."""
+    node = make()
+    send(node, a=([0], {"x": [0]}))
+    for t in (1000, 1001, 3000, 3001):
+        send(node, a=([t], {"x": [t]}))
+    assert samples(node, f"{FEED}.x") == [(0, 0), (1000, 1000), (1001, 1001), (3000, 3000), (3001, 3001)]
+
+
+def test_a_clock_that_jumps_within_a_message_loses_nothing():
+    """The times behind a jump are taken when the next message goes on from there, as those of whole messages are."""
+    node = make()
+    send(node, a=([0], {"x": [0]}))
+    send(node, a=([1, 1000], {"x": [1, 2]}))
+    send(node, a=([1001], {"x": [3]}))
+    assert samples(node, f"{FEED}.x") == [(0, 0), (1, 1), (1000, 2), (1001, 3)]
+
+
+def test_a_wild_time_at_the_start_costs_itself_only():
+    """What is beside a time far ahead in the first message of all is taken."""
+    node = make()
+    send(node, a=([0, 1, 1e9], {"x": [0, 1, 99]}))
+    send(node, a=([2], {"x": [2]}))
+    assert samples(node, f"{FEED}.x") == [(0, 0), (1, 1), (2, 2)]
+
+
 def test_a_gap_loses_nothing():
     """After a long silence, and where this machine's clock is behind, what comes is taken from its first sample on."""
     clock = ManualClock(NOW)
