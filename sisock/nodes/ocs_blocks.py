@@ -127,10 +127,14 @@ class LiveBlocks:
     def _set_back(self, clock: _Clock, address: str, block: str, parts: Sequence[Rows]) -> None:
         """Drop what is in the future when its clock has been set right, and could keep out all that comes now."""
         now, newest = self._now(), max(rows.newest for rows in parts)
+        oldest = min(float(rows.times.min()) for rows in parts)
         if clock.newest > now + MOST_AHEAD_S and newest < clock.newest - self._limits[0]:
             for timeline in self._timelines.values():
                 if (timeline.address, timeline.block) == (address, block):
-                    timeline.buffer.forget_after(max(now, newest))
+                    kept_from, latest = timeline.buffer.oldest, max(now, newest)
+                    # Where nothing stays, what comes must not be too late: it was measured some moments ago.
+                    stays = kept_from is not None and kept_from <= latest
+                    timeline.buffer.forget_after(latest if stays else oldest)
             clock.newest = newest
 
     # ---- which fields share a timeline

@@ -335,6 +335,18 @@ def test_a_clock_that_was_far_ahead_does_not_keep_samples_out():
     assert samples(node, f"{FEED}.x") == [(5, 3), (6, 4)]
 
 
+def test_a_clock_that_is_set_right_loses_nothing_from_then_on(tmp_path):
+    """The first message after it, too, is of the moments before it came, and is taken whole; as after a restart."""
+    node = make(buffer_time=100, folder=str(tmp_path))
+    send(node, a=([1e8], {"x": [1]}))
+    send(node, a=([-1, -0.5], {"x": [2, 3]}))
+    assert samples(node, f"{FEED}.x") == [(-1, 2), (-0.5, 3)]
+    before = statement(node, f"{FEED}.x")
+    node._blocks._folder._ending()
+    again = make(buffer_time=100, folder=str(tmp_path))
+    assert (samples(again, f"{FEED}.x"), statement(again, f"{FEED}.x")) == ([(-1, 2), (-0.5, 3)], before)
+
+
 def test_samples_survive_a_restart(tmp_path):
     """With a folder, another process serves the same samples under the same names and generation, and goes on."""
     node = make(folder=str(tmp_path))
