@@ -30,8 +30,10 @@ FINER_THAN_DATETIME = re.compile(r"[.,]\d{7}")
 LONGEST_WITH_MICROSECONDS = 26
 EXACT = 2**53  # a quotient of whole numbers below it is rounded once, of larger ones twice
 END_OF_TIME = 253402300800.0  # the year 10000
-PLAUSIBLE_IF_NAMED = (1e8, 1e10)  # 1973 to 2286: others count seconds since something else began
-PLAUSIBLE_IF_NOT = (946684800.0, 4102444800.0)  # 2000 to 2100
+# Until 2046: 3.8e9 counts from 1904, as LabVIEW does, and 2403040800 is the digits of a date.
+PLAUSIBLE_IF_NAMED = (1e8, 2.4e9)  # 1973 on: others count seconds since something else began
+PLAUSIBLE_IF_NOT = (946684800.0, 2.4e9)  # 2000 on
+PLAUSIBLE_IN_PARTS = 631152000.0  # 1990 on: 202403040800 would be milliseconds of 1976
 SAMPLE = 100
 FITTING = 0.9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -163,7 +165,10 @@ def _wanted_times(
         return TimeColumns(places, ISO)
     found = _format(columns[places[0]], unit or _unit_in(labels[places[0]]), (0.0, END_OF_TIME))
     if found is None:
-        raise UnusableFile(f"has no times in column '{wanted[0]}': they must be UNIX times or ISO 8601")
+        raise UnusableFile(
+            f"has no times in column '{wanted[0]}': they must be UNIX times or ISO 8601, and "
+            "of UNIX times that are not of our days the option time_unit must say which"
+        )
     return TimeColumns(places, found)
 
 
@@ -192,9 +197,12 @@ def _format(cells: Sequence[str], unit: str | None, plausible: tuple[float, floa
     sample = _sample(cells)
     numbers = [number for number in map(_number, sample) if math.isfinite(number)]
     if sample and len(numbers) >= FITTING * len(sample):
-        unit = unit or unit_by_size(float(np.median(numbers)))
-        seconds = np.array(numbers) / PER_SECOND[unit]
-        return unit if np.mean((seconds > plausible[0]) & (seconds < plausible[1])) >= FITTING else None
+        guess = unit_by_size(float(np.median(numbers)))
+        earliest, latest = plausible
+        if not unit:
+            earliest, latest = max(earliest, 0.0 if guess == "s" else PLAUSIBLE_IN_PARTS), PLAUSIBLE_IF_NAMED[1]
+        seconds = np.array(numbers) / PER_SECOND[unit or guess]
+        return (unit or guess) if np.mean((seconds > earliest) & (seconds < latest)) >= FITTING else None
     times = [cell for cell in sample if not math.isnan(_iso_seconds(cell))]
     return ISO if sample and len(times) >= FITTING * len(sample) else None
 

@@ -63,9 +63,26 @@ def test_times_are_found(header, row, expected):
         ("a,b", [f"1,{NOW}", f"2,{NOW + 1}"]),
         ("time,b", ["02:40:00,1"]),
         ("time,b", ["soon,1", f"{NOON},2"]),
+        ("time,b", ["202403040800,1", "202403040801,2"]),
+        ("time,b", ["240304080000,1", "240304080001,2"]),
+        ("time,b", ["2403040800,1", "2403040801,2"]),
+        ("time,b", ["20240304080000,1", "20240304080001,2"]),
+        ("a,b", ["3792441600.5,1", "3792441601.5,2"]),
     ],
-    ids=["numbers", "seconds since a start", "the same again", "not the first", "time of day", "half of them"],
-)
+    ids=[
+        "numbers",
+        "seconds since a start",
+        "the same again",
+        "not the first",
+        "time of day",
+        "half of them",
+        "digits to the minute",
+        "digits of two for the year",
+        "both",
+        "digits to the second",
+        "seconds since 1904",
+    ],
+)  # fmt: skip
 def test_times_are_not_guessed_at(header, rows):
     """Numbers that need not be times are not taken for them; the message names the option and the columns."""
     with pytest.raises(UnusableFile, match="name it by the option time; its columns are '"):
@@ -78,6 +95,15 @@ def test_the_option_decides():
     assert found("time,t [s]", [f"{NOW},60"], ["t [s]"]) == (["t [s]"], "s")
     assert found("a,b,c", ["1,2017-07-14,02:40"], ["b", "c"]) == (["b", "c"], ISO)
     assert found("time,a", ["1500000,1"], unit="ms", wanted=["time"]) == (["time"], "ms")
+
+
+def test_digits_of_dates_are_no_counts():
+    """Not in a column that is named, either, unless the unit is given as well: they would be times of other years."""
+    for digits in ("202403040800", "20240304080000", "2403040800"):
+        with pytest.raises(UnusableFile, match="the option time_unit must say which"):
+            found("a,b", [f"{digits},1"], ["a"])
+    assert found("a,b", ["202403040800,1"], ["a"], "ms") == (["a"], "ms")
+    assert found("a_ms,b", ["202403040800,1"], ["a_ms"]) == (["a_ms"], "ms")
 
 
 @pytest.mark.parametrize(
