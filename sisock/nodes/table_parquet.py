@@ -17,7 +17,7 @@ from pyarrow.parquet import ParquetFile
 from sisock.core.errors import UnusableFile
 from sisock.core.model import FieldType, Times, Values
 from sisock.nodes.table_fields import EMPTY, Label, Mask, Table, TableColumn, TableOptions, labels_of, printable
-from sisock.nodes.table_times import TimeColumns, find_times, seconds_of_numbers, seconds_of_texts
+from sisock.nodes.table_times import TimeColumns, find_times, seconds_of_numbers
 
 ROWS_AT_ONCE = 2**16
 ROWS_TO_SAMPLE = 100
@@ -103,11 +103,7 @@ def _seconds(batch: Any, times: TimeColumns) -> Times:
     arrays = [batch.column(place) for place in times.places]
     if len(arrays) > 1 or _type(arrays[0].type) == "string":
         # Null and an empty text are no time, and stay none beside the other part.
-        texts = [
-            "T".join("" if part is None else str(part) for part in row)
-            for row in zip(*map(_plain, arrays), strict=True)
-        ]
-        return seconds_of_texts(texts, times.unit)
+        return times.seconds_of_cells([["" if one is None else str(one) for one in _plain(array)] for array in arrays])
     numbers, unit = _since_1970(arrays[0])
     seconds = seconds_of_numbers(numbers, unit or times.unit)
     return np.where(arrays[0].is_valid().to_numpy(zero_copy_only=False), seconds, math.nan)

@@ -25,7 +25,7 @@ COMMON_NAMES = (
 )
 UNIT_IN_NAME = re.compile(r"(.+)_(s|ms|us|ns)")
 DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d")
-TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?", re.IGNORECASE)
+TIME_OF_DAY = re.compile(r"(\d?\d)(:\d\d(?::\d\d(?:[.,]\d+)?)?)(?: ?([AP])M|(Z|[+-]\d\d(?::?\d\d)?))?", re.IGNORECASE)
 FINER_THAN_DATETIME = re.compile(r"[.,]\d{7}")
 LONGEST_WITH_MICROSECONDS = 26
 EXACT = 2**53  # a quotient of whole numbers below it is rounded once, of larger ones twice
@@ -34,6 +34,7 @@ END_OF_TIME = 253402300800.0  # the year 10000
 PLAUSIBLE_IF_NAMED = (1e8, 2.4e9)  # 1973 on: others count seconds since something else began
 PLAUSIBLE_IF_NOT = (946684800.0, 2.4e9)  # 2000 on
 PLAUSIBLE_IN_PARTS = 631152000.0  # 1990 on: 202403040800 would be milliseconds of 1976
+HALF_A_DAY_H = 12
 SAMPLE = 100
 FITTING = 0.9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,9 +62,12 @@ class TimeColumns:
 
     def seconds(self, columns: Sequence[Sequence[str]]) -> Times:
         """Return UNIX seconds, NaN for what is no time; of all columns of the table as texts."""
-        first, *others = (columns[place] for place in self.places)
-        cells = ["T".join(map(str.strip, parts)) for parts in zip(first, *others, strict=True)] if others else first
-        return seconds_of_texts(cells, self.unit)
+        return self.seconds_of_cells([columns[place] for place in self.places])
+
+    def seconds_of_cells(self, parts: Sequence[Sequence[str]]) -> Times:
+        """Return the same of the columns of times alone."""
+        first, *others = parts
+        return seconds_of_texts(list(map(_joined, first, *others)) if others else first, self.unit)
 
 
 def seconds_of_texts(cells: Sequence[str], unit: str) -> Times:
@@ -215,6 +219,18 @@ def _with_time_of_day(found: TimeColumns, columns: Sequence[Sequence[str]]) -> T
             if sample and all(map(TIME_OF_DAY.fullmatch, map(str.strip, sample))):
                 return TimeColumns((*found.places, place), ISO)
     return found
+
+
+def _joined(date: str, time_of_day: str) -> str:
+    """Return a date and a time of day as ISO 8601 has them: with two digits for the hour, and 24 hours a day."""
+    match = TIME_OF_DAY.fullmatch(time_of_day.strip())
+    if match is None:
+        return f"{date.strip()}T{time_of_day.strip()}"
+    hour, rest, half, zone = match.groups("")
+    if half and not 1 <= int(hour) <= HALF_A_DAY_H:
+        return ""
+    hours = int(hour) % HALF_A_DAY_H + HALF_A_DAY_H * (half.upper() == "P") if half else int(hour)
+    return f"{date.strip()}T{hours:02}{rest}{zone.upper()}"
 
 
 def _number(cell: str) -> float:

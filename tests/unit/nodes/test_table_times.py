@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from sisock.core.errors import UnusableFile
 from sisock.nodes.table_fields import labels_of
-from sisock.nodes.table_times import ISO, PER_SECOND, find_times, seconds_of_numbers, seconds_of_texts, unit_by_size
+from sisock.nodes.table_times import (
+    ISO,
+    PER_SECOND,
+    TimeColumns,
+    find_times,
+    seconds_of_numbers,
+    seconds_of_texts,
+    unit_by_size,
+)
 
 NOW = 1_500_000_000
 NOON = "2017-07-14T02:40:00"
@@ -46,6 +54,8 @@ def found(header, rows, wanted=(), unit=None):
         ("counter,a", f"{NOW},1", (["counter"], "s")),
         ("date,time,a", "2017-07-14,02:40:00,1", (["date", "time"], ISO)),
         ("time,a,day", "02:40:00Z,1,2017/07/14", (["day", "time"], ISO)),
+        ("date,time,a", "2017-07-14,2:40,1", (["date", "time"], ISO)),
+        ("date,time,a", "2017-07-14,2:40:00 am,1", (["date", "time"], ISO)),
         ("date,a", "2017-07-14,1", (["date"], ISO)),
     ],
 )
@@ -144,6 +154,32 @@ def test_an_option_that_does_not_fit_is_said(wanted, message):
 def test_iso_8601_is_read(text, expected):
     """A text without zone is in UTC; no digit of a fraction is lost; what is no time is NaN."""
     np.testing.assert_array_equal(seconds_of_texts([text], ISO), [expected])
+
+
+@pytest.mark.parametrize(
+    ("time_of_day", "expected"),
+    [
+        ("02:40", NOW),
+        ("2:40", NOW),
+        (" 2:40:00.5 ", NOW + 0.5),
+        ("2:40:00,5Z", NOW + 0.5),
+        ("4:40+02:00", NOW),
+        ("2:40 AM", NOW),
+        ("02:40:00pm", NOW + 12 * 3600),
+        ("12:40 AM", NOW - 2 * 3600),
+        ("12:40 PM", NOW + 10 * 3600),
+        ("0240", NOW),
+        ("0:40 AM", math.nan),
+        ("14:40 PM", math.nan),
+        ("24:40", math.nan),
+        ("soon", math.nan),
+        ("", math.nan),
+    ],
+)
+def test_a_time_of_day_is_put_behind_its_date(time_of_day, expected):
+    """As spreadsheets write it, with one digit for the hour or with half days, it is a time as well."""
+    times = TimeColumns((1, 0), ISO).seconds([[time_of_day], ["2017-07-14 "]])
+    np.testing.assert_array_equal(times, [expected])
 
 
 @pytest.mark.parametrize(
