@@ -389,6 +389,24 @@ def test_a_long_file_is_read_on(tmp_path, monkeypatch):
     assert series(reader(path))["a"][77] == (NOW + 77, 78)
 
 
+def test_a_long_file_with_an_empty_column_is_read_on(tmp_path, monkeypatch):
+    """Its end alone is parsed, too; what the column turns out to be does not depend on how the file came to be."""
+    monkeypatch.setattr(table_csv, "LONG_BYTES", 200_000)
+    path = tmp_path / "long.csv"
+    path.write_text("time,a,late\n" + "".join(f"{NOW + n},{n},\n" for n in range(30_000)))
+    parsed = []
+    monkeypatch.setattr(table_csv, "rows_of", lambda block, head: parsed.append(block.first) or rows_of(block, head))
+    reader = TableReader(TableOptions())
+    for number, cell in enumerate(["", "", "", "E", "E", *"123456789" * 5, "E"], start=30_000):
+        parsed.clear()
+        contents = reader(path)
+        assert len(parsed) == 1 or number < 30_002 or "late" in series(contents)
+        again = TableReader(TableOptions())(path)
+        assert (series(contents), contents.problem) == (series(again), again.problem)
+        with path.open("a") as file:
+            file.write(f"{NOW + number},{number},{cell}\n")
+
+
 NUMBERS = st.one_of(
     st.floats().map(repr),
     st.integers().map(str),
