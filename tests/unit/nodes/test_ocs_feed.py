@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sisock.core.errors import ConfigurationError
-from sisock.nodes import make_node, ocs_blocks, options_from_settings
+from sisock.nodes import make_node, ocs_blocks, ocs_feed, options_from_settings
 from sisock.nodes.contract import Polls, Subscribes, SubscribesElsewhere, Summarizes
 from sisock.nodes.ocs_feed import OcsFeedNode, options_from
 from sisock.settings import Settings
@@ -229,6 +229,26 @@ def test_the_number_of_fields_is_bounded(monkeypatch, caplog):
     assert len(names(node)) == 3
     assert len(samples(node, f"{FEED}.y")) == 6
     assert len(caplog.records) == 1
+
+
+def test_naming_many_fields_leaves_time_for_the_rest(monkeypatch):
+    """Where it takes long it is not done for each message; whoever asks for all fields gets those of now."""
+    clock, named = ManualClock(0), []
+    node = make()
+    name_all = node._named
+    monkeypatch.setattr(ocs_feed, "monotonic", clock)
+    monkeypatch.setattr(node, "_named", lambda: (named.append(1), clock.advance(1), name_all())[-1])
+    for number in range(10):
+        send(node, a=([number], {f"x{number}": [number]}))
+    assert len(named) == 1
+    assert len(names(node)) == 10
+    assert len(named) == 2
+    clock.advance(1)
+    send(node, a=([10], {"x10": [10]}))
+    assert samples(node, f"{FEED}.x10") == [(10, 10)]
+    send(node, a=([11], {"x11": [11]}))
+    node.poll(NOW)
+    assert samples(node, f"{FEED}.x11") == [(11, 11)]
 
 
 def test_late_samples_are_put_in_their_places():
