@@ -35,6 +35,8 @@ PLAUSIBLE_IF_NAMED = (1e8, 2.4e9)  # 1973 on: others count seconds since somethi
 PLAUSIBLE_IF_NOT = (946684800.0, 2.4e9)  # 2000 on
 PLAUSIBLE_IN_PARTS = 631152000.0  # 1990 on: 202403040800 would be milliseconds of 1976
 HALF_A_DAY_H = 12
+HALVES = ("AM", "PM")
+AFTER_SHORT_HOUR = len("2000-01-01 8")
 SAMPLE = 100
 FITTING = 0.9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -244,6 +246,8 @@ def _number(cell: str) -> float:
 def _iso_seconds(cell: str) -> float:
     """Return the UNIX seconds of an ISO 8601 text, in UTC if it has no zone, or NaN."""
     text = cell.strip().removesuffix("UTC").rstrip().replace("/", "-")
+    if text[AFTER_SHORT_HOUR : AFTER_SHORT_HOUR + 1] == ":" or text[-2:].upper() in HALVES:
+        text = _joined(text[: AFTER_SHORT_HOUR - 2], text[AFTER_SHORT_HOUR - 1 :])
     try:
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is None:
