@@ -105,17 +105,19 @@ class LiveBlocks:
         now = self._now()
         clock = self._clocks.setdefault((address, block.name), _Clock(-math.inf, now))
         clock.heard_at = now
-        limit = max(clock.newest, now) + MOST_AHEAD_S if clock.newest > -math.inf else math.inf
+        limit = max(clock.newest, now) + MOST_AHEAD_S
         near, far = list(block.rows), []
         if any(rows.newest > limit for rows in near):
             parts = [(rows, rows.times > limit) for rows in block.rows]
             near = [rows.take(~ahead) for rows, ahead in parts if not ahead.all()]
             far = [rows.take(ahead) for rows, ahead in parts if ahead.any()]
-        waiting, clock.ahead = clock.ahead, [] if near else far
+        # What comes first of all may be from a clock that is ahead of this one.
+        goes_on = not near and (bool(clock.ahead) or clock.newest == -math.inf)
+        believed = clock.ahead + far if goes_on else near
+        clock.ahead = [] if goes_on else far
         if near:
             self._set_back(clock, address, block.name, near)
-        believed = near + (waiting + far if waiting and not near else [])
-        if far and not waiting:
+        if clock.ahead:
             self._tell(
                 address, f"times of block '{block.name:.80}' jump ahead", "they are left out unless more follow"
             )
@@ -125,10 +127,14 @@ class LiveBlocks:
     def _set_back(self, clock: _Clock, address: str, block: str, parts: Sequence[Rows]) -> None:
         """Drop what is in the future when its clock has been set right, and could keep out all that comes now."""
         now, newest = self._now(), max(rows.newest for rows in parts)
+        oldest = min(float(rows.times.min()) for rows in parts)
         if clock.newest > now + MOST_AHEAD_S and newest < clock.newest - self._limits[0]:
             for timeline in self._timelines.values():
                 if (timeline.address, timeline.block) == (address, block):
-                    timeline.buffer.forget_after(max(now, newest))
+                    kept_from, latest = timeline.buffer.oldest, max(now, newest)
+                    # Where nothing stays, what comes must not be too late: it was measured some moments ago.
+                    stays = kept_from is not None and kept_from <= latest
+                    timeline.buffer.forget_after(latest if stays else oldest)
             clock.newest = newest
 
     # ---- which fields share a timeline

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any
 
 from sisock.core.column import Column
@@ -26,6 +27,7 @@ MIB = 2**20
 _FEED = re.compile(r"[^\s.#]+\.[^\s.#]*\.feeds\.[^\s.#]*")
 _ROUTER = re.compile(r"ws://[^\s/]+(/\S*)?")
 _MOST_TOLD = 1000
+_QUICK_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,10 @@ class OcsFeedNode:
         self._guard = threading.Lock()
         self._told: set[tuple[str, str]] = set()
         self._blocks = LiveBlocks(buffer_time, max_mib * MIB, late_s, folder, clock, self._tell)
-        self._state = self._named()
+        self._named_version = -1
+        self._name_at = -math.inf
+        self._state = _State()
+        self._update(at_once=True)
 
     def receive(self, topic: str, *arguments: Any) -> None:
         """Take one event of a feed; what is wrong with it is said once, and left out."""
@@ -114,22 +119,21 @@ class OcsFeedNode:
         with self._guard:
             for what, why in message.problems:
                 self._tell(topic, what, why)
-            before = self._blocks.version
             for block in message.blocks:
                 self._blocks.take(topic, message.agent_class, block)
-            if self._blocks.version != before:
-                self._state = self._named()
+            self._update()
 
     def poll(self, now: float) -> None:
         """Let go of what is no longer kept."""
         with self._guard:
-            before = self._blocks.version
             self._blocks.tidy()
-            if self._blocks.version != before:
-                self._state = self._named()
+            self._update(at_once=True)
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return every field with at least one sample in [start, end), UNIX seconds."""
+        if self._blocks.version != self._named_version:
+            with self._guard:
+                self._update(at_once=True)
         state = self._state
         alive = {name: one.buffer for name, one in state.timelines.items() if one.buffer.count(start, end)}
         fields = [one.field for one in state.fields.values() if one.field.timeline in alive]
@@ -162,6 +166,16 @@ class OcsFeedNode:
                 asked.setdefault(served.timeline.name, {})[name] = served.column
         for timeline, columns in asked.items():
             yield state.timelines[timeline], columns
+
+    def _update(self, *, at_once: bool = False) -> None:
+        """Serve the fields that there are now; where naming all of them takes long, after a break as long."""
+        began, version = monotonic(), self._blocks.version
+        # At the start each message has new fields: thousands of them would be named anew each time.
+        if version != self._named_version and (at_once or began >= self._name_at):
+            self._state = self._named()
+            self._named_version = version
+            ended = monotonic()
+            self._name_at = 2 * ended - began if ended - began > _QUICK_S else -math.inf
 
     def _named(self) -> _State:
         """Return the state of all blocks as they are now."""

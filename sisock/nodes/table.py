@@ -17,7 +17,7 @@ from sisock.nodes.table_notes import NotesFile
 from sisock.nodes.table_reader import TableReader
 from sisock.nodes.table_times import PER_SECOND
 
-READER_VERSION = 1  # to be raised when TableReader makes something else out of a file
+READER_VERSION = 2  # to be raised when TableReader makes something else out of a file
 EVERYTHING = "*"
 
 

@@ -60,9 +60,9 @@ class _Building:
         return all(column.type == "number" for column in self.columns.values())
 
     @property
-    def is_decided(self) -> bool:
-        """Whether the type of each column is known."""
-        return all(column.type is not None for column in self.columns.values())
+    def types(self) -> list[FieldType | None]:
+        """The type of each column, None for those in which nothing was yet."""
+        return [column.type for column in self.columns.values()]
 
     def add(self, rows: Rows) -> None:
         if rows.broken:
@@ -168,7 +168,8 @@ def _read(blocks: Iterator[Block], options: TableOptions, begun: _Begun | None =
         if head is None:
             continue
         if building is not None:
-            last = (block.mark, building.count)  # rows may be added to the last block, so it is read again
+            # Rows may be added to the last block, so it is read again.
+            last = (block.mark, building.count, building.types)
             if building.add_numbers(block):
                 continue
         rows = rows_of(block, head)
@@ -181,10 +182,10 @@ def _read(blocks: Iterator[Block], options: TableOptions, begun: _Begun | None =
     if building is None:
         return EMPTY, None
     table = building.finish()
-    # A type that is not known yet could be decided otherwise by the rest of a block that is still being written.
-    if last is None or last[0].offset < LONG_BYTES or not building.is_decided:
+    # A type that the last block decided could be decided otherwise by more of it.
+    if last is None or last[0].offset < LONG_BYTES or last[2] != building.types:
         return table, None
-    return table, _Begun(last[0], building.until(*last))
+    return table, _Begun(last[0], building.until(*last[:2]))
 
 
 def _head_of(block: Block) -> Head | None:

@@ -108,10 +108,12 @@ def labels_of(headers: Sequence[str]) -> list[Label]:
     labels: list[Label] = []
     taken = set(cleaned) | counts.keys()
     seen = set[str]()
+    tried = Counter[str]()
     for number, (header, (name, units)) in enumerate(zip(cleaned, parts, strict=True), start=1):
         wanted = (name if counts[name] == 1 else header) or f"column_{number}"
-        own = wanted if wanted not in seen else _next_free(wanted, taken | seen)
+        own = wanted if wanted not in seen else _next_free(wanted, taken, tried)
         seen.add(own)
+        taken.add(own)
         labels.append(Label(header, own, units))
     return labels
 
@@ -160,10 +162,12 @@ def _name_and_units(header: str) -> tuple[str, str | None]:
     return name.rstrip(), next((text.strip() for text in units if text and text.strip()), None)
 
 
-def _next_free(name: str, taken: set[str]) -> str:
-    number = 2
+def _next_free(name: str, taken: set[str], tried: Counter[str]) -> str:
+    """Return a name with a number that is not taken; those that were tried before are."""
+    number = max(2, tried[name])
     while f"{name}_{number}" in taken:
         number += 1
+    tried[name] = number
     return f"{name}_{number}"
 
 

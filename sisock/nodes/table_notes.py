@@ -65,16 +65,25 @@ def _state(path: Path) -> tuple[Path, int, int] | None:
 
 def _read(path: Path) -> Notes:
     try:
-        document = yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError, ValueError) as error:
+        notes = _notes_in(yaml.safe_load(path.read_bytes()))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # the latter where it is nested too deep
         words = printable(str(error))
         raise UnusableFile(f"'{path}' cannot be read ({words}): units and descriptions stay as they were") from None
-    fields = document.get("fields") if isinstance(document, dict) else None
-    if not isinstance(fields, dict) or not all(_is_note(one) for one in fields.values()):
+    if notes is None:
         raise UnusableFile(
             f"'{path}' does not have the form 'fields: {{NAME: {{units: …, description: …}}}}': it is passed over"
         )
-    return {str(name): {key: str(text) for key, text in one.items()} for name, one in fields.items()}
+    return notes
+
+
+def _notes_in(document: Any) -> Notes | None:
+    """Return what a document says, None when it has another form; a key that is left empty says nothing."""
+    fields = document.get("fields") if isinstance(document, dict) else None
+    if not isinstance(fields, dict) or not all(_is_note(one) for one in fields.values()):
+        return None
+    return {
+        str(name): {key: str(text) for key, text in one.items() if text is not None} for name, one in fields.items()
+    }
 
 
 def _is_note(one: Any) -> bool:

@@ -17,11 +17,12 @@ from pyarrow.parquet import ParquetFile
 from sisock.core.errors import UnusableFile
 from sisock.core.model import FieldType, Times, Values
 from sisock.nodes.table_fields import EMPTY, Label, Mask, Table, TableColumn, TableOptions, labels_of, printable
-from sisock.nodes.table_times import TimeColumns, find_times, seconds_of_numbers, seconds_of_texts
+from sisock.nodes.table_times import TimeColumns, find_times, seconds_of_numbers
 
 ROWS_AT_ONCE = 2**16
 ROWS_TO_SAMPLE = 100
 MOST_NAMED = 5
+DATE_LENGTH = len("2000-01-01")
 LONGEST_REASON = 200
 INT64_MAX = np.iinfo(np.int64).max
 
@@ -68,7 +69,7 @@ class _Building:
 
 def _table(file: Any, options: TableOptions) -> Table:
     schema = file.schema_arrow
-    served = [place for place, one in enumerate(schema) if _is_time(one.type) or _type(one.type)]
+    served = [place for place, one in enumerate(schema) if _may_be_time(one.type) or _type(one.type)]
     labels = labels_of(schema.names) if served else []
     names = [schema.names[place] for place in served]
     first = next(file.iter_batches(ROWS_TO_SAMPLE, columns=names), None) if names else None
@@ -77,7 +78,7 @@ def _table(file: Any, options: TableOptions) -> Table:
     if first.schema.names != names:  # Parquet names the parts of a structure as it would a column of that name
         raise UnusableFile("has columns that have the same name")
     own = [labels[place] for place in served]
-    times = find_times(own, [_sample(array) for array in first.columns], options.time, options.time_unit)
+    times = find_times(own, [_texts(array) for array in first.columns], options.time, options.time_unit)
     columns = {
         place: _Building(own[place], kind)
         for place, one in enumerate(first.schema)
@@ -103,11 +104,7 @@ def _seconds(batch: Any, times: TimeColumns) -> Times:
     arrays = [batch.column(place) for place in times.places]
     if len(arrays) > 1 or _type(arrays[0].type) == "string":
         # Null and an empty text are no time, and stay none beside the other part.
-        texts = [
-            "T".join("" if part is None else str(part) for part in row)
-            for row in zip(*map(_plain, arrays), strict=True)
-        ]
-        return seconds_of_texts(texts, times.unit)
+        return times.seconds_of_cells([_texts(array) for array in arrays])
     numbers, unit = _since_1970(arrays[0])
     seconds = seconds_of_numbers(numbers, unit or times.unit)
     return np.where(arrays[0].is_valid().to_numpy(zero_copy_only=False), seconds, math.nan)
@@ -122,22 +119,27 @@ def _since_1970(array: Any) -> tuple[Values, str | None]:
     return _numbers(array), None
 
 
-def _sample(array: Any) -> list[str]:
-    """Return the first values as texts, times among them as ISO 8601."""
+def _texts(array: Any) -> list[str]:
+    """Return values as texts, times among them as ISO 8601, dates and times of day too; nothing for null."""
+    if kinds.is_time(array.type):
+        array = array.cast(pa.time64("us"), safe=False)
     if not _is_time(array.type):
-        return ["" if value is None else str(value) for value in _plain(array)]
+        return ["" if value is None else str(value) for value in array.to_pylist()]
     numbers, unit = _since_1970(array)
     seconds = seconds_of_numbers(numbers, unit or "s")
+    length = DATE_LENGTH if kinds.is_date(array.type) else None
     # Arrow's own texts of times need a database of zones, which slim machines lack.
-    return ["" if math.isnan(one) else datetime.fromtimestamp(one, UTC).isoformat() for one in seconds.tolist()]
-
-
-def _plain(array: Any) -> list[Any]:
-    return array.to_pylist() if _type(array.type) else [""] * len(array)
+    return [
+        "" if math.isnan(one) else datetime.fromtimestamp(one, UTC).isoformat()[:length] for one in seconds.tolist()
+    ]
 
 
 def _is_time(kind: Any) -> bool:
     return bool(kinds.is_timestamp(kind) or kinds.is_date(kind))
+
+
+def _may_be_time(kind: Any) -> bool:
+    return _is_time(kind) or bool(kinds.is_time(kind))
 
 
 def _type(kind: Any) -> FieldType | None:

@@ -25,13 +25,18 @@ COMMON_NAMES = (
 )
 UNIT_IN_NAME = re.compile(r"(.+)_(s|ms|us|ns)")
 DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d")
-TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?", re.IGNORECASE)
+TIME_OF_DAY = re.compile(r"(\d?\d)(:\d\d(?::\d\d(?:[.,]\d+)?)?)(?: ?([AP])M|(Z|[+-]\d\d(?::?\d\d)?))?", re.IGNORECASE)
 FINER_THAN_DATETIME = re.compile(r"[.,]\d{7}")
 LONGEST_WITH_MICROSECONDS = 26
 EXACT = 2**53  # a quotient of whole numbers below it is rounded once, of larger ones twice
 END_OF_TIME = 253402300800.0  # the year 10000
-PLAUSIBLE_IF_NAMED = (1e8, 1e10)  # 1973 to 2286: others count seconds since something else began
-PLAUSIBLE_IF_NOT = (946684800.0, 4102444800.0)  # 2000 to 2100
+# Until 2046: 3.8e9 counts from 1904, as LabVIEW does, and 2403040800 is the digits of a date.
+PLAUSIBLE_IF_NAMED = (1e8, 2.4e9)  # 1973 on: others count seconds since something else began
+PLAUSIBLE_IF_NOT = (946684800.0, 2.4e9)  # 2000 on
+PLAUSIBLE_IN_PARTS = 631152000.0  # 1990 on: 202403040800 would be milliseconds of 1976
+HALF_A_DAY_H = 12
+HALVES = ("AM", "PM")
+AFTER_SHORT_HOUR = len("2000-01-01 8")
 SAMPLE = 100
 FITTING = 0.9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,9 +64,12 @@ class TimeColumns:
 
     def seconds(self, columns: Sequence[Sequence[str]]) -> Times:
         """Return UNIX seconds, NaN for what is no time; of all columns of the table as texts."""
-        first, *others = (columns[place] for place in self.places)
-        cells = ["T".join(map(str.strip, parts)) for parts in zip(first, *others, strict=True)] if others else first
-        return seconds_of_texts(cells, self.unit)
+        return self.seconds_of_cells([columns[place] for place in self.places])
+
+    def seconds_of_cells(self, parts: Sequence[Sequence[str]]) -> Times:
+        """Return the same of the columns of times alone."""
+        first, *others = parts
+        return seconds_of_texts(list(map(_joined, first, *others)) if others else first, self.unit)
 
 
 def seconds_of_texts(cells: Sequence[str], unit: str) -> Times:
@@ -163,7 +171,10 @@ def _wanted_times(
         return TimeColumns(places, ISO)
     found = _format(columns[places[0]], unit or _unit_in(labels[places[0]]), (0.0, END_OF_TIME))
     if found is None:
-        raise UnusableFile(f"has no times in column '{wanted[0]}': they must be UNIX times or ISO 8601")
+        raise UnusableFile(
+            f"has no times in column '{wanted[0]}': they must be UNIX times or ISO 8601, and "
+            "of UNIX times that are not of our days the option time_unit must say which"
+        )
     return TimeColumns(places, found)
 
 
@@ -192,9 +203,12 @@ def _format(cells: Sequence[str], unit: str | None, plausible: tuple[float, floa
     sample = _sample(cells)
     numbers = [number for number in map(_number, sample) if math.isfinite(number)]
     if sample and len(numbers) >= FITTING * len(sample):
-        unit = unit or unit_by_size(float(np.median(numbers)))
-        seconds = np.array(numbers) / PER_SECOND[unit]
-        return unit if np.mean((seconds > plausible[0]) & (seconds < plausible[1])) >= FITTING else None
+        guess = unit_by_size(float(np.median(numbers)))
+        earliest, latest = plausible
+        if not unit:
+            earliest, latest = max(earliest, 0.0 if guess == "s" else PLAUSIBLE_IN_PARTS), PLAUSIBLE_IF_NAMED[1]
+        seconds = np.array(numbers) / PER_SECOND[unit or guess]
+        return (unit or guess) if np.mean((seconds > earliest) & (seconds < latest)) >= FITTING else None
     times = [cell for cell in sample if not math.isnan(_iso_seconds(cell))]
     return ISO if sample and len(times) >= FITTING * len(sample) else None
 
@@ -209,6 +223,18 @@ def _with_time_of_day(found: TimeColumns, columns: Sequence[Sequence[str]]) -> T
     return found
 
 
+def _joined(date: str, time_of_day: str) -> str:
+    """Return a date and a time of day as ISO 8601 has them: with two digits for the hour, and 24 hours a day."""
+    match = TIME_OF_DAY.fullmatch(time_of_day.strip())
+    if match is None:
+        return f"{date.strip()}T{time_of_day.strip()}"
+    hour, rest, half, zone = match.groups("")
+    if half and not 1 <= int(hour) <= HALF_A_DAY_H:
+        return ""
+    hours = int(hour) % HALF_A_DAY_H + HALF_A_DAY_H * (half.upper() == "P") if half else int(hour)
+    return f"{date.strip()}T{hours:02}{rest}{zone.upper()}"
+
+
 def _number(cell: str) -> float:
     """Return the number that a text is, with a decimal comma maybe, or NaN; Python's own underscores are none."""
     try:
@@ -220,6 +246,8 @@ def _number(cell: str) -> float:
 def _iso_seconds(cell: str) -> float:
     """Return the UNIX seconds of an ISO 8601 text, in UTC if it has no zone, or NaN."""
     text = cell.strip().removesuffix("UTC").rstrip().replace("/", "-")
+    if text[AFTER_SHORT_HOUR : AFTER_SHORT_HOUR + 1] == ":" or text[-2:].upper() in HALVES:
+        text = _joined(text[: AFTER_SHORT_HOUR - 2], text[AFTER_SHORT_HOUR - 1 :])
     try:
         instant = datetime.fromisoformat(text)
         if instant.tzinfo is None:

@@ -59,7 +59,7 @@ class Inbox:
         if not self._is_busy:
             self._work()
 
-    def _hear(self, *arguments: Any, details: EventDetails, **_: Any) -> None:
+    def _hear(self, /, *arguments: Any, details: EventDetails, **_: Any) -> None:
         """Take an event, which comes once for each topic that it matches."""
         if details.publication not in self._seen:
             self._seen.append(details.publication)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sisock.core.errors import ConfigurationError
-from sisock.nodes import make_node, ocs_blocks, options_from_settings
+from sisock.nodes import make_node, ocs_blocks, ocs_feed, options_from_settings
 from sisock.nodes.contract import Polls, Subscribes, SubscribesElsewhere, Summarizes
 from sisock.nodes.ocs_feed import OcsFeedNode, options_from
 from sisock.settings import Settings
@@ -231,6 +231,26 @@ def test_the_number_of_fields_is_bounded(monkeypatch, caplog):
     assert len(caplog.records) == 1
 
 
+def test_naming_many_fields_leaves_time_for_the_rest(monkeypatch):
+    """Where it takes long it is not done for each message; whoever asks for all fields gets those of now."""
+    clock, named = ManualClock(0), []
+    node = make()
+    name_all = node._named
+    monkeypatch.setattr(ocs_feed, "monotonic", clock)
+    monkeypatch.setattr(node, "_named", lambda: (named.append(1), clock.advance(1), name_all())[-1])
+    for number in range(10):
+        send(node, a=([number], {f"x{number}": [number]}))
+    assert len(named) == 1
+    assert len(names(node)) == 10
+    assert len(named) == 2
+    clock.advance(1)
+    send(node, a=([10], {"x10": [10]}))
+    assert samples(node, f"{FEED}.x10") == [(10, 10)]
+    send(node, a=([11], {"x11": [11]}))
+    node.poll(NOW)
+    assert samples(node, f"{FEED}.x11") == [(11, 11)]
+
+
 def test_late_samples_are_put_in_their_places():
     """Messages may come in any order; what is said to be final is of each block by itself, and holds."""
     node = make(late_s=5)
@@ -285,6 +305,32 @@ def test_one_wild_time_does_not_empty_the_buffer(caplog):
     assert len(caplog.records) == 1
 
 
+def test_what_was_held_back_is_taken_once():
+    """Times that jump ahead again are held back again, beside none that were believed by then."""
+    node = make()
+    send(node, a=([0], {"x": [0]}))
+    for t in (1000, 1001, 3000, 3001):
+        send(node, a=([t], {"x": [t]}))
+    assert samples(node, f"{FEED}.x") == [(0, 0), (1000, 1000), (1001, 1001), (3000, 3000), (3001, 3001)]
+
+
+def test_a_clock_that_jumps_within_a_message_loses_nothing():
+    """The times behind a jump are taken when the next message goes on from there, as those of whole messages are."""
+    node = make()
+    send(node, a=([0], {"x": [0]}))
+    send(node, a=([1, 1000], {"x": [1, 2]}))
+    send(node, a=([1001], {"x": [3]}))
+    assert samples(node, f"{FEED}.x") == [(0, 0), (1, 1), (1000, 2), (1001, 3)]
+
+
+def test_a_wild_time_at_the_start_costs_itself_only():
+    """What is beside a time far ahead in the first message of all is taken."""
+    node = make()
+    send(node, a=([0, 1, 1e9], {"x": [0, 1, 99]}))
+    send(node, a=([2], {"x": [2]}))
+    assert samples(node, f"{FEED}.x") == [(0, 0), (1, 1), (2, 2)]
+
+
 def test_a_gap_loses_nothing():
     """After a long silence, and where this machine's clock is behind, what comes is taken from its first sample on."""
     clock = ManualClock(NOW)
@@ -307,6 +353,18 @@ def test_a_clock_that_was_far_ahead_does_not_keep_samples_out():
     send(node, a=([5], {"x": [3]}))
     send(node, a=([6], {"x": [4]}))
     assert samples(node, f"{FEED}.x") == [(5, 3), (6, 4)]
+
+
+def test_a_clock_that_is_set_right_loses_nothing_from_then_on(tmp_path):
+    """The first message after it, too, is of the moments before it came, and is taken whole; as after a restart."""
+    node = make(buffer_time=100, folder=str(tmp_path))
+    send(node, a=([1e8], {"x": [1]}))
+    send(node, a=([-1, -0.5], {"x": [2, 3]}))
+    assert samples(node, f"{FEED}.x") == [(-1, 2), (-0.5, 3)]
+    before = statement(node, f"{FEED}.x")
+    node._blocks._folder._ending()
+    again = make(buffer_time=100, folder=str(tmp_path))
+    assert (samples(again, f"{FEED}.x"), statement(again, f"{FEED}.x")) == ([(-1, 2), (-0.5, 3)], before)
 
 
 def test_samples_survive_a_restart(tmp_path):

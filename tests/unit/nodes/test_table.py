@@ -123,6 +123,14 @@ def test_a_file_beside_describes_fields(folder, place):
     assert node.catalogue(1.0, 1e10).fields["a"].units is None
 
 
+def test_what_a_description_leaves_empty_stays(folder):
+    """A key without a text says nothing."""
+    (folder / "roof.csv").write_text("time,a [K]\n1500000000,1\n")
+    (folder / "table.yml").write_text("fields:\n  a: {units: , description: Air}\n")
+    described = TableNode(folder).catalogue(1.0, 1e10).fields["a"]
+    assert (described.units, described.description) == ("K", "Air")
+
+
 def test_a_file_is_described_beside_it(folder):
     """What describes one file has its name."""
     (folder / "roof.yml").write_text("fields: {a: {units: '%'}}")
@@ -140,7 +148,10 @@ def test_a_file_is_described_beside_it(folder):
         "fields: {a: K}",
         "fields: {a: {units: [K]}}",
         "\0",
+        "[" * 3000,
+        f"fields: {{a: {{units: 0x{'f' * 5000}}}}}",
     ],
+    ids=lambda text: text[:40],
 )
 def test_a_broken_description_is_reported_once(folder, caplog, text):
     """A file that describes nothing is named once; what was said before holds, and the data are served."""

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import math
+from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.nodes import table_csv, table_text
+from sisock.nodes import table_csv, table_fields, table_text
 from sisock.nodes.table_fields import TableOptions
 from sisock.nodes.table_reader import TableReader
 from sisock.nodes.table_text import START, Block, blocks_of, head_of, rows_of
@@ -178,6 +179,22 @@ def test_names_are_told_apart(read):
     """A name that comes again gets a number; names that differ in their units only keep these."""
     raw = b"time,a,a,a_2,t [C],t [K]\n1500000000,1,2,3,4,5\n"
     assert list(series(read(raw))) == ["a", "a_3", "a_2", "t [C]", "t [K]"]
+
+
+def test_many_columns_of_one_name_take_no_longer_each():
+    """A number is tried once for a name, however often that comes again."""
+    tried = []
+
+    class Names(set):
+        def __contains__(self, name):
+            tried.append(name)
+            return super().__contains__(name)
+
+    names, counter = Names(["a", "a_3"]), Counter()
+    for _ in range(100):
+        names.add(table_fields._next_free("a", names, counter))
+    assert sorted(names, key=lambda name: (len(name), name)) == ["a", *(f"a_{number}" for number in range(2, 103))]
+    assert len(tried) < 400
 
 
 def test_a_prefix_tells_files_apart(read):
@@ -387,6 +404,24 @@ def test_a_long_file_is_read_on(tmp_path, monkeypatch):
     changed = path.read_text().replace(",77,x", ",78,x")
     path.write_text(changed)
     assert series(reader(path))["a"][77] == (NOW + 77, 78)
+
+
+def test_a_long_file_with_an_empty_column_is_read_on(tmp_path, monkeypatch):
+    """Its end alone is parsed, too; what the column turns out to be does not depend on how the file came to be."""
+    monkeypatch.setattr(table_csv, "LONG_BYTES", 200_000)
+    path = tmp_path / "long.csv"
+    path.write_text("time,a,late\n" + "".join(f"{NOW + n},{n},\n" for n in range(30_000)))
+    parsed = []
+    monkeypatch.setattr(table_csv, "rows_of", lambda block, head: parsed.append(block.first) or rows_of(block, head))
+    reader = TableReader(TableOptions())
+    for number, cell in enumerate(["", "", "", "E", "E", *"123456789" * 5, "E"], start=30_000):
+        parsed.clear()
+        contents = reader(path)
+        assert len(parsed) == 1 or number < 30_002 or "late" in series(contents)
+        again = TableReader(TableOptions())(path)
+        assert (series(contents), contents.problem) == (series(again), again.problem)
+        with path.open("a") as file:
+            file.write(f"{NOW + number},{number},{cell}\n")
 
 
 NUMBERS = st.one_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -84,6 +84,19 @@ def test_date_and_time_of_day_may_stand_apart(read):
     """Two columns of text are joined, as in text tables."""
     columns = {"date": ["2017-07-14", None], "time": ["02:40:00", "02:41:00"], "a": [1.5, 2.5]}
     assert series(read(columns)) == {"a": [(NOW, 1.5)]}
+
+
+@pytest.mark.parametrize("kind", [pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns"), pa.string()])
+@pytest.mark.parametrize("date_kind", [pa.date32(), pa.date64(), pa.string()])
+def test_dates_and_times_of_day_of_their_own_types_are_joined(read, date_kind, kind):
+    """As databases write them; a row that lacks one of the two has no time."""
+    days = pa.array([date(2017, 7, 14), date(2017, 7, 14), None]).cast(date_kind)
+    hours = (
+        pa.array([time(2, 40), None, time(2, 41)]).cast(pa.time64("us") if kind == pa.string() else kind).cast(kind)
+    )
+    contents = read({"day": days, "time": hours, "a": [1.5, 2.5, 3.5]})
+    assert series(contents) == {"a": [(NOW, 1.5)]}
+    assert contents.problem.endswith("row 2 has no time; it and others like it are left out")
 
 
 def test_nanoseconds_keep_what_a_float_can_hold(read):

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from sisock.core.errors import UnusableFile
 from sisock.nodes.table_fields import labels_of
-from sisock.nodes.table_times import ISO, PER_SECOND, find_times, seconds_of_numbers, seconds_of_texts, unit_by_size
+from sisock.nodes.table_times import (
+    ISO,
+    PER_SECOND,
+    TimeColumns,
+    find_times,
+    seconds_of_numbers,
+    seconds_of_texts,
+    unit_by_size,
+)
 
 NOW = 1_500_000_000
 NOON = "2017-07-14T02:40:00"
@@ -46,6 +54,8 @@ def found(header, rows, wanted=(), unit=None):
         ("counter,a", f"{NOW},1", (["counter"], "s")),
         ("date,time,a", "2017-07-14,02:40:00,1", (["date", "time"], ISO)),
         ("time,a,day", "02:40:00Z,1,2017/07/14", (["day", "time"], ISO)),
+        ("date,time,a", "2017-07-14,2:40,1", (["date", "time"], ISO)),
+        ("date,time,a", "2017-07-14,2:40:00 am,1", (["date", "time"], ISO)),
         ("date,a", "2017-07-14,1", (["date"], ISO)),
     ],
 )
@@ -63,9 +73,26 @@ def test_times_are_found(header, row, expected):
         ("a,b", [f"1,{NOW}", f"2,{NOW + 1}"]),
         ("time,b", ["02:40:00,1"]),
         ("time,b", ["soon,1", f"{NOON},2"]),
+        ("time,b", ["202403040800,1", "202403040801,2"]),
+        ("time,b", ["240304080000,1", "240304080001,2"]),
+        ("time,b", ["2403040800,1", "2403040801,2"]),
+        ("time,b", ["20240304080000,1", "20240304080001,2"]),
+        ("a,b", ["3792441600.5,1", "3792441601.5,2"]),
     ],
-    ids=["numbers", "seconds since a start", "the same again", "not the first", "time of day", "half of them"],
-)
+    ids=[
+        "numbers",
+        "seconds since a start",
+        "the same again",
+        "not the first",
+        "time of day",
+        "half of them",
+        "digits to the minute",
+        "digits of two for the year",
+        "both",
+        "digits to the second",
+        "seconds since 1904",
+    ],
+)  # fmt: skip
 def test_times_are_not_guessed_at(header, rows):
     """Numbers that need not be times are not taken for them; the message names the option and the columns."""
     with pytest.raises(UnusableFile, match="name it by the option time; its columns are '"):
@@ -78,6 +105,15 @@ def test_the_option_decides():
     assert found("time,t [s]", [f"{NOW},60"], ["t [s]"]) == (["t [s]"], "s")
     assert found("a,b,c", ["1,2017-07-14,02:40"], ["b", "c"]) == (["b", "c"], ISO)
     assert found("time,a", ["1500000,1"], unit="ms", wanted=["time"]) == (["time"], "ms")
+
+
+def test_digits_of_dates_are_no_counts():
+    """Not in a column that is named, either, unless the unit is given as well: they would be times of other years."""
+    for digits in ("202403040800", "20240304080000", "2403040800"):
+        with pytest.raises(UnusableFile, match="the option time_unit must say which"):
+            found("a,b", [f"{digits},1"], ["a"])
+    assert found("a,b", ["202403040800,1"], ["a"], "ms") == (["a"], "ms")
+    assert found("a_ms,b", ["202403040800,1"], ["a_ms"]) == (["a_ms"], "ms")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +141,14 @@ def test_an_option_that_does_not_fit_is_said(wanted, message):
         ("2017-07-14 02:40:00,1", 1500000000.1),
         ("2017-07-14T02:40:00.123456789Z", 1500000000.123456789),
         ("2017-07-14 02:40:00.123456789", 1500000000.123456789),
+        ("2017-07-14 2:40", NOW),
+        ("2017/07/14 2:40:00.5", NOW + 0.5),
+        ("2017-07-14T4:40+02:00", NOW),
+        ("2017-07-14 02:40:00 AM", NOW),
+        ("2017-07-14 2:40 pm", NOW + 12 * 3600),
+        ("2017-07-14 14:40 PM", math.nan),
+        ("2017-07-14 PM", math.nan),
+        ("PM", math.nan),
         ("2017-07-14", 1499990400),
         ("2017-07-14T02:40:60Z", math.nan),
         ("2017-02-30T02:40:00Z", math.nan),
@@ -118,6 +162,32 @@ def test_an_option_that_does_not_fit_is_said(wanted, message):
 def test_iso_8601_is_read(text, expected):
     """A text without zone is in UTC; no digit of a fraction is lost; what is no time is NaN."""
     np.testing.assert_array_equal(seconds_of_texts([text], ISO), [expected])
+
+
+@pytest.mark.parametrize(
+    ("time_of_day", "expected"),
+    [
+        ("02:40", NOW),
+        ("2:40", NOW),
+        (" 2:40:00.5 ", NOW + 0.5),
+        ("2:40:00,5Z", NOW + 0.5),
+        ("4:40+02:00", NOW),
+        ("2:40 AM", NOW),
+        ("02:40:00pm", NOW + 12 * 3600),
+        ("12:40 AM", NOW - 2 * 3600),
+        ("12:40 PM", NOW + 10 * 3600),
+        ("0240", NOW),
+        ("0:40 AM", math.nan),
+        ("14:40 PM", math.nan),
+        ("24:40", math.nan),
+        ("soon", math.nan),
+        ("", math.nan),
+    ],
+)
+def test_a_time_of_day_is_put_behind_its_date(time_of_day, expected):
+    """As spreadsheets write it, with one digit for the hour or with half days, it is a time as well."""
+    times = TimeColumns((1, 0), ISO).seconds([[time_of_day], ["2017-07-14 "]])
+    np.testing.assert_array_equal(times, [expected])
 
 
 @pytest.mark.parametrize(

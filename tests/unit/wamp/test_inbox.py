@@ -116,6 +116,14 @@ def test_an_event_that_two_topics_match_comes_once(node):
     assert node.received == [("t", "x"), ("t", "x")]
 
 
+def test_arguments_by_name_are_passed_over(node):
+    """A publisher may name its arguments as it likes."""
+    thread = Thread()
+    Inbox(node, thread)._hear("x", details=SimpleNamespace(topic="t", publication=1), self=1, topic=2, arguments=3)
+    thread.run()
+    assert node.received == [("t", "x")]
+
+
 def test_what_waits_is_bounded(node, caplog, monkeypatch):
     """A node that cannot follow does not fill the memory; that events are lost is said once."""
     monkeypatch.setattr(inbox, "MOST_WAITING", 2)
