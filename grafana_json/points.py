@@ -65,9 +65,11 @@ class PointCache:
         kept: _Written | None = self._kept.get(series)
         low, high, shift = _common(kept, times, bits) if kept is not None else (0, 0, 0)
         if kept is not None and high - low > MOSTLY * times.size:
-            same = kept.text[kept.places[low + shift] : kept.places[high + shift] - 1]
-            parts = [_write(times[:low], values[:low])[1:-1], same, _write(times[high:], values[high:])[1:-1]]
-            return orjson.Fragment(b"[%b]" % b",".join(filter(None, parts)))
+            same = memoryview(kept.text)[kept.places[low + shift] : kept.places[high + shift] - 1]
+            before, behind = _write(times[:low], values[:low]), _write(times[high:], values[high:])
+            opening = b"%b," % before[:-1] if low else b"["
+            closing = b",%b" % behind[1:] if high < times.size else b"]"
+            return orjson.Fragment(b"".join((opening, same, closing)))
         written = _Written(times.copy(), bits, _write(times, values))
         self._kept.put(series, written, written.size_bytes)
         return orjson.Fragment(written.text)

@@ -30,6 +30,7 @@ from sisock.ports import check_port
 from sisock.settings import Settings
 
 FEWEST_THREADS = 2
+SENT_AT_ONCE_BYTES = 2**20  # Twisted's own limit takes a turn of the reactor for each eighth of that
 MOST_THREADS = 32  # each waits for data nodes most of its time
 NOT_DONE_YET: int = server.NOT_DONE_YET
 log = Logger()
@@ -150,6 +151,7 @@ def _send(request: Any, status: int, body: bytes) -> None:
     request.setHeader(b"Content-Type", JSON.encode())
     request.setHeader(b"Vary", b"Accept-Encoding")
     request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.channel.transport.SEND_LIMIT = SENT_AT_ONCE_BYTES
     request.write(body)
     request.finish()
 

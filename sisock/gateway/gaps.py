@@ -32,7 +32,7 @@ def break_gaps(times: Times, values: Values, bucket_s: float, max_points: int) -
     times, values
         Shape (n + breaks,) with n + breaks <= max(n, max_points).
     """
-    spacings = np.diff(times)
+    spacings = times[1:] - times[:-1]
     if not spacings.size or spacings.max() <= BUCKETS * bucket_s:
         return times, values
     threshold = max(SPACINGS * float(np.median(spacings)), BUCKETS * bucket_s)
