@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sisock.core.model import DataBlock, Field, FieldCatalogue
-from sisock.core.series import Series
+from sisock.core.model import Field
 from sisock.nodes.archive import Contents, FieldSamples, FileArchive, in_order
 from sisock.nodes.archived import FileCache
 from sisock.nodes.text_rows import COMMENT, complete_lines, read_time_and_value
@@ -24,7 +23,7 @@ DEFAULT_TIMELINE = "archive"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-class WeatherNode:
+class WeatherNode(FileArchive):
     """Serves each ``*.dat`` file of a folder as a field of the file's name.
 
     The files may appear, grow, be rewritten and go away meanwhile. Each is on a timeline of its own, named
@@ -49,20 +48,7 @@ class WeatherNode:
     ) -> None:
         self.name = name
         self.description = description
-        file_cache = FileCache(cache, "apex", READER_VERSION) if cache else None
-        self._archive = FileArchive(folder, PATTERN, read_apex, file_cache)
-
-    def catalogue(self, start: float, end: float) -> FieldCatalogue:
-        """Return every field with at least one sample in [start, end), UNIX seconds."""
-        return self._archive.catalogue(start, end)
-
-    def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
-        """Return every sample of the fields inside [start, end), UNIX seconds; views, not to be written to."""
-        return self._archive.read(fields, start, end)
-
-    def columns(self, fields: Sequence[str]) -> Mapping[str, Series]:
-        """Return the samples of the known ones of the fields, to be asked for spans of them."""
-        return self._archive.columns(fields)
+        super().__init__(folder, PATTERN, read_apex, FileCache(cache, "apex", READER_VERSION) if cache else None)
 
 
 def read_apex(path: Path) -> Contents:
