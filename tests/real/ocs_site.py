@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,12 +153,3 @@ def samples_on_disk(archive: Path) -> tuple[Samples, int]:
                 own.update(zip(data[name].tolist(), timeline["t"].tolist(), strict=True))
                 count += len(data[name])
     return samples, count
-
-
-def wait_for(condition: Any, within_s: float, what: str) -> Any:
-    """Return the first true result of a condition."""
-    end = time.monotonic() + within_s
-    while not (result := condition()):
-        assert time.monotonic() < end, f"waited {within_s:g} s in vain until {what}"
-        time.sleep(0.1)
-    return result

@@ -12,8 +12,8 @@ from sisock.client import Consumer
 from sisock.core.errors import SisockError
 
 from integration.ports import free_port
-from integration.sites import running_site
-from real.ocs_site import AGENT, CHANNELS, FEED, running_ocs, samples_of, samples_on_disk, wait_for
+from integration.sites import poll, running_site
+from real.ocs_site import AGENT, CHANNELS, FEED, running_ocs, samples_of, samples_on_disk
 
 pytestmark = pytest.mark.skipif(find_spec("ocs") is None, reason="'make test-real' installs OCS")
 NAMES = [f"channel_{number:02}" for number in range(CHANNELS)]
@@ -43,7 +43,7 @@ def newest(site):
 def goes_on(site, seconds):
     """Wait until our node has samples that are measured so many seconds from now."""
     until = time.time() + seconds
-    wait_for(lambda: newest(site) > until, 60 + seconds, "samples come")
+    poll(lambda: newest(site) > until, 60 + seconds, "samples come")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def run(tmp_path_factory):
     folder, port = tmp_path_factory.mktemp("site"), free_port()
     document = {"settings": {"ocs_port": port}, "nodes": NODES}
     with running_site(folder, document) as site, running_ocs(tmp_path_factory.mktemp("ocs"), port) as ocs:
-        wait_for(lambda: list(ocs.archive.rglob("*.g3")) and newest(site), 60, "the aggregator and our node have data")
+        poll(lambda: list(ocs.archive.rglob("*.g3")) and newest(site), 60, "the aggregator and our node have data")
         goes_on(site, 5)
         status = OCSClient(AGENT, args=ocs.site_arguments()).acq.status()
         killed = time.time()
@@ -63,7 +63,7 @@ def run(tmp_path_factory):
         goes_on(site, 2)
         ocs.processes["aggregator"].send_signal(signal.SIGCONT)
         back = time.time()
-        wait_for(lambda: ocs.is_recording(back), 60, "the aggregator goes on")
+        poll(lambda: ocs.is_recording(back), 60, "the aggregator goes on")
         ocs.stop(AGENT)
         restarted = time.time()
         ocs.start(AGENT)

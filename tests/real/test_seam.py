@@ -11,8 +11,8 @@ import pytest
 from sisock.nodes import KINDS
 
 from integration.ports import free_port
-from integration.sites import drawn, running_site
-from real.ocs_site import FEED, running_ocs, samples_of, wait_for
+from integration.sites import drawn, poll, running_site
+from real.ocs_site import FEED, running_ocs, samples_of
 
 pytestmark = pytest.mark.skipif(
     find_spec("ocs") is None or "g3" not in KINDS, reason="'make test-real' installs OCS and so3g"
@@ -48,8 +48,8 @@ def run(tmp_path_factory):
         }
         document = {"settings": {"ocs_port": port}, "nodes": nodes}
         with running_site(folder, document, XDG_CACHE_HOME=str(folder)) as site:
-            wait_for(lambda: len(list(ocs.archive.rglob("*.g3"))) >= 3, 120, "there are three files")
-            yield wait_for(lags, 60, "the archive is behind") | {"published": ocs.published()}
+            poll(lambda: len(list(ocs.archive.rglob("*.g3"))) >= 3, 120, "there are three files")
+            yield poll(lags, 60, "the archive is behind") | {"published": ocs.published()}
 
 
 @pytest.mark.parametrize("name", FIELDS)
