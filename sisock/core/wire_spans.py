@@ -25,8 +25,6 @@ from sisock.core.values import as_values
 TIME_DTYPE = "<f8"
 LISTED = "list"
 DTYPES = {"<f8", "<i8", "|b1"}
-ENTRY_LENGTH = 5
-STATEMENT_LENGTH = 3
 UNKNOWN = -1
 
 
