@@ -33,8 +33,9 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inl
 
 from sisock import __version__
 from sisock.core import serving, times, wire
+from sisock.core.edge_reading import EdgeReading
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
-from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.core.model import DataBlock, DataRequest, FieldCatalogue, Span
 from sisock.core.reduction import SpanReading
 from sisock.settings import Settings
 from sisock.wamp import credentials
@@ -54,6 +55,7 @@ SISOCK_PORT = _settings.tls_port
 OCS_PORT = _settings.ocs_port
 WAMP_URI = f"wss://{SISOCK_HOST}:{SISOCK_PORT}/ws"
 REALM = _settings.realm
+_EDGE_S = 0.5  # for what lies at a window's start, when all else of a reply is known
 _PAGING_S = 60.0  # within which the next page of a catalogue is asked for
 BASE_URI = wire.BASE_URI
 
@@ -265,12 +267,23 @@ class DataNodeServer(Session):
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading = SpanReading(request)
+        reading, edges = SpanReading(request), EdgeReading(request)
         while (span := reading.span) is not None:
-            block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None))
-            yield threads.deferToThread(reading.take, _within(block, *span))
-        reply = yield threads.deferToThread(serving.answer_spans, reading.reductions(), request)
+            block = yield self._samples_in(request, span)
+            yield threads.deferToThread(reading.take, block)
+            edges.take(span, block)
+        until = time.monotonic() + _EDGE_S
+        while (span := edges.span(reading.known)) is not None and time.monotonic() < until:
+            block = yield self._samples_in(request, span)
+            edges.take(span, block)
+        reply = yield threads.deferToThread(serving.answer_spans, edges.beside(reading.reductions()), request)
         return reply
+
+    @inlineCallbacks
+    def _samples_in(self, request: DataRequest, span: Span) -> Any:
+        """Return the samples in a part of a request's window, or before it, and no others."""
+        block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None))
+        return _within(block, *span)
 
     @inlineCallbacks
     def _fields_in(self, start: float, end: float) -> Any:
