@@ -154,6 +154,10 @@ class Gateway:
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
         _note_newest(peer, drawn)
+        for name, texts in reading.remarks.items():
+            wanted = SeriesWanted(peer.name, name)
+            said = (f"node '{peer.name}': {text}" for text in texts)
+            drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
         for name, problem in reading.problems.items():
             wanted = SeriesWanted(peer.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
