@@ -37,6 +37,7 @@ from sisock.core.edge_reading import EdgeReading
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.model import DataBlock, DataRequest, FieldCatalogue, Span
 from sisock.core.reduction import SpanReading
+from sisock.core.remarks import Remarks
 from sisock.settings import Settings
 from sisock.wamp import credentials
 from sisock.wamp.connection import raise_transport_limits
@@ -257,7 +258,7 @@ class DataNodeServer(Session):
         if request.spans is not None:
             reply = yield self._reply_in_spans(request)
             return reply
-        block = yield self._samples_of(request)
+        block = yield self._samples_of(request, Remarks())
         if block is None:
             return False
         downsampled = self.downsamples and request.reduce is None
@@ -267,22 +268,23 @@ class DataNodeServer(Session):
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading, edges = SpanReading(request), EdgeReading(request)
+        reading, edges, remarks = SpanReading(request), EdgeReading(request), Remarks()
         while (span := reading.span) is not None:
-            block = yield self._samples_in(request, span)
+            block = yield self._samples_in(request, span, remarks)
             yield threads.deferToThread(reading.take, block)
             edges.take(span, block)
         until = time.monotonic() + _EDGE_S
         while (span := edges.span(reading.known)) is not None and time.monotonic() < until:
-            block = yield self._samples_in(request, span)
+            block = yield self._samples_in(request, span, remarks)
             edges.take(span, block)
-        reply = yield threads.deferToThread(serving.answer_spans, edges.beside(reading.reductions()), request)
+        reductions = edges.beside(reading.reductions())
+        reply = yield threads.deferToThread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
 
     @inlineCallbacks
-    def _samples_in(self, request: DataRequest, span: Span) -> Any:
+    def _samples_in(self, request: DataRequest, span: Span, remarks: Remarks) -> Any:
         """Return the samples in a part of a request's window, or before it, and no others."""
-        block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None))
+        block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None), remarks)
         return _within(block, *span)
 
     @inlineCallbacks
@@ -308,8 +310,11 @@ class DataNodeServer(Session):
         return self._catalogue
 
     @inlineCallbacks
-    def _samples_of(self, request: DataRequest) -> Any:
-        """Return the samples that the subclass has for a request, or None when it says that they are too many."""
+    def _samples_of(self, request: DataRequest, remarks: Remarks) -> Any:
+        """Return the samples that the subclass has for a request, or None when it says that they are too many.
+
+        What a panel is to tell of them is noted in ``remarks``.
+        """
         catalogue = yield self._catalogue_for(request)
         stride = request.min_stride if self.downsamples and request.reduce is None else None
         reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)

@@ -159,6 +159,10 @@ class Gateway:
             held = name in reading.held and series.times.size > 0 and series.times[0] == question.request.start
             drawn[wanted] = replace(series, before=time, held=bool(held))
         _note_newest(peer, drawn, self._clock.seconds())
+        for name, texts in reading.remarks.items():
+            wanted = SeriesWanted(peer.name, name)
+            said = (f"node '{peer.name}': {text}" for text in texts)
+            drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
         for name, problem in reading.problems.items():
             wanted = SeriesWanted(peer.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)

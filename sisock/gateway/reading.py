@@ -15,7 +15,8 @@ from sisock.core.edge import Edge
 from sisock.core.errors import BadReply, OverAllowance, SisockError
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 from sisock.core.reduction import MOST_SPANS, NO_SAMPLES, Reduction
-from sisock.core.wire_spans import decode_reductions
+from sisock.core.remarks import Told
+from sisock.core.wire_spans import decode_reductions, decode_remarks
 from sisock.gateway.edges import add_first, add_held
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
@@ -33,12 +34,13 @@ FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 class Reading:
     """What could be read of the fields of one node, a timeline each; and, for those not whole, why in words.
 
-    ``before`` has the times of the last samples before the window, UNIX seconds, where these are known, and ``held``
-    the names of those that are drawn at its start.
+    What the node itself tells of fields is in ``remarks``. ``before`` has the times of the last samples before the
+    window, UNIX seconds, where these are known, and ``held`` the names of those that are drawn at its start.
     """
 
     block: DataBlock
     problems: Mapping[str, str]
+    remarks: Told
     before: Mapping[str, float] = field(default_factory=dict)
     held: Collection[str] = ()
 
@@ -117,6 +119,7 @@ class Reader:
         self._tells_edges = peer.info is not None and "edge" in peer.info.capabilities
         self._asks_when_empty = self._tells_edges and question.resolution.before is not False
         self._wanting = set(self._holding) if self._tells_edges else set()  # what is before the window
+        self._remarks: dict[str, Sequence[str]] = {}
 
     async def read(self) -> Reading:
         """Read all fields; what goes wrong becomes words beside what was kept of them."""
@@ -145,10 +148,12 @@ class Reader:
         return self._reading()
 
     def _reading(self) -> Reading:
+        remarks = {name: self._store.remarks(key) for name, key in self._keys.items()}
         before = {name: edge.before[0] for name, edge in self._edges.items() if edge.before is not None}
         return Reading(
             DataBlock({**self._empty, **self._blocks}),
             self._problems,
+            {**remarks, **self._remarks},
             {name: float(times[0]) for name, times in before.items() if times.size},
             self._held,
         )
@@ -279,6 +284,10 @@ class Reader:
         try:
             reply = await self._peer.call(self._until - asked_at, "get_data", *arguments, **keywords)
             reductions = decode_reductions(reply, request)
+            remarks = decode_remarks(reply, request)
+            for name in names:
+                self._remarks[name] = remarks.get(name, ())
+                self._store.keep_remarks(self._keys[name], self._remarks[name])
             for name, reduction in reductions.items():
                 identified = self._identified(_inside(reduction, spans, self._window))
                 reductions[name] = identified
