@@ -16,7 +16,7 @@ from sisock.gateway.cells import Cells, choose_cells
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
 from sisock.gateway.few import keep_few
-from sisock.gateway.finish import break_line, grows, staleness
+from sisock.gateway.finish import break_line, is_live, staleness
 from sisock.gateway.gridded import by_bucket, lay, parts_of, seam
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
@@ -269,7 +269,7 @@ class Gateway:
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
-        _note_newest(peer, drawn)
+        _note_newest(peer, drawn, self._clock.seconds())
         for name, problem in reading.problems.items():
             wanted = SeriesWanted(peer.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
@@ -288,7 +288,7 @@ class Gateway:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
-        _note_newest(peer, drawn)
+        _note_newest(peer, drawn, self._clock.seconds())
         return {
             wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
             for wanted, series in drawn.items()
@@ -335,7 +335,8 @@ def _by_bucket(wanted: SeriesWanted, drawn: Drawn, part_s: float) -> Series:
     return parts[0] if len(parts) == 1 else join_by(wanted, parts, partial(seam, part_s=part_s))
 
 
-def _note_newest(peer: Peer, drawn: Drawn) -> None:
+def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:
+    """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
-        if series.times.size and grows(series):
+        if series.times.size and (wanted.field in peer.newest or is_live(series, now)):
             peer.note_newest(wanted.field, float(series.times[-1]))
