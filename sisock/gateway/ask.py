@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,19 +36,28 @@ class Gateway:
     caller
         The session to call through; None while there is none (see :meth:`connected`).
     clock
-        Twisted's IReactorTime: the reactor, or a manual clock.
+        Twisted's IReactorTime: the reactor, or a manual clock. Deadlines, pauses and ages are measured by it, so a
+        step of the wall clock should not touch it.
     deadline_s
         Seconds that one question waits for one node.
     cache_bytes
         The most that is kept of answers; 0 keeps nothing.
+    wall
+        Returns the present, UNIX seconds: what windows, samples and notices mean by now. The clock's time unless
+        given.
     """
 
     def __init__(
-        self, caller: Caller | None, clock: Any, deadline_s: float = DEADLINE_S, cache_bytes: int = CACHE_BYTES
+        self,
+        caller: Caller | None,
+        clock: Any,
+        deadline_s: float = DEADLINE_S,
+        cache_bytes: int = CACHE_BYTES,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
-        self._link = Link(caller, clock)
+        self._link = Link(caller, clock, wall)
         self._store = Store(cache_bytes)
         self._questions = Questions()
         self.directory = Directory(self._link, deadline_s)
@@ -76,7 +85,7 @@ class Gateway:
 
     def now(self) -> float:
         """Return the present, UNIX seconds."""
-        return float(self._clock.seconds())
+        return float(self._link.wall())
 
     def history(self) -> list[NodeChange]:
         """Return the nodes that came and left since the first list of the hub, oldest first, a bounded number."""
@@ -180,7 +189,7 @@ class Gateway:
 
     def _finish(self, series: Series, end: float, resolution: Resolution, drawing: Drawing) -> Series:
         newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, end, self._clock.seconds())
+        stale = staleness(series, newest, end, self.now())
         if stale:
             series = replace(series, notices=(*series.notices, stale))
         return break_line(series, resolution) if drawing.breaks else series
