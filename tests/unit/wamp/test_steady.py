@@ -4,11 +4,15 @@ from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
+from autobahn.wamp.types import ComponentConfig
 from twisted.internet import task
 from twisted.internet.base import ReactorBase
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 
+from sisock import base
+from sisock.testing import result_of
 from sisock.wamp import node_server, steady
+from sisock.wamp.authenticator import Authorizer
 from sisock.wamp.node_server import start_polling, until_next
 from sisock.wamp.steady import keep_steady
 
@@ -191,3 +195,24 @@ def test_a_poll_that_fails_is_not_the_last(clock, caplog):
 def test_the_next_multiple(now, interval_s, expected):
     """A multiple that is as good as reached counts as this one: the next is an interval later."""
     assert until_next(now, interval_s) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("where", ["server", "router"])
+def test_whatever_runner_a_session_has_its_reactor_is_steady(clocks, monkeypatch, where):
+    """A data node server makes the reactor steady that it runs on, and so does our part of Crossbar's worker."""
+    reactor = Reactor(clocks)
+    if where == "server":
+        monkeypatch.setattr(base, "reactor", reactor)
+        monkeypatch.setattr(base, "LIFELINE", SimpleNamespace(session_opened=lambda: None))
+        base.DataNodeServer(ComponentConfig("realm", {})).onOpen(SimpleNamespace(send=lambda _: None))
+    else:
+        monkeypatch.setattr("twisted.internet.reactor", reactor)
+        session = Authorizer(ComponentConfig("realm", {}))
+        monkeypatch.setattr(session, "register", registered)
+        assert result_of(Deferred.fromCoroutine(session.onJoin(None))) is None
+    clocks.wall -= 3600.0
+    assert reactor.seconds() == NOW
+
+
+async def registered(*_):
+    """Register nothing."""
