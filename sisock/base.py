@@ -28,7 +28,7 @@ import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
 
 # isort: split
 from autobahn.wamp.exception import ApplicationError
-from twisted.internet import threads
+from twisted.internet import reactor, threads
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks, maybeDeferred
 
 from sisock import __version__
@@ -44,6 +44,7 @@ from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.lifeline import LIFELINE
 from sisock.wamp.presence import Presence
 from sisock.wamp.session import Session, sign
+from sisock.wamp.steady import keep_steady
 
 _settings = Settings.from_environment()
 
@@ -134,8 +135,9 @@ class DataNodeServer(Session):
         """Override it to do something once the node is on the network, such as start to take samples."""
 
     def onOpen(self, transport: Any) -> None:  # noqa: N802 - Autobahn's name
-        """Let the transport take long messages."""
+        """Let the transport take long messages, and a step of the clock change no delay."""
         raise_transport_limits(transport)
+        keep_steady(reactor)  # whatever runner made it
         LIFELINE.session_opened()
         super().onOpen(transport)
 
@@ -235,7 +237,7 @@ class DataNodeServer(Session):
         if catalogue is None:
             catalogue = yield self._fields_in(*times.resolve_span(start, end, time.time()))
         if limit is not None:
-            self._paged = (start, end), time.time(), catalogue
+            self._paged = (start, end), time.monotonic(), catalogue
         reply = yield threads.deferToThread(serving.answer_fields, catalogue, limit, after)
         return reply
 
@@ -244,7 +246,7 @@ class DataNodeServer(Session):
         if after is None or self._paged is None:
             return None
         span, at, catalogue = self._paged
-        return catalogue if span == (start, end) and 0 <= time.time() - at <= _PAGING_S else None
+        return catalogue if span == (start, end) and time.monotonic() - at <= _PAGING_S else None
 
     @inlineCallbacks
     def _data_reply(self, field: Any, start: Any, end: Any, min_stride: Any = None, **extensions: Any) -> Any:

@@ -231,7 +231,13 @@ def test_the_options_of_nodes_are_listed():
         current = kind.strip("`") or current
         listed.setdefault(current, set()).add(option.strip("`"))
     common = listed.pop("all")
-    not_in_yaml = {"name", "sample", "clock", "frames"}  # a site gives the name; a function cannot be written in YAML
+    not_in_yaml = {
+        "name",
+        "sample",
+        "clock",
+        "steady",
+        "frames",
+    }  # a site gives the name; a function cannot be written in YAML
     assert {kind: listed[kind] | common for kind in listed} == {kind: options_of(kind) - not_in_yaml for kind in KINDS}
 
 
@@ -239,7 +245,7 @@ def test_the_options_of_feeds_are_those_of_the_node():
     """The page on feeds has each option that a site can set, with its default."""
     parameters = inspect.signature(OcsFeedNode).parameters
     listed = {option.strip("`"): default.strip("`") for option, default, _ in rows("docs/ocs-feed.md", "## Options")}
-    assert set(listed) == set(parameters) - {"name", "description", "clock"}
+    assert set(listed) == set(parameters) - {"name", "description", "clock", "steady"}
     for name, default in listed.items():
         expected = parameters[name].default
         assert default == ("" if expected is None else f"{expected:g}" if isinstance(expected, float) else expected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -66,19 +66,28 @@ class Gateway:
     caller
         The session to call through; None while there is none (see :meth:`connected`).
     clock
-        Twisted's IReactorTime: the reactor, or a manual clock.
+        Twisted's IReactorTime: the reactor, or a manual clock. Deadlines, pauses and ages are measured by it, so a
+        step of the wall clock should not touch it.
     deadline_s
         Seconds that one question waits for one node.
     cache_bytes
         The most that is kept of answers; 0 keeps nothing.
+    wall
+        Returns the present, UNIX seconds: what windows, samples and notices mean by now. The clock's time unless
+        given.
     """
 
     def __init__(
-        self, caller: Caller | None, clock: Any, deadline_s: float = DEADLINE_S, cache_bytes: int = CACHE_BYTES
+        self,
+        caller: Caller | None,
+        clock: Any,
+        deadline_s: float = DEADLINE_S,
+        cache_bytes: int = CACHE_BYTES,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
-        self._link = Link(caller, clock)
+        self._link = Link(caller, clock, wall)
         self._store = Store(cache_bytes)
         self._questions = Questions()
         self.directory = Directory(self._link, deadline_s)
@@ -106,7 +115,7 @@ class Gateway:
 
     def now(self) -> float:
         """Return the present, UNIX seconds."""
-        return float(self._clock.seconds())
+        return float(self._link.wall())
 
     def history(self) -> list[NodeChange]:
         """Return the nodes that came and left since the first list of the hub, oldest first, a bounded number."""
@@ -232,7 +241,7 @@ class Gateway:
         said = self._noted(whole, asked.end, drawing)
         series = {name: _by_bucket(wanted, found, cells.part_s) for name, found in drawn.items()}
         nulls = drawing.breaks and (drawing.align or said.interval_s is not None)
-        laid = lay(series, reducer, cells, nulls=nulls, until=self._clock.seconds())
+        laid = lay(series, reducer, cells, nulls=nulls, until=self.now())
         return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
 
     def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[Drawn]:
@@ -292,7 +301,7 @@ class Gateway:
             series = drawn[wanted]
             held = name in reading.held and series.times.size > 0 and series.times[0] == question.request.start
             drawn[wanted] = replace(series, before=time, held=bool(held))
-        _note_newest(peer, drawn, self._clock.seconds())
+        _note_newest(peer, drawn, self.now())
         for name, texts in reading.remarks.items():
             wanted = SeriesWanted(peer.name, name)
             said = (f"node '{peer.name}': {text}" for text in texts)
@@ -315,7 +324,7 @@ class Gateway:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
-        _note_newest(peer, drawn, self._clock.seconds())
+        _note_newest(peer, drawn, self.now())
         return {
             wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
             for wanted, series in drawn.items()
@@ -330,7 +339,7 @@ class Gateway:
     def _noted(self, series: Series, end: float, drawing: Drawing) -> Series:
         """Return a series, as its samples came, with what its viewer should know of their age."""
         newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, end, self._clock.seconds())
+        stale = staleness(series, newest, end, self.now())
         said = stale or silence(series, held_on_purpose=drawing.before is True)
         return replace(series, notices=(*series.notices, said)) if said else series
 

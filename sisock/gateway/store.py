@@ -53,7 +53,7 @@ class SeriesKey(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a node stated of a field, and when it was asked, UNIX seconds."""
+    """What a node stated of a field, and when it was asked, in seconds of the clock that never steps."""
 
     statement: Statement
     asked_at: float
@@ -130,7 +130,10 @@ class Store:
         return self._kept.size_bytes
 
     def look(self, key: SeriesKey, grid: Grid, now: float) -> Found:
-        """Return what is kept of a series in a window, laid on the buckets of its width, at ``now``, UNIX seconds."""
+        """Return what is kept of a series in a window, laid on the buckets of its width, at ``now``.
+
+        The time is that of a clock which never steps, as for :meth:`keep`: only how long ago something was counts.
+        """
         told: Told | None = self._kept.get(("told", key.node, key.field))
         if told is None:
             return Found((), ((grid.start, grid.end),))

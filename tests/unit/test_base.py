@@ -296,7 +296,7 @@ def test_pages_are_of_one_catalogue(monkeypatch):
     asked = []
     monkeypatch.setattr(server, "_fields_in", lambda *span: asked.append(span) or Server._fields_in(server, *span))
     now = [1000.0]
-    monkeypatch.setattr(base, "time", SimpleNamespace(time=lambda: now[0]))
+    monkeypatch.setattr(base, "time", SimpleNamespace(time=time.time, monotonic=lambda: now[0]))
     result(server._serve_fields(1, 0, limit=1))
     assert list(result(server._serve_fields(1, 0, limit=1, after="a"))[0]) == ["s"]
     assert len(asked) == 1
