@@ -38,6 +38,7 @@ from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
 from sisock.core.reduction import SpanReading
 from sisock.settings import Settings
 from sisock.wamp import credentials
+from sisock.wamp.author import AUTHOR
 from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.lifeline import LIFELINE
 from sisock.wamp.presence import Presence
@@ -56,6 +57,14 @@ WAMP_URI = f"wss://{SISOCK_HOST}:{SISOCK_PORT}/ws"
 REALM = _settings.realm
 _PAGING_S = 60.0  # within which the next page of a catalogue is asked for
 BASE_URI = wire.BASE_URI
+_LACKS_FIELDS = (
+    "has neither get_fields nor _get_fields_blocking: give its class one of them, "
+    "def get_fields(self, start, end), which returns the fields and their timelines"
+)
+_LACKS_DATA = (
+    "has neither get_data nor _get_data_blocking: give its class one of them, "
+    "def get_data(self, field, start, end, min_stride=None), which returns the samples"
+)
 
 
 def uri(s: str) -> str:
@@ -116,6 +125,7 @@ class DataNodeServer(Session):
             self.closing_reason = f"its name is {self.name!r}, but must be 1 to 64 of the characters A-Z a-z 0-9 _ -"
             self.leave()
             return
+        self._report(self._lacking())
         self._presence = Presence(self, str(self.name), self.description, details.session)
         yield self._presence.register(
             {
@@ -188,11 +198,19 @@ class DataNodeServer(Session):
         """
         return threads.deferToThread(self._get_data_blocking, field, start, end, min_stride)
 
+    def _lacking(self) -> list[str]:
+        """Return in words which of the methods that a subclass must have it has not."""
+        methods = ((_LACKS_FIELDS, "get_fields"), (_LACKS_DATA, "get_data"))
+        return [f"it {text}" for text, name in methods if not any(map(self._overrides, (name, f"_{name}_blocking")))]
+
+    def _overrides(self, name: str) -> bool:
+        return getattr(getattr(self, name), "__func__", None) is not getattr(DataNodeServer, name)
+
     def _get_fields_blocking(self, start: float, end: float) -> Any:
-        raise NodeUnavailable(f"data node '{self.name}' has neither get_fields nor _get_fields_blocking")
+        raise NodeUnavailable(f"data node '{self.name}' {_LACKS_FIELDS}")
 
     def _get_data_blocking(self, field: list[str], start: float, end: float, min_stride: float | None = None) -> Any:
-        raise NodeUnavailable(f"data node '{self.name}' has neither get_data nor _get_data_blocking")
+        raise NodeUnavailable(f"data node '{self.name}' {_LACKS_DATA}")
 
     # ---- what is guaranteed around them
 
@@ -217,11 +235,13 @@ class DataNodeServer(Session):
         try:
             reply = yield function(*arguments, **keywords)
         except SisockError as error:
+            if isinstance(error, BadReply):
+                self._report([str(error)])
             raise ApplicationError(error.uri, str(error)) from None
         except CancelledError:  # the caller has given up, so nobody reads this
             raise ApplicationError(ApplicationError.CANCELED, "the caller has canceled the call") from None
         except Exception as error:  # noqa: BLE001 - whatever a subclass raises must not harm the session
-            self.log.failure("data node '{name}': {what} failed", name=self.name, what=what)
+            AUTHOR.tell_failure(self.log, self.name, what, error)
             message = f"data node '{self.name}' failed in {what}: {type(error).__name__}: {error}"
             raise ApplicationError(SisockError.uri, message) from None
         return reply
@@ -290,8 +310,12 @@ class DataNodeServer(Session):
                 yield self._fields_in(request.start, request.end)
             except CancelledError:
                 raise
+            except BadReply as error:
+                self._report([str(error)])
+            except NodeUnavailable:  # there is none, which was told at the start
+                pass
             except Exception as error:  # noqa: BLE001 - whatever a subclass raises is not the caller's question
-                self._report([f"get_fields failed: {type(error).__name__}: {error}"])
+                AUTHOR.tell_failure(self.log, self.name, "get_fields", error)
         return self._catalogue
 
     @inlineCallbacks
@@ -311,8 +335,7 @@ class DataNodeServer(Session):
         return block
 
     def _report(self, problems: list[str]) -> None:
-        for problem in problems:
-            self.log.error("data node '{name}': {problem}", name=self.name, problem=problem)
+        AUTHOR.tell(self.log, self.name, problems)
 
 
 def _within(block: DataBlock, start: float, end: float) -> DataBlock:
