@@ -36,6 +36,7 @@ from sisock.core import serving, times, wire
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
 from sisock.core.reduction import SpanReading
+from sisock.core.remarks import Remarks
 from sisock.settings import Settings
 from sisock.wamp import credentials
 from sisock.wamp.author import AUTHOR
@@ -275,7 +276,7 @@ class DataNodeServer(Session):
         if request.spans is not None:
             reply = yield self._reply_in_spans(request)
             return reply
-        block = yield self._samples_of(request)
+        block = yield self._samples_of(request, Remarks())
         if block is None:
             return False
         downsampled = self.downsamples and request.reduce is None
@@ -285,11 +286,13 @@ class DataNodeServer(Session):
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading = SpanReading(request)
+        reading, remarks = SpanReading(request), Remarks()
         while (span := reading.span) is not None:
-            block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None))
+            part = replace(request, start=span[0], end=span[1], spans=None)
+            block = yield self._samples_of(part, remarks)
             yield threads.deferToThread(reading.take, _within(block, *span))
-        reply = yield threads.deferToThread(serving.answer_spans, reading.reductions(), request)
+        reductions = reading.reductions()
+        reply = yield threads.deferToThread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
 
     @inlineCallbacks
@@ -319,8 +322,11 @@ class DataNodeServer(Session):
         return self._catalogue
 
     @inlineCallbacks
-    def _samples_of(self, request: DataRequest) -> Any:
-        """Return the samples that the subclass has for a request, or None when it says that they are too many."""
+    def _samples_of(self, request: DataRequest, remarks: Remarks) -> Any:
+        """Return the samples that the subclass has for a request, or None when it says that they are too many.
+
+        What a panel is to tell of them is noted in ``remarks``.
+        """
         catalogue = yield self._catalogue_for(request)
         stride = request.min_stride if self.downsamples and request.reduce is None else None
         reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)

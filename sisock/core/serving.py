@@ -10,6 +10,7 @@ from sisock.core import downsample, times, wire, wire_spans
 from sisock.core.errors import BadRequest, OverAllowance
 from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
 from sisock.core.reduction import Reduction, reduce_window
+from sisock.core.remarks import Told
 from sisock.core.series import Series
 
 MIB = 2**20
@@ -124,15 +125,22 @@ def _answer(block: DataBlock, request: DataRequest, allowance_bytes: int | None)
     return _within_allowance(reply, request, allowance_bytes)
 
 
-def answer_spans(reductions: Sequence[Reduction | None], request: DataRequest) -> dict[str, Any]:
+def answer_spans(
+    reductions: Sequence[Reduction | None], request: DataRequest, remarks: Told | None = None
+) -> dict[str, Any]:
     """Turn the reductions of the fields of a request, in its order, into the reply of ``get_data``.
+
+    Parameters
+    ----------
+    remarks
+        What is to be told of some fields in words.
 
     Raises
     ------
     OverAllowance
         When the reply would cost its caller the connection.
     """
-    reply = wire_spans.encode_reductions(reductions, request)
+    reply = wire_spans.encode_reductions(reductions, request, remarks)
     size = wire.encoded_size(reply)
     if size > EXTENDED_ALLOWANCE_BYTES:
         raise OverAllowance(size, EXTENDED_ALLOWANCE_BYTES)

@@ -4,13 +4,14 @@
 field in the order asked: None for one that is not known, else ``[number of its statement, dtype, [samples of each
 span], times, values]``. Times and values are those of the spans one after the other and, at most, one sample more: the
 newest of the window. Arrays are bytes, little-endian; texts are a list. Where the call had ``ahead``, a last number
-among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known.
+among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known. Where the
+node has something to tell of fields in words, ``"remarks": {field: [texts]}`` is there as well.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from sisock.core.errors import BadReply, BadRequest
 from sisock.core.model import DataRequest, Span, Statement, Times, Values
 from sisock.core.reduction import NO_SAMPLES, Reduction, check_spans
+from sisock.core.remarks import Told, read_remarks
 from sisock.core.times import check_number, to_unix
 from sisock.core.values import as_values
 
@@ -44,15 +46,21 @@ def parse_ahead(ahead: Any, spans: Any) -> float:
     return seconds
 
 
-def encode_reductions(reductions: Sequence[Reduction | None], request: DataRequest) -> dict[str, Any]:
-    """Return the reply for the reductions of the fields of a request, in its order."""
+def encode_reductions(
+    reductions: Sequence[Reduction | None], request: DataRequest, remarks: Told | None = None
+) -> dict[str, Any]:
+    """Return the reply for the reductions of the fields of a request, in its order, and what is told of them."""
     statements: dict[Statement, int] = {}
     ahead = request.ahead > 0
     series = [
         None if one is None else _encode(one, statements.setdefault(one.statement, len(statements)), ahead=ahead)
         for one in reductions
     ]
-    return {"statements": [_encode_statement(one, request.end) for one in statements], "series": series}
+    reply: dict[str, Any] = {
+        "statements": [_encode_statement(one, request.end) for one in statements],
+        "series": series,
+    }
+    return {**reply, "remarks": dict(remarks)} if remarks else reply
 
 
 def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
@@ -91,6 +99,11 @@ def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
         return {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise BadReply(f"the answer to 'get_data' with spans cannot be read ({error})") from None
+
+
+def decode_remarks(reply: Any, request: DataRequest) -> dict[str, tuple[str, ...]]:
+    """Return what a reply tells of fields in words; most tell nothing."""
+    return read_remarks(reply.get("remarks") if isinstance(reply, Mapping) else None, request.fields)
 
 
 def _decode_statement(entry: Any) -> Statement:

@@ -13,7 +13,7 @@ from sisock.core.times import format_iso8601
 from sisock.gateway.answer import Answer, Series, SeriesWanted
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
-from sisock.gateway.finish import break_line, grows, staleness
+from sisock.gateway.finish import break_line, is_live, staleness
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
 from sisock.gateway.merging import join
@@ -153,7 +153,11 @@ class Gateway:
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
-        _note_newest(peer, drawn)
+        _note_newest(peer, drawn, self._clock.seconds())
+        for name, texts in reading.remarks.items():
+            wanted = SeriesWanted(peer.name, name)
+            said = (f"node '{peer.name}': {text}" for text in texts)
+            drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
         for name, problem in reading.problems.items():
             wanted = SeriesWanted(peer.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
@@ -172,7 +176,7 @@ class Gateway:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
-        _note_newest(peer, drawn)
+        _note_newest(peer, drawn, self._clock.seconds())
         return {
             wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
             for wanted, series in drawn.items()
@@ -208,7 +212,8 @@ def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Serie
     return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
 
 
-def _note_newest(peer: Peer, drawn: Drawn) -> None:
+def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:
+    """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
-        if series.times.size and grows(series):
+        if series.times.size and (wanted.field in peer.newest or is_live(series, now)):
             peer.note_newest(wanted.field, float(series.times[-1]))

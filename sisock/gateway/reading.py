@@ -14,7 +14,8 @@ from sisock.core.downsample import Sampled, add_newest
 from sisock.core.errors import BadReply, OverAllowance, SisockError
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 from sisock.core.reduction import MOST_SPANS, NO_SAMPLES, Reduction
-from sisock.core.wire_spans import decode_reductions
+from sisock.core.remarks import Told
+from sisock.core.wire_spans import decode_reductions, decode_remarks
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.pieces import Grid, Piece, join, without
@@ -29,10 +30,14 @@ FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 
 @dataclass(frozen=True)
 class Reading:
-    """What could be read of the fields of one node, a timeline each; and, for those not whole, why in words."""
+    """What could be read of the fields of one node, a timeline each; for those not whole, why in words.
+
+    What the node itself tells of fields is in ``remarks``.
+    """
 
     block: DataBlock
     problems: Mapping[str, str]
+    remarks: Told
 
 
 @dataclass(eq=False)
@@ -102,6 +107,7 @@ class Reader:
         self._blocks: dict[str, TimelineBlock] = {}
         self._problems: dict[str, str] = {}
         self._absent: set[str] = set()
+        self._remarks: dict[str, Sequence[str]] = {}
 
     async def read(self) -> Reading:
         """Read all fields; what goes wrong becomes words beside what was kept of them."""
@@ -121,12 +127,16 @@ class Reader:
             if not lacking:
                 break
             await self._ask_all(lacking, whole=turn == ROUNDS - 1)
-        return Reading(DataBlock(self._blocks), self._problems)
+        return self._reading()
 
     def kept(self, error: BaseException) -> Reading:
         """Return what is kept of all fields, where the node cannot be asked at all."""
         self._give_up({name: self._look(key).with_tail() for name, key in self._keys.items()}, error)
-        return Reading(DataBlock(self._blocks), self._problems)
+        return self._reading()
+
+    def _reading(self) -> Reading:
+        remarks = {name: self._store.remarks(key) for name, key in self._keys.items()}
+        return Reading(DataBlock(self._blocks), self._problems, {**remarks, **self._remarks})
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
         known = self._peer.catalogue.find(name)
@@ -207,6 +217,10 @@ class Reader:
         try:
             reply = await self._peer.call(self._until - asked_at, "get_data", *arguments, **keywords)
             reductions = decode_reductions(reply, request)
+            remarks = decode_remarks(reply, request)
+            for name in names:
+                self._remarks[name] = remarks.get(name, ())
+                self._store.keep_remarks(self._keys[name], self._remarks[name])
             for name, reduction in reductions.items():
                 identified = self._identified(_inside(reduction, spans, self._window))
                 reductions[name] = identified

@@ -162,6 +162,15 @@ class Store:
             tail = Tail(piece.part(low, piece.end).owned(), _samples(newest), asked_at)
             self._kept.put((scope, "tail"), tail, tail.piece.size_bytes + newest.size_bytes)
 
+    def keep_remarks(self, key: SeriesKey, texts: Sequence[str]) -> None:
+        """Take what a node tells of a field in words: it is told until the node is asked again."""
+        if texts or self.remarks(key):
+            self._kept.put(("remarks", key), tuple(texts), sum(map(len, texts)))
+
+    def remarks(self, key: SeriesKey) -> Sequence[str]:
+        """Return what the node told of a field in words when it was asked last."""
+        return self._kept.get(("remarks", key)) or ()
+
     def _keep_final(self, scope: tuple[Hashable, ...], width: float, piece: Piece, sure: Span) -> None:
         """Keep the whole buckets of a piece that lie in the span that is sure, and what it cuts off others there."""
         low, high = max(piece.start, sure[0]), min(piece.end, sure[1])

@@ -446,3 +446,15 @@ def test_a_refresh_sends_little():
         feed.pass_time(5)
     assert max(samples[1:]) <= 0.01 * samples[0]
     assert max(sizes[1:]) <= 0.03 * sizes[0]
+
+
+def test_what_a_node_tells_is_a_notice_until_it_is_asked_again(feed):
+    """A remark on a field is told with its series, also while that is drawn from what is kept, and no longer."""
+    answer, remarks = feed.node._get_data, {"remarks": {"x": ["its times are in the year 55840"], "y": ["nothing"]}}
+    feed.node._get_data = lambda *arguments, **keywords: {**answer(*arguments, **keywords), **remarks}
+    said = "node 'feed': its times are in the year 55840"
+    assert [said in feed.draw()[0].notices for _ in range(2)] == [True, True]
+    assert len(feed.calls()) == 1
+    remarks.clear()
+    feed.pass_time(2)
+    assert said not in feed.draw()[0].notices
