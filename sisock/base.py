@@ -37,6 +37,7 @@ from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
 from sisock.core.reduction import SpanReading
 from sisock.core.remarks import Remarks
+from sisock.core.review import Review
 from sisock.settings import Settings
 from sisock.wamp import credentials
 from sisock.wamp.author import AUTHOR
@@ -105,6 +106,7 @@ class DataNodeServer(Session):
     # Nothing is set in __init__: servers written for the original API call ApplicationSession's and not ours.
     _presence: Presence | None = None
     _catalogue = FieldCatalogue()
+    _proven: frozenset[str] = frozenset()
     _paged: tuple[tuple[Any, Any], float, FieldCatalogue] | None = None
 
     # ---- hooks of the session
@@ -276,22 +278,26 @@ class DataNodeServer(Session):
         if request.spans is not None:
             reply = yield self._reply_in_spans(request)
             return reply
-        block = yield self._samples_of(request, Remarks())
+        review = Review((request.start, request.end), self._proven)
+        block = yield self._samples_of(request, review)
         if block is None:
             return False
         downsampled = self.downsamples and request.reduce is None
-        reply = yield threads.deferToThread(serving.answer, block, request, downsampled=downsampled)
+        remarks = self._reviewed(review)
+        reply = yield threads.deferToThread(
+            serving.answer, block, request, downsampled=downsampled, remarks=remarks.by_field()
+        )
         return reply
 
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading, remarks = SpanReading(request), Remarks()
+        reading, review = SpanReading(request), Review((request.start, request.end), self._proven)
         while (span := reading.span) is not None:
             part = replace(request, start=span[0], end=span[1], spans=None)
-            block = yield self._samples_of(part, remarks)
+            block = yield self._samples_of(part, review)
             yield threads.deferToThread(reading.take, _within(block, *span))
-        reductions = reading.reductions()
+        reductions, remarks = reading.reductions(), self._reviewed(review)
         reply = yield threads.deferToThread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
 
@@ -322,11 +328,8 @@ class DataNodeServer(Session):
         return self._catalogue
 
     @inlineCallbacks
-    def _samples_of(self, request: DataRequest, remarks: Remarks) -> Any:
-        """Return the samples that the subclass has for a request, or None when it says that they are too many.
-
-        What a panel is to tell of them is noted in ``remarks``.
-        """
+    def _samples_of(self, request: DataRequest, review: Review) -> Any:
+        """Return the samples that the subclass has for a request, or None when it says that they are too many."""
         catalogue = yield self._catalogue_for(request)
         stride = request.min_stride if self.downsamples and request.reduce is None else None
         reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)
@@ -337,8 +340,18 @@ class DataNodeServer(Session):
         # Copied before anything else runs: the server may go on filling the lists that it has handed over.
         copied = wire.copy_reply(reply)
         block, problems = yield threads.deferToThread(wire.decode_data, copied, request.fields, catalogue)
-        self._report(problems)
-        return block
+        return review.take(block, problems)
+
+    def _reviewed(self, review: Review) -> Remarks:
+        """Tell the author what is wrong with the answers to a request; return what a panel is to tell."""
+        if not self._proven >= review.placed:
+            self._proven = self._proven | review.placed
+        self._report(review.problems())
+        remarks = Remarks()
+        for name, texts in review.by_field().items():
+            for text in texts:
+                remarks.note([name], text)
+        return remarks
 
     def _report(self, problems: list[str]) -> None:
         AUTHOR.tell(self.log, self.name, problems)

@@ -39,6 +39,12 @@ def kind_of(remark: str) -> str:
     return f"{subject}: {_VARYING.sub('#', rest)}"
 
 
+def field_of(remark: str) -> str | None:
+    """Return the field that a remark is about; None when it is about no single one."""
+    found = FIELD.fullmatch(remark)
+    return found["name"] if found else None
+
+
 def summed(remarks: Iterable[str]) -> list[str]:
     """Return remarks with those that say the same of several fields as one, which counts them."""
     fields: dict[str, list[str]] = {}
