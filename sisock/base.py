@@ -38,8 +38,10 @@ from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.model import DataBlock, DataRequest, FieldCatalogue, Span
 from sisock.core.reduction import SpanReading
 from sisock.core.remarks import Remarks
+from sisock.core.review import Review
 from sisock.settings import Settings
 from sisock.wamp import credentials
+from sisock.wamp.author import AUTHOR
 from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.lifeline import LIFELINE
 from sisock.wamp.presence import Presence
@@ -60,6 +62,14 @@ REALM = _settings.realm
 _EDGE_S = 0.5  # for what lies at a window's start, when all else of a reply is known
 _PAGING_S = 60.0  # within which the next page of a catalogue is asked for
 BASE_URI = wire.BASE_URI
+_LACKS_FIELDS = (
+    "has neither get_fields nor _get_fields_blocking: give its class one of them, "
+    "def get_fields(self, start, end), which returns the fields and their timelines"
+)
+_LACKS_DATA = (
+    "has neither get_data nor _get_data_blocking: give its class one of them, "
+    "def get_data(self, field, start, end, min_stride=None), which returns the samples"
+)
 
 
 def uri(s: str) -> str:
@@ -99,6 +109,7 @@ class DataNodeServer(Session):
     # Nothing is set in __init__: servers written for the original API call ApplicationSession's and not ours.
     _presence: Presence | None = None
     _catalogue = FieldCatalogue()
+    _proven: frozenset[str] = frozenset()
     _paged: tuple[tuple[Any, Any], float, FieldCatalogue] | None = None
 
     # ---- hooks of the session
@@ -120,6 +131,7 @@ class DataNodeServer(Session):
             self.closing_reason = f"its name is {self.name!r}, but must be 1 to 64 of the characters A-Z a-z 0-9 _ -"
             self.leave()
             return
+        self._report(self._lacking())
         self._presence = Presence(self, str(self.name), self.description, details.session)
         yield self._presence.register(
             {
@@ -193,11 +205,19 @@ class DataNodeServer(Session):
         """
         return threads.deferToThread(self._get_data_blocking, field, start, end, min_stride)
 
+    def _lacking(self) -> list[str]:
+        """Return in words which of the methods that a subclass must have it has not."""
+        methods = ((_LACKS_FIELDS, "get_fields"), (_LACKS_DATA, "get_data"))
+        return [f"it {text}" for text, name in methods if not any(map(self._overrides, (name, f"_{name}_blocking")))]
+
+    def _overrides(self, name: str) -> bool:
+        return getattr(getattr(self, name), "__func__", None) is not getattr(DataNodeServer, name)
+
     def _get_fields_blocking(self, start: float, end: float) -> Any:
-        raise NodeUnavailable(f"data node '{self.name}' has neither get_fields nor _get_fields_blocking")
+        raise NodeUnavailable(f"data node '{self.name}' {_LACKS_FIELDS}")
 
     def _get_data_blocking(self, field: list[str], start: float, end: float, min_stride: float | None = None) -> Any:
-        raise NodeUnavailable(f"data node '{self.name}' has neither get_data nor _get_data_blocking")
+        raise NodeUnavailable(f"data node '{self.name}' {_LACKS_DATA}")
 
     # ---- what is guaranteed around them
 
@@ -222,11 +242,13 @@ class DataNodeServer(Session):
         try:
             reply = yield function(*arguments, **keywords)
         except SisockError as error:
+            if isinstance(error, BadReply):
+                self._report([str(error)])
             raise ApplicationError(error.uri, str(error)) from None
         except CancelledError:  # the caller has given up, so nobody reads this
             raise ApplicationError(ApplicationError.CANCELED, "the caller has canceled the call") from None
         except Exception as error:  # noqa: BLE001 - whatever a subclass raises must not harm the session
-            self.log.failure("data node '{name}': {what} failed", name=self.name, what=what)
+            AUTHOR.tell_failure(self.log, self.name, what, error)
             message = f"data node '{self.name}' failed in {what}: {type(error).__name__}: {error}"
             raise ApplicationError(SisockError.uri, message) from None
         return reply
@@ -260,33 +282,38 @@ class DataNodeServer(Session):
         if request.spans is not None:
             reply = yield self._reply_in_spans(request)
             return reply
-        block = yield self._samples_of(request, Remarks())
+        review = Review((request.start, request.end), self._proven)
+        block = yield self._samples_of(request, review)
         if block is None:
             return False
         downsampled = self.downsamples and request.reduce is None
-        reply = yield threads.deferToThread(serving.answer, block, request, downsampled=downsampled)
+        remarks = self._reviewed(review)
+        reply = yield threads.deferToThread(
+            serving.answer, block, request, downsampled=downsampled, remarks=remarks.by_field()
+        )
         return reply
 
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading, edges, remarks = SpanReading(request), EdgeReading(request), Remarks()
+        reading, edges = SpanReading(request), EdgeReading(request)
+        review = Review((request.start, request.end), self._proven)
         while (span := reading.span) is not None:
-            block = yield self._samples_in(request, span, remarks)
+            block = yield self._samples_in(request, span, review)
             yield threads.deferToThread(reading.take, block)
             edges.take(span, block)
         until = time.monotonic() + _EDGE_S
         while (span := edges.span(reading.known)) is not None and time.monotonic() < until:
-            block = yield self._samples_in(request, span, remarks)
+            block = yield self._samples_in(request, span, Review(span, self._proven))
             edges.take(span, block)
-        reductions = edges.beside(reading.reductions())
+        reductions, remarks = edges.beside(reading.reductions()), self._reviewed(review)
         reply = yield threads.deferToThread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
 
     @inlineCallbacks
-    def _samples_in(self, request: DataRequest, span: Span, remarks: Remarks) -> Any:
+    def _samples_in(self, request: DataRequest, span: Span, review: Review) -> Any:
         """Return the samples in a part of a request's window, or before it, and no others."""
-        block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None), remarks)
+        block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None), review)
         return _within(block, *span)
 
     @inlineCallbacks
@@ -307,16 +334,17 @@ class DataNodeServer(Session):
                 yield self._fields_in(request.start, request.end)
             except CancelledError:
                 raise
+            except BadReply as error:
+                self._report([str(error)])
+            except NodeUnavailable:  # there is none, which was told at the start
+                pass
             except Exception as error:  # noqa: BLE001 - whatever a subclass raises is not the caller's question
-                self._report([f"get_fields failed: {type(error).__name__}: {error}"])
+                AUTHOR.tell_failure(self.log, self.name, "get_fields", error)
         return self._catalogue
 
     @inlineCallbacks
-    def _samples_of(self, request: DataRequest, remarks: Remarks) -> Any:
-        """Return the samples that the subclass has for a request, or None when it says that they are too many.
-
-        What a panel is to tell of them is noted in ``remarks``.
-        """
+    def _samples_of(self, request: DataRequest, review: Review) -> Any:
+        """Return the samples that the subclass has for a request, or None when it says that they are too many."""
         catalogue = yield self._catalogue_for(request)
         stride = request.min_stride if self.downsamples and request.reduce is None else None
         reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)
@@ -327,12 +355,21 @@ class DataNodeServer(Session):
         # Copied before anything else runs: the server may go on filling the lists that it has handed over.
         copied = wire.copy_reply(reply)
         block, problems = yield threads.deferToThread(wire.decode_data, copied, request.fields, catalogue)
-        self._report(problems)
-        return block
+        return review.take(block, problems)
+
+    def _reviewed(self, review: Review) -> Remarks:
+        """Tell the author what is wrong with the answers to a request; return what a panel is to tell."""
+        if not self._proven >= review.placed:
+            self._proven = self._proven | review.placed
+        self._report(review.problems())
+        remarks = Remarks()
+        for name, texts in review.by_field().items():
+            for text in texts:
+                remarks.note([name], text)
+        return remarks
 
     def _report(self, problems: list[str]) -> None:
-        for problem in problems:
-            self.log.error("data node '{name}': {problem}", name=self.name, problem=problem)
+        AUTHOR.tell(self.log, self.name, problems)
 
 
 def _within(block: DataBlock, start: float, end: float) -> DataBlock:
