@@ -80,8 +80,11 @@ def hub() -> None:
 @click.argument("what", metavar="NAME_OR_FILE.py[:Class]")
 @click.option("--name", help="Name of the data node, in place of its own.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the node; repeat for more.")
-def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
+@click.argument("arguments", metavar="[-- ARGUMENT...]", nargs=-1)
+def node(what: str, name: str | None, options: tuple[str, ...], arguments: tuple[str, ...]) -> None:
     """Run a data node: one that comes with sisock ('host', 'weather', …), or the one in a Python file.
+
+    A file that runs a server by itself is run as the program that it is, with our login; ARGUMENTs are its own.
 
     \b
     sisock node host
@@ -90,7 +93,7 @@ def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
     """  # noqa: D301 - \b is click's mark for lines to keep
     from sisock.serve import run_node
 
-    run_node(Settings.from_environment(), what, name, dict(map(_parse_option, options)))
+    run_node(Settings.from_environment(), what, name, dict(map(_parse_option, options)), arguments)
 
 
 @cli.command()

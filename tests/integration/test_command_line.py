@@ -128,7 +128,7 @@ def test_the_credential_of_a_node_is_made_once(tmp_path):
         (("node", "host", "--option", "depth"), "KEY=VALUE"),
         (("node", "bad.py"), "bad.py cannot be run: line 2: ModuleNotFoundError: No module named 'nosuch'"),
         (("node", "odd.py", "--option", "depth=3"), "odd.py: Odd() takes no arguments"),
-        (("node", "server.py", "--option", "depth=3"), "takes no options, but was given depth"),
+        (("node", "server.py", "--option", "depth=3"), "S() does not take 'depth'; it takes no options"),
     ],
 )
 def test_mistakes_are_one_line(settings, tmp_path, arguments, text):
