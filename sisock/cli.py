@@ -167,11 +167,13 @@ def scan_g3(
 
 @cli.command()
 @click.argument("name", metavar="NAME")
-def credential(name: str) -> None:
+@click.option("--consumer", is_flag=True, help="NAME is a consumer, which may read, and not a data node.")
+def credential(name: str, *, consumer: bool) -> None:
     """Print the secret that the data node NAME logs in with, and make one if it has none.
 
-    For a data node on another machine, which needs it as WAMP_SECRET. Run it on the router's machine, with the
-    router's state directory; the secret counts at once.
+    For a data node on another machine, which needs it as WAMP_SECRET; or for a program or a web page that reads, which
+    needs it beside WAMP_USER. Run it on the router's machine, with the router's state directory; the secret counts at
+    once.
     """
     from sisock.wamp.credentials import FILE_NAME, Credentials
 
@@ -180,7 +182,8 @@ def credential(name: str) -> None:
         raise ConfigurationError(
             f"there is no state directory {state}: start the router first, or set SISOCK_STATE to the router's"
         )
-    click.echo(Credentials(state / FILE_NAME).secret(name, create=True))
+    credentials = Credentials(state / FILE_NAME)
+    click.echo(credentials.consumer_secret(name, create=True) if consumer else credentials.secret(name, create=True))
 
 
 def _consumer() -> Consumer:
