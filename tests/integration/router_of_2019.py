@@ -22,7 +22,7 @@ from integration.ports import free_port
 from integration.sites import clean_environment, poll
 
 SITE = Path(__file__).parent.parent / "data" / "original" / "site.py"
-SECRETS = {"server": "of all servers", "simonsobs": "of who reads"}
+SECRETS = {"server": "of-all-servers", "simonsobs": "of-who-reads"}
 EVERYTHING = {"call": True, "register": True, "publish": True, "subscribe": True}
 
 

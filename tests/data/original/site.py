@@ -84,7 +84,7 @@ class Reader(Login):
         nodes = yield self.call(BASE + "consumer.get_data_node")
         yield self.subscribe(lambda node: None, BASE + "consumer.data_node_added")
         reply = yield self.call(BASE + "consumer.cryostat.get_data", ["stage"], T0, T0 + 3)
-        print([node["name"] for node in nodes], reply["timeline"]["t"]["t"], flush=True)
+        print(*sorted(node["name"] for node in nodes), *reply["data"], flush=True)
         self.leave()
 
     def onDisconnect(self):
