@@ -122,7 +122,9 @@ class Sessions:
         if not isinstance(server, Guest):
             own = type(server)
             server.__class__ = type(own.__name__, (Guest, own), {"__module__": own.__module__})
-        server._config = ComponentConfig(config.realm, self._extra | config.extra)  # noqa: SLF001 - Autobahn has no other way
+        given = server.config.extra if isinstance(server.config.extra, dict) else {}
+        extra = given | self._extra | config.extra
+        server._config = ComponentConfig(config.realm, extra)  # noqa: SLF001 - Autobahn has no other way
         server._guest_joined, server._guest_lost = False, self._lost  # noqa: SLF001 - our own
         server.name = self.name
         return server

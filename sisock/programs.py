@@ -40,6 +40,7 @@ class Source:
     path: Path
     has_block: bool  # if __name__ == "__main__"
     has_contract_node: bool
+    reads_arguments: bool
 
     @classmethod
     def read(cls, path: Path) -> Source:
@@ -53,7 +54,14 @@ class Source:
             problem = error.msg if isinstance(error, SyntaxError) else error
             raise ConfigurationError(f"{path} cannot be run: {line}{type(error).__name__}: {problem}") from None
         classes = [one for one in tree.body if isinstance(one, ast.ClassDef)]
-        return cls(path, any(map(_is_main_block, tree.body)), any(map(_is_contract_node, classes)))
+        names = {one.name for one in ast.walk(tree) if isinstance(one, ast.alias)}
+        names |= {one.attr for one in ast.walk(tree) if isinstance(one, ast.Attribute)}
+        return cls(
+            path,
+            has_block=any(map(_is_main_block, tree.body)),
+            has_contract_node=any(map(_is_contract_node, classes)),
+            reads_arguments=not names.isdisjoint({"argv", "argparse", "click", "optparse"}),
+        )
 
 
 def _is_main_block(statement: ast.stmt) -> bool:
@@ -129,6 +137,7 @@ def runners_replaced(run: Run) -> Iterator[None]:
     """
     import txaio
     from autobahn.twisted import component, wamp
+    from twisted.python import log
 
     def run_one(runner: Any, make: Any, start_reactor: bool = True, *_: Any, **__: Any) -> Any:  # noqa: FBT001, FBT002
         return run(make, runner.extra, start_reactor)
@@ -138,12 +147,18 @@ def runners_replaced(run: Run) -> Iterator[None]:
         for number, one in enumerate(several, start=1):
             run(one.session_factory, getattr(one, "_extra", None), number == len(several))
 
-    before = wamp.ApplicationRunner.run, component.run, txaio.start_logging
-    wamp.ApplicationRunner.run, component.run, txaio.start_logging = run_one, run_components, lambda *_, **__: None
+    def pass_over(*_: Any, **__: Any) -> None:
+        pass
+
+    places = ((wamp.ApplicationRunner, "run"), (component, "run"), (txaio, "start_logging"), (log, "startLogging"))
+    before = [getattr(place, name) for place, name in places]
+    for (place, name), ours in zip(places, (run_one, run_components, pass_over, pass_over), strict=True):
+        setattr(place, name, ours)
     try:
         yield
     finally:
-        wamp.ApplicationRunner.run, component.run, txaio.start_logging = before
+        for (place, name), theirs in zip(places, before, strict=True):
+            setattr(place, name, theirs)
 
 
 def find(module: ModuleType, class_name: str, path: str) -> Any:
@@ -166,7 +181,10 @@ def find(module: ModuleType, class_name: str, path: str) -> Any:
         found = [one for one in found if getattr(one, "name", None)] if _one_has_a_name(found) else found
     if len(found) != 1:
         names = ", ".join(one.__name__ for one in found) or "none"
-        raise ConfigurationError(f"{path} must have one data node server, but has {names}: name it as {path}:Class")
+        raise ConfigurationError(
+            f"{path} must have one data node server, but has {names}: name it as {path}:Class, or as a function that "
+            "makes it"
+        )
     return found[0]
 
 

@@ -149,13 +149,19 @@ def _run_file(
     if host.has_run:
         return None
     why = f"its block for {programs.MAIN} ran no server" + (f": {problem}" if problem else "")
+    if source.reads_arguments and not arguments:
+        why += "; what it reads from its command line goes behind --"
     try:
-        found = _source_of(programs.find(module, class_name, str(path)), what, name, options, settings.cache_folder())
+        found = programs.find(module, class_name, str(path))
+    except ConfigurationError as error:  # perhaps the file did not come so far as to define it
+        raise ConfigurationError(f"{path} cannot be run: {problem}" if problem else str(error)) from None
+    try:
+        runnable = _source_of(found, what, name, options, settings.cache_folder())
     except ConfigurationError as error:
         raise ConfigurationError(f"{error} ({why})" if is_program else str(error)) from None
     if problem:
         host.log.warn("{path}: {why}; it is run without", path=path, why=why)
-    return found
+    return runnable
 
 
 class _Host:

@@ -84,8 +84,8 @@ def online(router, folder, consumer, names, *arguments, **environment):
     poll(lambda: not wanted & listed(consumer), 20, f"{names} has left")
 
 
-def refused(router, folder, *arguments, **environment):
-    """Run ``sisock node`` where it cannot run; return the line that it says."""
+def refused(router, folder, *arguments, lines=1, **environment):
+    """Run ``sisock node`` where it cannot run; return what it says, in so many lines with those of the program."""
     result = subprocess.run(
         [sys.executable, "-m", "sisock", "node", *arguments],
         cwd=folder,
@@ -96,7 +96,7 @@ def refused(router, folder, *arguments, **environment):
         check=False,
     )
     assert result.returncode == 2, result.stderr
-    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert len(result.stderr.splitlines()) == lines, result.stderr
     return result.stderr
 
 
@@ -118,6 +118,14 @@ def test_program_whose_environment_is_not_set_is_told(router, folder):
     assert "FeedServer() needs 'name', 'description', 'feed'" in line
     assert "--name NAME --option description=… --option feed=…" in line
     assert "its block for __main__ ran no server: it ended by itself" in line
+
+
+def test_program_that_lacks_a_module_is_told(router, folder):
+    """A program that cannot even load is told as such, with the line."""
+    (folder / "lacking.py").write_text("import sisock\nimport nosuch\nif __name__ == '__main__':\n    pass\n")
+    assert "lacking.py cannot be run: line 2: ModuleNotFoundError: No module named 'nosuch'" in refused(
+        router, folder, "lacking.py"
+    )
 
 
 def test_class_that_wants_a_name_takes_it_from_options(router, folder, consumer):
@@ -156,7 +164,14 @@ def test_program_with_arguments_and_a_component(router, folder, consumer):
     """What stands behind -- is the program's; a server without a configuration of ours runs by a Component."""
     with online(router, folder, consumer, "shed", "named.py", "--", "--called", "shed"):
         assert plain(consumer, "shed", "one", start=1.5e9)["data"]["one"] == [1.0]
-    assert "arguments" in refused(router, folder, "named.py:Named", "--", "--called", "shed")
+    assert "takes no arguments" in refused(router, folder, "named.py:Named", "--", "--called", "shed")
+
+
+def test_arguments_that_are_missing_are_told(router, folder):
+    """A program that reads its command line, and finds nothing there, leads to a line that says where it goes."""
+    line = refused(router, folder, "named.py", lines=3)
+    assert "Named() needs 'name', 'description': add --name NAME --option description=…" in line
+    assert "what it reads from its command line goes behind --" in line
 
 
 def test_name_on_the_command_line_wins(router, folder, consumer):

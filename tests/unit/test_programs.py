@@ -53,6 +53,15 @@ def test_what_is_seen_without_running_a_file(tmp_path, text, block, contract):
     assert (source.has_block, source.has_contract_node) == (block, contract)
 
 
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [("import sys\nsys.argv\n", True), ("from sys import argv\n", True), ("import argparse\n", True), ("1\n", False)],
+)
+def test_a_file_that_reads_its_command_line_is_known(tmp_path, text, reads):
+    """Whoever forgot its arguments is told where they go."""
+    assert written(tmp_path, text).reads_arguments is reads
+
+
 def test_text_that_is_no_python_is_told(tmp_path):
     """A mistake in a file is told with its line before anything runs."""
     with pytest.raises(ConfigurationError, match=r"file\.py cannot be run: line 2: SyntaxError"):
@@ -157,11 +166,11 @@ def test_first_server_is_the_one_of_the_first_connection():
 
 def test_server_that_exists_has_all_connections():
     """An instance gets each connection, under the name and the login that it is given."""
-    server = Server(ComponentConfig("elsewhere", {"depth": 1}))
+    server = Server(ComponentConfig("elsewhere", {"depth": 1, "feed": "f"}))
     sessions = Sessions(server, "x", "cellar", extra={"depth": 2})
     assert sessions(CONFIG) is sessions(CONFIG) is server
     assert (server.name, server.config.realm) == ("cellar", "r")
-    assert server.config.extra == {"depth": 2, "authid": "roof", "secret": "s"}
+    assert server.config.extra == {"depth": 2, "feed": "f", "authid": "roof", "secret": "s"}
 
 
 def test_login_is_ours_whatever_the_server_says():
