@@ -190,12 +190,14 @@ class _Host:
 
         from sisock.guests import Sessions
         from sisock.wamp.connection import connection
+        from sisock.wamp.steady import keep_steady
 
         if self.has_run and self._name:
             raise ConfigurationError(f"{self._path} runs several servers, which --name cannot name: leave it out")
         extra = extra if isinstance(extra, Mapping) else {}
         sessions = Sessions(make, f"the server of {self._path}", self._name, extra=extra, lost=self._lost)
         self.has_run = True
+        keep_steady(reactor)
         reactor.addSystemEventTrigger("before", "shutdown", self._end)
         service = connection(self._settings, sessions.name, sessions, reactor)
         service.startService()
@@ -230,7 +232,9 @@ def _run(settings: Settings, authid: str, make_session: Any) -> None:
     from twisted.internet import reactor
 
     from sisock.wamp.connection import connection
+    from sisock.wamp.steady import keep_steady
 
+    keep_steady(reactor)
     service = connection(settings, authid, make_session, reactor)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
