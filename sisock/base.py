@@ -51,9 +51,8 @@ from sisock.wamp.steady import keep_steady
 _settings = Settings.from_environment()
 
 WAMP_USER = _settings.wamp_user or credentials.LEGACY
-WAMP_SECRET = (
-    _settings.wamp_secret or credentials.Credentials(_settings.state / credentials.FILE_NAME).secret(WAMP_USER) or ""
-)
+_kept = credentials.Credentials(_settings.state / credentials.FILE_NAME)
+WAMP_SECRET = _settings.wamp_secret or _kept.secret(WAMP_USER) or _kept.consumer_secret(WAMP_USER) or ""
 SISOCK_HOST = _settings.host
 SISOCK_PORT = _settings.tls_port
 OCS_PORT = _settings.ocs_port

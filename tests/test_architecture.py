@@ -26,7 +26,9 @@ ARROWS: dict[str, set[str]] = {
     "sisock.site": set(),
     "sisock.supervisor": {"sisock.site"},
     "sisock.startup": {"sisock.site", "sisock.wamp"},
-    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base"},
+    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base", "sisock.guests", "sisock.programs"},
+    "sisock.guests": {"sisock.wamp", "sisock.base"},
+    "sisock.programs": {"sisock.wamp", "sisock.base", "sisock.guests"},
     "sisock.scan": {"sisock.nodes"},
     "sisock.cli": {
         "sisock.client",
