@@ -134,7 +134,7 @@ class Adapter:
 
     async def _rows(self, arguments: Arguments) -> Rows:
         request = parse_rows(arguments, self._gateway.now())
-        choices = await self._chooser.choose(request.query)
+        choices = request.laid(await self._chooser.choose(request.query))
         count = len({(wanted, way) for one in choices for wanted in one.wanted for way in one.target.options.drawings})
         points = points_of_each(count, request.query.max_points)
         drawn = await draw(self._gateway, replace(request.query, max_points=points), choices)

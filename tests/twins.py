@@ -5,6 +5,7 @@ import io
 import math
 from datetime import datetime
 from fractions import Fraction
+from itertools import pairwise
 
 
 def bucket_of(time, width):
@@ -170,3 +171,29 @@ def read_csv_row_by_row(text, separator, types):
             elif cell:
                 samples[name].append((time, cell if types[name] == "string" else cell.lower() == "true"))
     return samples
+
+
+def cell_edges(start, end, width):
+    """The starts of the buckets that [start, end) touches, and the end of the last one."""
+    first, last = bucket_of(start, width), bucket_of(end, width)
+    if last * width == end:
+        last -= 1
+    return [number * width for number in range(first, last + 2)]
+
+
+def on_cells(times, values, edges, start, end, reducer):
+    """Time and value of each cell: what a reducer makes of the samples in it that lie inside the window, else None."""
+    found = []
+    for low, high in pairwise(edges):
+        inside = [index for index, time in enumerate(times) if max(low, start) <= time < min(high, end)]
+        found.append((max(low, start), of_cell(values, inside, reducer) if inside else None))
+    return found
+
+
+def of_cell(values, inside, reducer):
+    """What a reducer makes of some samples."""
+    return (
+        MADE[reducer](values, inside)
+        if reducer in MADE
+        else values[{"first": first, "last": last}[reducer](values, inside)[0]]
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
@@ -11,12 +12,15 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.times import format_iso8601
 from sisock.gateway.answer import Answer, Series, SeriesWanted
+from sisock.gateway.cells import Cells, choose_cells
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
-from sisock.gateway.finish import break_line, grows, staleness
+from sisock.gateway.few import keep_few
+from sisock.gateway.finish import break_line, is_live, staleness
+from sisock.gateway.gridded import by_bucket, lay, parts_of, seam
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
-from sisock.gateway.merging import join
+from sisock.gateway.merging import join, join_by
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import PLAIN, Drawing, NodeQuestion, Resolution, choose_resolution, clamp_points, plan
 from sisock.gateway.reading import Questions, Reader, Reading
@@ -25,7 +29,24 @@ from sisock.gateway.store import Store
 DEADLINE_S = 2.0
 CACHE_BYTES = 256 * 2**20
 
+FEWEST_ON_GRID = 8
+
 Drawn = Mapping[SeriesWanted, Series]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for inside [start, end), and until when answers are waited for, UNIX seconds."""
+
+    series: tuple[SeriesWanted, ...]
+    start: float
+    end: float
+    max_points: int
+    until: float
+
+    def of(self, series: Iterable[SeriesWanted]) -> Asked:
+        """Return the same for some of the series."""
+        return replace(self, series=tuple(series))
 
 
 class Gateway:
@@ -97,25 +118,120 @@ class Gateway:
         end: float,
         max_points: int | None = None,
         drawing: Drawing = PLAIN,
+        *,
+        cells: Cells | None = None,
+        least_s: float = 0.0,
     ) -> Deferred[Answer]:
         """Ask for series inside [start, end), UNIX seconds.
 
         Never fails for what a node does: one result for each series wanted, with what came until the deadline and
         the reason why something did not. No series is longer than ``max_points``.
+
+        Parameters
+        ----------
+        cells
+            The grid of what is drawn on one; chosen from these series where none is given.
+        least_s
+            The shortest stride that somebody wants, seconds.
         """
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
-        until = self._clock.seconds() + self._deadline_s
-        resolution = choose_resolution(start, end, clamp_points(max_points), drawing.reducer)
-        parts = [part for one in series for part in one.parts]
-        asked = [self._ask(question, until) for question in plan(parts, start, end, resolution)]
+        points = clamp_points(max_points)
+        asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s)
+        if drawing.on_grid:
+            cells = cells or self.cells(series, start, end, points, [drawing], least_s)
+            return Deferred.fromCoroutine(self._on_grid(asked, drawing, cells, least_s))
+        return self._drawn_plainly(asked, drawing, least_s)
 
-        def assemble(outcomes: list[Drawn]) -> Answer:
-            drawn = {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
-            finished = [self._finish(_joined(one, drawn, resolution), end, resolution, drawing) for one in series]
+    def cells(
+        self,
+        series: Iterable[SeriesWanted],
+        start: float,
+        end: float,
+        max_points: int | None,
+        drawings: Collection[Drawing],
+        least_s: float = 0.0,
+    ) -> Cells:
+        """Return a grid for several series in several drawings of [start, end), which is not empty."""
+        intervals_s = [self.directory.interval_s(part) for one in series for part in one.parts]
+        known = [interval_s for interval_s in intervals_s if interval_s]
+        if not any(drawing.align for drawing in drawings):
+            # Who did not ask for a grid need not have the series that hardly have a sample here on it.
+            known = [interval_s for interval_s in known if interval_s * FEWEST_ON_GRID <= end - start]
+        return choose_cells(start, end, clamp_points(max_points), known, least_s)
+
+    def _drawn_plainly(self, asked: Asked, drawing: Drawing, least_s: float) -> Deferred[Answer]:
+        """Draw samples where they were measured."""
+        start, end = asked.start, asked.end
+        resolution = choose_resolution(
+            start, end, asked.max_points, drawing.reducer, chosen=drawing.chosen, least_s=least_s
+        )
+
+        def assemble(drawn: Drawn) -> Answer:
+            finished = [
+                self._finish(_joined(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
+            ]
             return Answer(tuple(finished), start, end)
 
-        return gatherResults(asked, consumeErrors=True).addCallback(assemble)
+        return self._ask_all(asked, resolution).addCallback(assemble)
+
+    async def _on_grid(self, asked: Asked, drawing: Drawing, cells: Cells, least_s: float) -> Answer:
+        """Draw numbers as one value a cell, and states so where the series are aligned."""
+        states = [one for one in asked.series if self._is_state(one)]
+        others = [one for one in asked.series if one not in states] if states else asked.series
+        asking = [self._laid(asked.of(others), drawing.reducer, drawing, cells)]
+        if states and drawing.align:
+            asking.append(self._laid(asked.of(states), "last", drawing, cells))
+        elif states:
+            asking.append(self._drawn_plainly(asked.of(states), drawing, least_s))
+        answers: list[Answer] = await gatherResults(asking, consumeErrors=True)
+        found = {one.wanted: one for answer in answers for one in answer.series}
+        return Answer(tuple(found[one] for one in asked.series), asked.start, asked.end)
+
+    def _laid(self, asked: Asked, reducer: str, drawing: Drawing, cells: Cells) -> Deferred[Answer]:
+        """Draw series on cells."""
+        names = parts_of(reducer, cells)
+        resolutions = [Resolution(name, cells.part_s, cells.parts, on_grid=True) for name in names]
+
+        def assemble(outcomes: list[Drawn]) -> Answer:
+            drawn = dict(zip(names, outcomes, strict=True))
+            return Answer(
+                tuple(self._lay(one, drawn, reducer, drawing, cells, asked) for one in asked.series),
+                asked.start,
+                asked.end,
+            )
+
+        asking = [self._ask_all(asked, resolution) for resolution in resolutions]
+        return gatherResults(asking, consumeErrors=True).addCallback(assemble)
+
+    def _lay(
+        self,
+        wanted: SeriesWanted,
+        drawn: Mapping[str, Drawn],
+        reducer: str,
+        drawing: Drawing,
+        cells: Cells,
+        asked: Asked,
+    ) -> Series:
+        said = self._noted(_joined(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts)), asked.end)
+        series = {name: _by_bucket(wanted, found, cells.part_s) for name, found in drawn.items()}
+        nulls = drawing.breaks and (drawing.align or said.interval_s is not None)
+        laid = lay(series, reducer, cells, nulls=nulls, until=self._clock.seconds())
+        return replace(laid, notices=(*said.notices, *cells.remarks))
+
+    def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[Drawn]:
+        """Ask all nodes side by side."""
+        parts = [part for one in asked.series for part in one.parts]
+        asking = [self._ask(question, asked.until) for question in plan(parts, asked.start, asked.end, resolution)]
+
+        def together(outcomes: list[Drawn]) -> Drawn:
+            return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
+
+        return gatherResults(asking, consumeErrors=True).addCallback(together)
+
+    def _is_state(self, wanted: SeriesWanted) -> bool:
+        field = self.directory.field(wanted)
+        return field is not None and field.type != "number"
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[Drawn]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
@@ -153,7 +269,7 @@ class Gateway:
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
-        _note_newest(peer, drawn)
+        _note_newest(peer, drawn, self._clock.seconds())
         for name, problem in reading.problems.items():
             wanted = SeriesWanted(peer.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
@@ -172,18 +288,23 @@ class Gateway:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
-        _note_newest(peer, drawn)
+        _note_newest(peer, drawn, self._clock.seconds())
         return {
             wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
             for wanted, series in drawn.items()
         }
 
-    def _finish(self, series: Series, end: float, resolution: Resolution, drawing: Drawing) -> Series:
+    def _finish(self, series: Series, asked: Asked, resolution: Resolution, drawing: Drawing) -> Series:
+        series = self._noted(series, asked.end)
+        if resolution.few:
+            return keep_few(series, resolution, asked.start, asked.end)
+        return break_line(series, resolution) if drawing.breaks else series
+
+    def _noted(self, series: Series, end: float) -> Series:
+        """Return a series, as its samples came, with what its viewer should know of their age."""
         newest = max(map(self.directory.newest, series.wanted.parts))
         stale = staleness(series, newest, end, self._clock.seconds())
-        if stale:
-            series = replace(series, notices=(*series.notices, stale))
-        return break_line(series, resolution) if drawing.breaks else series
+        return replace(series, notices=(*series.notices, stale)) if stale else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> Drawn:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
@@ -208,7 +329,14 @@ def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Serie
     return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
 
 
-def _note_newest(peer: Peer, drawn: Drawn) -> None:
+def _by_bucket(wanted: SeriesWanted, drawn: Drawn, part_s: float) -> Series:
+    """Return a series with one value for each bucket, put together of its parts."""
+    parts = [by_bucket(drawn[part], part_s) for part in wanted.parts]
+    return parts[0] if len(parts) == 1 else join_by(wanted, parts, partial(seam, part_s=part_s))
+
+
+def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:
+    """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
-        if series.times.size and grows(series):
+        if series.times.size and (wanted.field in peer.newest or is_live(series, now)):
             peer.note_newest(wanted.field, float(series.times[-1]))

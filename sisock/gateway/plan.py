@@ -13,15 +13,35 @@ DEFAULT_POINTS = 1000
 MOST_POINTS = 50_000
 FEWEST_REDUCED = 8
 POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
+POINTS_FOR_FEW = 1000
 DEFAULT_REDUCER = "minmax"
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How series are drawn: by which reducer, and whether the line is broken where data are missing."""
+    """How series are drawn.
+
+    Parameters
+    ----------
+    reducer
+        Its name in :data:`sisock.core.downsample.REDUCERS`.
+    breaks
+        Whether the line is broken where data are missing.
+    align
+        Whether the series stand on a grid that all series of a request have in common.
+    chosen
+        Whether somebody asked for this reducer, so that it holds for few points as well.
+    """
 
     reducer: str = DEFAULT_REDUCER
     breaks: bool = True
+    align: bool = False
+    chosen: bool = False
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether numbers are drawn as one value a cell: all that is made of buckets is."""
+        return self.align or find_reducer(self.reducer).numbers.make is not None
 
 
 PLAIN = Drawing()
@@ -39,11 +59,22 @@ class Resolution:
         A step of the ladder, such that no field needs more than ``max_points``.
     max_points
         The most samples of one series, with the newest and the breaks.
+    on_grid
+        Whether the buckets are those of cells, of which there are no more than may be drawn.
+    few
+        Whether these are the parts that a few points are chosen from.
     """
 
     reducer: str
     stride_s: float
     max_points: int
+    on_grid: bool = False
+    few: bool = False
+
+    @property
+    def points(self) -> int:
+        """Return the most samples of one series that are asked for."""
+        return POINTS_FOR_FEW if self.few else self.max_points
 
     def selection(self, field_type: FieldType) -> Selection:
         """Return what the reducer keeps of a field of this type."""
@@ -68,15 +99,36 @@ def clamp_points(max_points: int | None) -> int:
     return DEFAULT_POINTS if max_points is None else min(max(max_points, 1), MOST_POINTS)
 
 
-def choose_resolution(start: float, end: float, max_points: int, reducer: str = DEFAULT_REDUCER) -> Resolution:
+def choose_resolution(
+    start: float,
+    end: float,
+    max_points: int,
+    reducer: str = DEFAULT_REDUCER,
+    *,
+    chosen: bool = False,
+    least_s: float = 0.0,
+) -> Resolution:
     """Return the finest resolution of the ladder with which no series exceeds ``max_points``.
 
-    For fewer than eight points the reducer is ``last``, on the buckets of eight: the newest of them are kept.
+    For fewer than eight points a reducer that was not asked for becomes ``last``, on the buckets of eight: the newest
+    of them are kept. One that was asked for gets many fine buckets, from whose samples it chooses few.
+
+    Parameters
+    ----------
+    chosen
+        Whether somebody asked for the reducer.
+    least_s
+        The shortest stride that somebody wants, seconds; it need not be a step of the ladder.
     """
     if max_points < max(FEWEST_REDUCED, find_reducer(reducer).fewest_points):
+        if chosen:
+            return Resolution(reducer, _stride(start, end, POINTS_FOR_FEW, reducer), max_points, few=True)
         reducer = "last"
-    room = max(max_points, FEWEST_REDUCED)
-    return Resolution(reducer, find_reducer(reducer).stride_for_points(start, end, room), max_points)
+    return Resolution(reducer, max(_stride(start, end, max_points, reducer), least_s), max_points)
+
+
+def _stride(start: float, end: float, max_points: int, reducer: str) -> float:
+    return find_reducer(reducer).stride_for_points(start, end, max(max_points, FEWEST_REDUCED))
 
 
 def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuestion]:
@@ -84,7 +136,7 @@ def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: R
     fields_of: dict[str, dict[str, None]] = {}
     for one in wanted:
         fields_of.setdefault(one.node, {})[one.field] = None
-    fields_in_a_call = max(POINTS_IN_A_CALL // resolution.max_points, 1)
+    fields_in_a_call = max(POINTS_IN_A_CALL // resolution.points, 1)
     questions = []
     for node, fields in fields_of.items():
         names = tuple(fields)
