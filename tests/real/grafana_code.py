@@ -33,6 +33,9 @@ class Joined:
         Of each number, the sum of it and those before it, row by row.
     reduced
         Of each series, by its legend, what "Reduce", legends and stat panels show, by Grafana's name for it.
+    shown
+        The first value of each series as a panel shows it that is set to volts: ``default``, by its standard options;
+        ``override``, by an override for numbers.
     """
 
     frames: int
@@ -42,6 +45,7 @@ class Joined:
     difference: list[Any]
     stack: list[list[Any]]
     reduced: dict[str, dict[str, Any]]
+    shown: dict[str, list[str]]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ const Module = require("module");
 
 const load = Module._load; // hooks for a browser, which the calculations do without
 Module._load = (name, ...rest) => (name === "react-use" ? {} : load(name, ...rest));
-Object.assign(globalThis, {window: globalThis, location: {origin: "", pathname: ""}, addEventListener: () => {}});
+console.log = console.info = () => {}; // what libraries say of themselves is no reply
+const navigator = {languages: ["en"]};
+Object.assign(globalThis, {window: globalThis, location: {}, navigator, addEventListener: () => {}});
 const {of} = require("rxjs");
 const grafana = require("@grafana/data");
 
@@ -38,7 +40,19 @@ function stacked(names, frames) {
   });
 }
 
+// The first number of each series as a panel shows it that sets a unit, by its standard options or by an override.
+function shown(reply, defaults, overrides) {
+  const unit = {id: "unit", path: "unit", name: "Unit", process: (value) => value, shouldApply: () => true};
+  const settings = {fieldConfig: {defaults, overrides}, fieldConfigRegistry: new grafana.FieldConfigOptionsRegistry(() => [unit])};
+  const panel = {...settings, replaceVariables: (text) => text, theme: grafana.createTheme(), timeZone: "utc"};
+  return grafana.applyFieldOverrides({...panel, data: reply.map(grafana.toDataFrame)}).map(({fields}) => {
+    const field = fields.find(({type}) => type === "number");
+    return field ? grafana.formattedValueToString(field.display(field.values[0])) : "";
+  });
+}
+
 function made(reply) {
+  const overrides = [{matcher: {id: "byType", options: "number"}, properties: [{id: "unit", value: "volt"}]}];
   const frames = reply.map(grafana.toDataFrame);
   const joined = apply(joinByFieldTransformer, {byField: "Time", mode: "outer"}, frames);
   const [time, ...fields] = joined[0].fields;
@@ -46,6 +60,7 @@ function made(reply) {
   const numbers = names.filter((_, i) => fields[i].type === "number");
   return {
     frames: joined.length,
+    shown: {default: shown(reply, {unit: "volt"}, []), override: shown(reply, {}, overrides)},
     times: time.values,
     columns: Object.fromEntries(fields.map((field, i) => [names[i], field.values])),
     total: calculated({mode: "reduceRow", reduce: {reducer: "sum"}}, joined),
