@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from datetime import datetime
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
 
@@ -87,6 +88,42 @@ def mean(values, bucket):
     return sum(able)
 
 
+def finite(values, bucket):
+    """The exact finite values."""
+    return [Fraction(values[index]) for index in bucket if math.isfinite(values[index])]
+
+
+def count(values, bucket):
+    """How many values are finite."""
+    return len(finite(values, bucket))
+
+
+def total(values, bucket):
+    """The exact sum of the finite values, infinite if no float is so large; without any, as the mean."""
+    able = finite(values, bucket)
+    if not able:
+        return mean(values, bucket)
+    try:
+        return float(sum(able))
+    except OverflowError:
+        return math.inf if sum(able) > 0 else -math.inf
+
+
+def stddev(values, bucket):
+    """The root of the mean square of what the finite values lie off their mean; NaN without any."""
+    able = finite(values, bucket)
+    if not able:
+        return math.nan
+    middle = sum(able) / len(able)
+    return root(sum((value - middle) ** 2 for value in able) / len(able))
+
+
+def root(number):
+    """The square root of a fraction, by way of decimals of 60 digits."""
+    with localcontext(prec=60):
+        return float((Decimal(number.numerator) / Decimal(number.denominator)).sqrt())
+
+
 def lowest(values, bucket):
     """The lowest value."""
     return values[minmax(values, bucket)[0]]
@@ -101,9 +138,10 @@ OF_NUMBERS = {"first": (1, first), "last": (1, last), "minmax": (2, minmax), "m4
 OF_STATES = {
     "first": (1, lambda _, bucket: bucket[:1]),
     "last": (1, lambda _, bucket: bucket[-1:]),
-    **dict.fromkeys(("minmax", "m4", "mean", "min", "max"), (3, first_change_last)),
+    **dict.fromkeys(("minmax", "m4", "mean", "min", "max", "count", "sum", "stddev"), (3, first_change_last)),
 }
-MADE = {"mean": mean, "min": lowest, "max": highest}
+MADE = {"mean": mean, "min": lowest, "max": highest, "count": count, "sum": total, "stddev": stddev}
+ADDED_UP = {"mean", "sum", "stddev"}  # what is exact but for rounding, which depends on the order of adding
 
 
 def chosen(times, values, table, reducer, stride):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sisock.core.column import Column
-from sisock.core.downsample import Sampled, add_newest
+from sisock.core.downsample import Sampled, add_newest, find_reducer
 from sisock.core.errors import BadRequest
 from sisock.core.lookahead import look_ahead
 from sisock.core.model import DataBlock, DataRequest, Span, Statement, TimelineBlock
@@ -67,7 +67,9 @@ def reduce_window(columns: Mapping[str, Series], request: DataRequest) -> DataBl
     blocks = {}
     for name, column in columns.items():
         reduced = column.reduced(request.start, request.end, request.reduce, request.min_stride)
-        times, values = add_newest(reduced, column.newest(request.start, request.end))
+        selection = find_reducer(request.reduce).for_dtype(column.dtype)
+        newest = column.newest(request.start, request.end) if selection.adds_newest else NO_SAMPLES
+        times, values = add_newest(reduced, newest)
         stated = column.statement
         blocks[name] = TimelineBlock(
             times, {name: values}, stated.finalized_until, stated.available_from, stated.generation

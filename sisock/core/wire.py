@@ -30,7 +30,7 @@ from sisock.core.values import as_text, as_times, as_values
 
 BASE_URI = "org.simonsobservatory"
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead"})
+CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "aggregates"})
 PACKED_DTYPES = {"<f8", "<i8", "|b1"}
 LONGER_THAN_NULL = 5  # "-Infinity", as JSON of Python's has it, in place of "null"
 CONTAINER_HEADS_BYTES = 64

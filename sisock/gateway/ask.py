@@ -22,7 +22,16 @@ from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
 from sisock.gateway.merging import join, join_by
 from sisock.gateway.peer import Peer
-from sisock.gateway.plan import PLAIN, Drawing, NodeQuestion, Resolution, choose_resolution, clamp_points, plan
+from sisock.gateway.plan import (
+    LATER_REDUCERS,
+    PLAIN,
+    Drawing,
+    NodeQuestion,
+    Resolution,
+    choose_resolution,
+    clamp_points,
+    plan,
+)
 from sisock.gateway.reading import Questions, Reader, Reading
 from sisock.gateway.store import Store
 
@@ -217,7 +226,7 @@ class Gateway:
         series = {name: _by_bucket(wanted, found, cells.part_s) for name, found in drawn.items()}
         nulls = drawing.breaks and (drawing.align or said.interval_s is not None)
         laid = lay(series, reducer, cells, nulls=nulls, until=self._clock.seconds())
-        return replace(laid, notices=(*said.notices, *cells.remarks))
+        return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
 
     def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[Drawn]:
         """Ask all nodes side by side."""
@@ -264,6 +273,8 @@ class Gateway:
             assert peer.info is not None
             if "spans" not in peer.info.capabilities:
                 return await self._ask_original(peer, question, until)
+            if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
+                return self._all_missing(question, peer.cannot(question.resolution.reducer))
             reading = await reader.read()
         return self._drawn(peer, question, reading)
 

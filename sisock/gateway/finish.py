@@ -65,7 +65,9 @@ def staleness(series: Series, newest: float, end: float, now: float) -> str | No
     if not max(STALE_INTERVALS * series.interval_s, SPACINGS * _usual_at_end(series), STALE_S) < silence_s < math.inf:
         return None
     moment = format_iso8601(newest)
-    return f"'{series.wanted.target}' has stopped: its newest sample is {format_duration(now - newest)} old, of {moment}"
+    return (
+        f"'{series.wanted.target}' has stopped: its newest sample is {format_duration(now - newest)} old, of {moment}"
+    )
 
 
 def _usual_at_end(series: Series) -> float:

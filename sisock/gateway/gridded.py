@@ -6,19 +6,25 @@ each, parts of merged series are put together by bucket, and buckets become cell
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sisock.core.choices import Indices, highest_values, lowest_values
+from sisock.core.choices import Indices, stops_of
+from sisock.core.combining import PARTS, combined
 from sisock.core.downsample import Sampled
-from sisock.core.made import SamplePieces, made_mean
 from sisock.core.model import Times, Values
 from sisock.core.times import bucket_of
 from sisock.gateway.answer import Series
 from sisock.gateway.cells import Cells
+
+# Where the sample that is chosen of a cell stands among what is chosen of its buckets, from their starts.
+_ENDS: Mapping[str, Callable[[Indices, int], Indices]] = {
+    "first": lambda starts, _: starts,
+    "last": lambda starts, count: stops_of(starts, count) - 1,
+}
 
 
 def by_bucket(series: Series, part_s: float) -> Series:
@@ -51,15 +57,32 @@ def lay(
     until
         A state holds in the cells that begin before this time, UNIX seconds.
     """
-    first = series[reducer]
-    times, values = _cell_values(series, reducer, cells)
-    if not times.size:
-        return replace(first, bucket_s=cells.longest_s)
-    whole = _filled(times, values, cells.times.size)
+    series = _weighable(series, reducer)
+    first = replace(series[reducer], problem=_problems(series), bucket_s=cells.longest_s)
+    found, values = _cell_values(series, reducer, cells)
+    if not found.size:
+        return first
+    whole = _filled(found, values, cells.times.size)
     if first.type != "number":
         whole = _held(whole, cells, until)
     shown = slice(None) if nulls else _known(whole)
-    return replace(first, times=cells.times[shown], values=whole[shown], bucket_s=cells.longest_s)
+    return replace(first, times=cells.times[shown], values=whole[shown])
+
+
+def _weighable(series: Mapping[str, Series], reducer: str) -> Mapping[str, Series]:
+    """Let the means of buckets count alike where nobody can tell how many samples each is of, and say so."""
+    counts = series.get("count")
+    if reducer != "mean" or counts is None or counts.times.size or not counts.problem:
+        return series
+    drawn = series[reducer]
+    alike = replace(drawn, values=np.ones(drawn.times.size), problem=None)
+    said = f"the mean is of buckets that count alike, because {counts.problem}"
+    return {reducer: replace(drawn, notices=(*drawn.notices, said) if drawn.times.size else ()), "count": alike}
+
+
+def _problems(series: Mapping[str, Series]) -> str | None:
+    """Return all that is missing of several series of one field, in words."""
+    return "; ".join(dict.fromkeys(one.problem for one in series.values() if one.problem)) or None
 
 
 def _cell_values(series: Mapping[str, Series], reducer: str, cells: Cells) -> tuple[Indices, Values]:
@@ -68,20 +91,31 @@ def _cell_values(series: Mapping[str, Series], reducer: str, cells: Cells) -> tu
     found = cells.of(drawn.times)
     if cells.whole or not found.size:
         return found, drawn.values
+    return _of_parts(series, reducer, cells)
+
+
+def _of_parts(series: Mapping[str, Series], reducer: str, cells: Cells) -> tuple[Indices, Values]:
+    """Return the numbers of the cells that have a value, and what the reducer makes of the buckets of each."""
+    times, parts = _side_by_side(series)
+    found = cells.of(times)
     starts = np.flatnonzero(np.diff(found, prepend=-1))
-    return found[starts], _of_parts(series, reducer, starts)
+    values = parts[reducer]
+    if reducer in _ENDS:
+        return found[starts], values[_ENDS[reducer](starts, values.size)]
+    return found[starts], combined(reducer, parts, starts)
 
 
-def _of_parts(series: Mapping[str, Series], reducer: str, starts: Indices) -> Values:
-    """Return for each cell what the reducer makes of the values of its buckets."""
-    values: Values = series[reducer].values
-    if reducer in {"first", "last"}:
-        ends = {"first": starts, "last": np.append(starts[1:], values.size) - 1}
-        made: Values = values[ends[reducer]]
-        return made
-    if reducer == "mean":
-        return made_mean(SamplePieces(values), starts)
-    return {"min": lowest_values, "max": highest_values}[reducer](values, starts)
+def _side_by_side(series: Mapping[str, Series]) -> tuple[Times, dict[str, Values]]:
+    """Return the starts of all buckets that any series has, and the values of each there, NaN where it has none."""
+    first, *others = series.values()
+    if not others:
+        return first.times, {name: one.values for name, one in series.items()}
+    times = np.unique(np.concatenate([one.times for one in series.values()]))
+    parts = {}
+    for name, one in series.items():
+        parts[name] = np.full(times.size, np.nan)
+        parts[name][times.searchsorted(one.times)] = one.values
+    return times, parts
 
 
 def _filled(found: Indices, values: Values, count: int) -> Values:
@@ -167,6 +201,6 @@ def _has(series: Series, time: float) -> bool:
     return place < series.times.size and series.times[place] == time and not np.isnan(series.values[place])
 
 
-def parts_of(reducer: str, _: Cells) -> Sequence[str]:
-    """Return what must be asked for so that the reducer can be drawn on cells."""
-    return (reducer,)
+def parts_of(reducer: str, cells: Cells) -> Sequence[str]:
+    """Return the reducers that must be asked for so that one can be drawn on cells."""
+    return (reducer,) if cells.whole else PARTS.get(reducer, (reducer,))

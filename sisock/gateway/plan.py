@@ -15,6 +15,7 @@ FEWEST_REDUCED = 8
 POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
 POINTS_FOR_FEW = 1000
 DEFAULT_REDUCER = "minmax"
+LATER_REDUCERS = frozenset({"count", "sum", "stddev"})  # which nodes must say that they have
 
 
 @dataclass(frozen=True)
