@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,9 +37,15 @@ MADE: dict[str, Callable[[Any], float]] = {
     "mean": np.mean,
     "min": np.min,
     "max": np.max,
-    "first": lambda v: v[0],
-    "last": lambda v: v[-1],
+    "first": lambda values: values[0],
+    "last": lambda values: values[-1],
+    "sum": np.sum,
+    "count": np.size,
+    "stddev": np.std,
 }
+DOCS = Path(__file__).parents[2] / "docs" / "grafana.md"
+COLUMNS = {"First": "first", "Last": "last", "Min": "min", "Max": "max", "Mean": "mean", "Total": "sum"}
+GRAFANAS = {"first": "firstNotNull", "last": "lastNotNull"}  # its names, where they are others than ours
 
 
 def samples() -> list[tuple[Any, Any]]:
@@ -48,7 +57,8 @@ def samples() -> list[tuple[Any, Any]]:
         times += rng.uniform(-stray_s, stray_s, times.size)
         if n == HOLED:
             times = times[(times < HOLE[0]) | (times >= HOLE[1])]
-        made.append((times, mean + 10 * np.sin(times / 400.0) + rng.normal(size=times.size)))
+        pulses = 30.0 * (times % 10 < 1)  # so that the mean of some samples, or of extremes, is not that of all
+        made.append((times, mean + 10 * np.sin(times / 400.0) + rng.normal(size=times.size) + pulses))
     return made
 
 
@@ -121,7 +131,7 @@ def close(found: Sequence[Any], wanted: Sequence[Any]) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5])
-@pytest.mark.parametrize("reducer", ["", "mean", "min", "max", "first", "last"])
+@pytest.mark.parametrize("reducer", ["", *MADE])
 def test_aligned_series_are_added_right(panels, count, reducer):
     """Totals, differences and stacks of nodes that share no time are those of their samples, at every zoom.
 
@@ -156,7 +166,7 @@ def reaches_the_hole(grid: Grid, number: int) -> bool:
 def test_what_is_made_of_buckets_needs_no_option(panels):
     """The mean, lowest and highest of buckets are joined as they come, without `align`."""
     names = targets(5)
-    for reducer in ("mean", "min", "max"):
+    for reducer in ("mean", "min", "max", "sum", "count", "stddev"):
         replies = [panels.draw(names, *zoom, reduce=reducer) for zoom in zooms()]
         for (start, end, _), joined in zip(zooms(), grafana_code.join(replies), strict=True):
             grid = grid_of(joined.times, start, end)
@@ -177,19 +187,51 @@ def test_extremes_become_two_series(panels):
 
 
 def test_reduced_series_are_numbers(panels):
-    """What legends, stat panels and "Reduce" show of aligned series is true as far as the docs say so."""
+    """Whatever "Reduce", legends and stat panels calculate of aligned series is made of the values of their cells."""
     names = targets(5)
-    for reducer, calculation in {"max": "max", "min": "min", "last": "lastNotNull", "first": "firstNotNull"}.items():
-        replies = [panels.draw(names, *zoom, align=True, reduce=reducer) for zoom in zooms()]
-        for (start, end, _), joined in zip(zooms(), grafana_code.join(replies), strict=True):
-            grid = grid_of(joined.times, start, end)
-            for n, name in enumerate(names):
-                column = [value for value in grid.column(n, reducer) if value is not None]
-                made = joined.reduced[name]
-                assert made["count"] == len(column)
-                assert made["sum"] == pytest.approx(sum(column))
-                assert made["diff"] == pytest.approx(column[-1] - column[0])
-                assert made[calculation] == pytest.approx(MADE[reducer](column))
+    replies = [panels.draw(names, *zoom, align=True) for zoom in zooms()]
+    for (start, end, _), joined in zip(zooms(), grafana_code.join(replies), strict=True):
+        grid = grid_of(joined.times, start, end)
+        for n, name in enumerate(names):
+            cells = np.array([value for value in grid.column(n, "mean") if value is not None])
+            made = joined.reduced[name]
+            for reducer in COLUMNS.values():
+                assert made[GRAFANAS.get(reducer, reducer)] == pytest.approx(MADE[reducer](cells))
+            assert made["count"] == cells.size
+            assert made["diff"] == pytest.approx(cells[-1] - cells[0])
+
+
+def truths() -> list[list[str]]:
+    """Return the rows of the table that says what is true of what Grafana calculates, without its head."""
+    behind = DOCS.read_text().partition("### What Grafana calculates\n")[2]
+    lines = re.findall(r"^\|(.*)\|$", behind.partition("###")[0], re.MULTILINE)
+    head, _, *rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    assert head == ["payload", *COLUMNS, "rows of several series"]
+    return rows
+
+
+@pytest.mark.parametrize("row", truths(), ids=lambda row: row[0])
+def test_what_the_docs_call_true_is_true(panels, row):
+    """What is said to be true of a reducer is what the samples say at every zoom; the rest is wrong at some."""
+    payload = json.loads(found[0]) if (found := re.findall(r"{.*}", row[0])) else {}
+    said = dict(zip([*COLUMNS.values(), "rows"], row[1:], strict=True))
+    error: dict[str, float] = dict.fromkeys(said, 0.0)
+    replies = [panels.draw(targets(2), *zoom, **payload) for zoom in zooms()]
+    for (start, end, _), joined in zip(zooms(), grafana_code.join(replies), strict=True):
+        error["rows"] += "undefined" in [cell for column in joined.columns.values() for cell in column]
+        for n, name in enumerate(targets(2)):
+            times, values = SAMPLES[n]
+            inside = values[slice(*times.searchsorted([start, end]))]
+            for reducer in COLUMNS.values():
+                found = joined.reduced[name][GRAFANAS.get(reducer, reducer)]
+                far = abs(found - MADE[reducer](inside)) / np.ptp(inside)
+                error[reducer] = max(error[reducer], float(far))
+    assert said == {name: word_for(far) for name, far in error.items()}, error
+
+
+def word_for(error: float) -> str:
+    """Return what to say of a calculation that is as far from the truth, in parts of the range of the values."""
+    return "yes" if error < 1e-9 else "nearly" if error < 0.03 else "no"
 
 
 def test_the_mean_of_extremes_is_no_mean(panels):
