@@ -216,22 +216,23 @@ def test_what_the_docs_call_true_is_true(panels, row):
     payload = json.loads(found[0]) if (found := re.findall(r"{.*}", row[0])) else {}
     said = dict(zip([*COLUMNS.values(), "rows"], row[1:], strict=True))
     error: dict[str, float] = dict.fromkeys(said, 0.0)
-    replies = [panels.draw(targets(2), *zoom, **payload) for zoom in zooms()]
-    for (start, end, _), joined in zip(zooms(), grafana_code.join(replies), strict=True):
+    for joined in grafana_code.join([panels.draw(targets(2), *zoom, **payload) for zoom in zooms()]):
         error["rows"] += "undefined" in [cell for column in joined.columns.values() for cell in column]
-        for n, name in enumerate(targets(2)):
+    for n, name in enumerate(targets(2)):
+        alone = grafana_code.join([panels.draw([name], *zoom, **payload) for zoom in zooms()])
+        for (start, end, _), drawn in zip(zooms(), alone, strict=True):
             times, values = SAMPLES[n]
             inside = values[slice(*times.searchsorted([start, end]))]
             for reducer in COLUMNS.values():
-                found = joined.reduced[name][GRAFANAS.get(reducer, reducer)]
-                far = abs(found - MADE[reducer](inside)) / np.ptp(inside)
+                made = drawn.reduced[name][GRAFANAS.get(reducer, reducer)]
+                far = abs(made - MADE[reducer](inside)) / np.ptp(inside)
                 error[reducer] = max(error[reducer], float(far))
     assert said == {name: word_for(far) for name, far in error.items()}, error
 
 
 def word_for(error: float) -> str:
     """Return what to say of a calculation that is as far from the truth, in parts of the range of the values."""
-    return "yes" if error < 1e-9 else "nearly" if error < 0.03 else "no"
+    return "yes" if error < 1e-9 else "nearly" if error < 0.05 else "no"
 
 
 def test_the_mean_of_extremes_is_no_mean(panels):
