@@ -102,7 +102,9 @@ def with_notices(entry: Entry, notices: Sequence[Notice]) -> Entry:
 
 
 def _decimation(target: Target, bucket_s: float) -> str:
-    return f"drawn from {format_duration(bucket_s)} buckets ({target.options.reducer})"
+    options = target.options
+    peaks = "; max keeps peaks" if options.aligns and not options.chosen and options.drawn_reducer == "mean" else ""
+    return f"drawn from {format_duration(bucket_s)} buckets ({options.drawn_reducer}{peaks})"
 
 
 def _unit(target: Target, series: Series) -> str | None:
