@@ -18,6 +18,7 @@ from dashboards import DASHBOARDS, JSON_PLUGIN, ROOT, ROWS_PLUGIN
 PANELS = dashboards.panels()
 BOARDS = [dashboards.load(path) for path in DASHBOARDS]
 DATASOURCES = {one["uid"]: one for one in dashboards.load_datasources()}
+KEYS = {"align", "alias", "changes", "every", "gaps", "metrics", "reduce", "units", "zone"}
 DRAWN = {"timeseries", "stat", "state-timeline", "table", "bargauge"}
 
 
@@ -121,7 +122,7 @@ def test_targets_of_a_panel_are_read(panel):
     assert len(query.targets) == len(panel.targets)
     for target in request["targets"]:
         assert "$" not in target["target"]
-        assert set(target["payload"]) <= {"alias", "reduce", "units", "metrics", "gaps", "changes", "align"}
+        assert set(target["payload"]) <= KEYS
         assert isinstance(targets.match(target["target"], {}), str)
 
 
@@ -200,7 +201,10 @@ def test_addresses_of_rows_are_relative(panel):
         address = urlsplit(target["url"])
         assert not address.netloc
         assert address.path in ("/rows", "/health")
-        assert set(parse_qs(address.query)) <= {"metric", "from", "to", "max_points", "format", "reduce"}
+        arguments = parse_qs(address.query)
+        assert set(arguments) <= {"metric", "from", "to", "max_points", "format", "reduce", "align"}
+        if arguments.get("max_points") == ["1"]:  # the newest sample of each, at its own time
+            assert arguments["align"] == ["false"]
         assert (target["parser"], target["source"], target["format"]) == ("backend", "url", "table")
         assert target["columns"]
 
