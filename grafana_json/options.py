@@ -55,6 +55,8 @@ class Options:
         Whether lines are drawn across gaps.
     notices
         Whether the buckets that a series was drawn from are told.
+    before
+        Whether what holds at the window's start is drawn there; None for where that is usual.
     changes
         Whether an annotation marks the changes of a field.
     align
@@ -75,6 +77,7 @@ class Options:
     metrics: tuple[str, ...] = ()
     connect: bool = False
     notices: bool = False
+    before: bool | None = None
     changes: bool = False
     align: bool = False
     every: Every | None = None
@@ -86,10 +89,8 @@ class Options:
     def drawings(self) -> Mapping[Drawing, str]:
         """Return in which ways each series is drawn, and what is put behind the legend of each."""
         every = replace(self.every, zone=self.zone) if self.every and self.zone else self.every
-        return {
-            Drawing(reducer, not self.connect, self.align, self.chosen, every): ending
-            for reducer, ending in self._parts.items()
-        }
+        drawn = Drawing(breaks=not self.connect, before=self.before, align=self.align, chosen=self.chosen, every=every)
+        return {replace(drawn, reducer=reducer): ending for reducer, ending in self._parts.items()}
 
     @property
     def aligns(self) -> bool:
@@ -212,6 +213,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "metrics": ("metrics", _metrics),
     "gaps": ("connect", _connect),
     "notices": ("notices", parse_switch),
+    "before": ("before", parse_switch),
     "changes": ("changes", parse_switch),
     "align": ("align", parse_switch),
     "every": ("every", _every),

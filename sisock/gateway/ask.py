@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from sisock.gateway.cells import Cells, choose_cells
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
 from sisock.gateway.few import keep_few
-from sisock.gateway.finish import break_line, is_live, staleness
+from sisock.gateway.finish import break_line, is_live, silence, staleness
 from sisock.gateway.gridded import by_bucket, lay, parts_of, seam
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
@@ -66,19 +66,28 @@ class Gateway:
     caller
         The session to call through; None while there is none (see :meth:`connected`).
     clock
-        Twisted's IReactorTime: the reactor, or a manual clock.
+        Twisted's IReactorTime: the reactor, or a manual clock. Deadlines, pauses and ages are measured by it, so a
+        step of the wall clock should not touch it.
     deadline_s
         Seconds that one question waits for one node.
     cache_bytes
         The most that is kept of answers; 0 keeps nothing.
+    wall
+        Returns the present, UNIX seconds: what windows, samples and notices mean by now. The clock's time unless
+        given.
     """
 
     def __init__(
-        self, caller: Caller | None, clock: Any, deadline_s: float = DEADLINE_S, cache_bytes: int = CACHE_BYTES
+        self,
+        caller: Caller | None,
+        clock: Any,
+        deadline_s: float = DEADLINE_S,
+        cache_bytes: int = CACHE_BYTES,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
-        self._link = Link(caller, clock)
+        self._link = Link(caller, clock, wall)
         self._store = Store(cache_bytes)
         self._questions = Questions()
         self.directory = Directory(self._link, deadline_s)
@@ -106,7 +115,7 @@ class Gateway:
 
     def now(self) -> float:
         """Return the present, UNIX seconds."""
-        return float(self._clock.seconds())
+        return float(self._link.wall())
 
     def history(self) -> list[NodeChange]:
         """Return the nodes that came and left since the first list of the hub, oldest first, a bounded number."""
@@ -179,7 +188,13 @@ class Gateway:
         """Draw samples where they were measured."""
         start, end = asked.start, asked.end
         resolution = choose_resolution(
-            start, end, asked.max_points, drawing.reducer, chosen=drawing.chosen, least_s=least_s
+            start,
+            end,
+            asked.max_points,
+            drawing.reducer,
+            chosen=drawing.chosen,
+            least_s=least_s,
+            before=drawing.before,
         )
 
         def assemble(drawn: Drawn) -> Answer:
@@ -206,7 +221,7 @@ class Gateway:
     def _laid(self, asked: Asked, reducer: str, drawing: Drawing, cells: Cells) -> Deferred[Answer]:
         """Draw series on cells."""
         names = parts_of(reducer, cells)
-        resolutions = [Resolution(name, cells.part_s, cells.parts, on_grid=True) for name in names]
+        resolutions = [Resolution(name, cells.part_s, cells.parts, drawing.before, on_grid=True) for name in names]
 
         def assemble(outcomes: list[Drawn]) -> Answer:
             drawn = dict(zip(names, outcomes, strict=True))
@@ -228,10 +243,11 @@ class Gateway:
         cells: Cells,
         asked: Asked,
     ) -> Series:
-        said = self._noted(_joined(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts)), asked.end)
+        whole = _joined(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts))
+        said = self._noted(whole, asked.end, drawing)
         series = {name: _by_bucket(wanted, found, cells.part_s) for name, found in drawn.items()}
         nulls = drawing.breaks and (drawing.aligns or said.interval_s is not None)
-        laid = lay(series, reducer, cells, nulls=nulls, until=self._clock.seconds())
+        laid = lay(series, reducer, cells, nulls=nulls, until=self.now())
         return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
 
     def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[Drawn]:
@@ -286,7 +302,16 @@ class Gateway:
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
-        _note_newest(peer, drawn, self._clock.seconds())
+        for name, time in reading.before.items():
+            wanted = SeriesWanted(peer.name, name)
+            series = drawn[wanted]
+            held = name in reading.held and series.times.size > 0 and series.times[0] == question.request.start
+            drawn[wanted] = replace(series, before=time, held=bool(held))
+        _note_newest(peer, drawn, self.now())
+        for name, texts in reading.remarks.items():
+            wanted = SeriesWanted(peer.name, name)
+            said = (f"node '{peer.name}': {text}" for text in texts)
+            drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
         for name, problem in reading.problems.items():
             wanted = SeriesWanted(peer.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
@@ -305,23 +330,24 @@ class Gateway:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
-        _note_newest(peer, drawn, self._clock.seconds())
+        _note_newest(peer, drawn, self.now())
         return {
             wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
             for wanted, series in drawn.items()
         }
 
     def _finish(self, series: Series, asked: Asked, resolution: Resolution, drawing: Drawing) -> Series:
-        series = self._noted(series, asked.end)
+        series = self._noted(series, asked.end, drawing)
         if resolution.few:
             return keep_few(series, resolution, asked.start, asked.end)
         return break_line(series, resolution) if drawing.breaks else series
 
-    def _noted(self, series: Series, end: float) -> Series:
+    def _noted(self, series: Series, end: float, drawing: Drawing) -> Series:
         """Return a series, as its samples came, with what its viewer should know of their age."""
         newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, end, self._clock.seconds())
-        return replace(series, notices=(*series.notices, stale)) if stale else series
+        stale = staleness(series, newest, end, self.now())
+        said = stale or silence(series, held_on_purpose=drawing.before is True)
+        return replace(series, notices=(*series.notices, said)) if said else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> Drawn:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
@@ -355,5 +381,6 @@ def _by_bucket(wanted: SeriesWanted, drawn: Drawn, part_s: float) -> Series:
 def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:
     """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
-        if series.times.size and (wanted.field in peer.newest or is_live(series, now)):
-            peer.note_newest(wanted.field, float(series.times[-1]))
+        newest = series.newest
+        if newest is not None and (wanted.field in peer.newest or is_live(series, now)):
+            peer.note_newest(wanted.field, newest)

@@ -185,7 +185,7 @@ class Directory:
         peer = self._peers.pop(name, None)
         if peer is not None:
             self._note(name, came=False)
-            peer.left_at = self._link.clock.seconds()
+            peer.left_at = self._link.wall()
             self._gone[name] = peer
             while len(self._gone) > MOST_GONE_KEPT:
                 del self._gone[next(iter(self._gone))]
@@ -193,7 +193,7 @@ class Directory:
     def _note(self, name: str, *, came: bool) -> None:
         """Keep that a node came or left; those that the first list has were there before us."""
         if self._told_once:
-            self.history.append(NodeChange(self._link.clock.seconds(), name, came))
+            self.history.append(NodeChange(self._link.wall(), name, came))
 
     def _add(self, name: str, description: str) -> None:
         self._gone.pop(name, None)

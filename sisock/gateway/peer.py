@@ -53,7 +53,7 @@ class Peer:
         self.name = name
         self.description = description
         self.number = next(_numbers)  # tells it from other peers of the same name
-        self.breaker = Breaker(link.clock.seconds)
+        self.breaker = Breaker(link.clock.seconds, wall=link.wall)
         self._link = link
         self._deadline_s = deadline_s
         self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)

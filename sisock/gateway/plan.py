@@ -13,6 +13,8 @@ from sisock.gateway.every import Every
 DEFAULT_POINTS = 1000
 MOST_POINTS = 50_000
 FEWEST_REDUCED = 8
+EDGE_POINTS = 2  # what holds at the window's start, and the first sample
+ROOM_FOR_EDGE = 16  # points, of which those two are no great part
 POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
 POINTS_FOR_FEW = 1000
 DEFAULT_REDUCER = "minmax"
@@ -29,6 +31,9 @@ class Drawing:
         Its name in :data:`sisock.core.downsample.REDUCERS`.
     breaks
         Whether the line is broken where data are missing.
+    before
+        Whether what holds at the window's start is drawn there; None for where that is usual, see
+        :meth:`Resolution.holds`.
     align
         Whether the series stand on a grid that all series of a request have in common.
     chosen
@@ -39,6 +44,7 @@ class Drawing:
 
     reducer: str = DEFAULT_REDUCER
     breaks: bool = True
+    before: bool | None = None
     align: bool = False
     chosen: bool = False
     every: Every | None = None
@@ -55,6 +61,8 @@ class Drawing:
 
 
 PLAIN = Drawing()
+NEWEST = Drawing(before=False)
+"""For the newest sample inside a window, with a point."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,9 @@ class Resolution:
     stride_s
         A step of the ladder, such that no field needs more than ``max_points``.
     max_points
-        The most samples of one series, with the newest and the breaks.
+        The most samples of one series, with the newest, the first, what holds at the start, and the breaks.
+    before
+        As in :class:`Drawing`.
     on_grid
         Whether the buckets are those of cells, of which there are no more than may be drawn.
     few
@@ -78,6 +88,7 @@ class Resolution:
     reducer: str
     stride_s: float
     max_points: int
+    before: bool | None = None
     on_grid: bool = False
     few: bool = False
 
@@ -93,6 +104,27 @@ class Resolution:
     def bucket_s(self, field_type: FieldType) -> float:
         """Return the width of the buckets that a field of this type is reduced on, seconds."""
         return self.selection(field_type).width(self.stride_s)
+
+    def holds(self, field_type: FieldType, interval_s: float | None, span_s: float) -> bool:
+        """Tell whether what holds at the window's start is drawn there; never among values made of buckets.
+
+        It is of states, of a few points such as a stat panel's, and of fields slower than the window is long; but not
+        where a choice among samples was asked for, of which that would be none.
+
+        Parameters
+        ----------
+        interval_s, span_s
+            Of the field, None where it is not known; length of the window, seconds.
+        """
+        if field_type == "number" and not self.selection(field_type).chooses:
+            return False
+        if self.before is not None:
+            return self.before
+        if field_type != "number":
+            return True
+        if self.on_grid or (self.few and self.reducer != "last"):
+            return False
+        return self.max_points < FEWEST_REDUCED or (interval_s or 0.0) >= span_s
 
 
 @dataclass(frozen=True)
@@ -117,6 +149,7 @@ def choose_resolution(
     *,
     chosen: bool = False,
     least_s: float = 0.0,
+    before: bool | None = None,
 ) -> Resolution:
     """Return the finest resolution of the ladder with which no series exceeds ``max_points``.
 
@@ -132,13 +165,15 @@ def choose_resolution(
     """
     if max_points < max(FEWEST_REDUCED, find_reducer(reducer).fewest_points):
         if chosen:
-            return Resolution(reducer, _stride(start, end, POINTS_FOR_FEW, reducer), max_points, few=True)
+            stride_s = _stride(start, end, POINTS_FOR_FEW, reducer)
+            return Resolution(reducer, stride_s, max_points, before, few=True)
         reducer = "last"
-    return Resolution(reducer, max(_stride(start, end, max_points, reducer), least_s), max_points)
+    return Resolution(reducer, max(_stride(start, end, max_points, reducer), least_s), max_points, before)
 
 
 def _stride(start: float, end: float, max_points: int, reducer: str) -> float:
-    return find_reducer(reducer).stride_for_points(start, end, max(max_points, FEWEST_REDUCED))
+    room = max_points if max_points < ROOM_FOR_EDGE else max_points - EDGE_POINTS
+    return find_reducer(reducer).stride_for_points(start, end, max(room, FEWEST_REDUCED))
 
 
 def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuestion]:

@@ -44,7 +44,7 @@ def test_a_live_field_that_stopped():
     ],
 )
 def test_what_cannot_be_stale(series):
-    """Nothing is said of a field that is on time, or rare as before, that has no rhythm, that is all final, that only changes, or is unknown."""
+    """Nothing is said of what is on time, rare as before, aperiodic, all final, a state, or unknown."""
     assert staleness(series, -np.inf, NOW, NOW) is None
 
 
