@@ -49,6 +49,7 @@ CORE_IMPORTS = {
 PURE_ADAPTER_MODULES = {
     *("protocol.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "choices.py", "variables.py"),
     *("builder.py", "readings.py", "annotations.py", "rows.py", "exposition.py", "listing.py", "compression.py"),
+    *("intervals.py", "strict.py"),
 }
 EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}
 

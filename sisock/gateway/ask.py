@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -157,26 +157,32 @@ class Gateway:
         points = clamp_points(max_points)
         asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s)
         if drawing.on_grid:
-            cells = cells or self.cells(series, start, end, points, [drawing], least_s)
+            cells = cells or self.cells({drawing: series}, start, end, points, least_s)[drawing]
             return Deferred.fromCoroutine(self._on_grid(asked, drawing, cells, least_s))
         return self._drawn_plainly(asked, drawing, least_s)
 
     def cells(
         self,
-        series: Iterable[SeriesWanted],
+        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
         start: float,
         end: float,
         max_points: int | None,
-        drawings: Collection[Drawing],
         least_s: float = 0.0,
-    ) -> Cells:
-        """Return a grid for several series in several drawings of [start, end), which is not empty."""
-        intervals_s = [self.directory.interval_s(part) for one in series for part in one.parts]
-        known = [interval_s for interval_s in intervals_s if interval_s]
-        if not any(drawing.align for drawing in drawings):
-            # Who did not ask for a grid need not have the series that hardly have a sample here on it.
-            known = [interval_s for interval_s in known if interval_s * FEWEST_ON_GRID <= end - start]
-        return choose_cells(start, end, clamp_points(max_points), known, least_s)
+    ) -> dict[Drawing, Cells]:
+        """Return the grid of each drawing that is on one, of [start, end), which is not empty; most have the same."""
+        points = clamp_points(max_points)
+        on_grid = {drawing: series for drawing, series in drawn.items() if drawing.on_grid}
+        common = [drawing for drawing in on_grid if drawing.every is None]
+        cells = {}
+        if common:
+            intervals_s = [self.directory.interval_s(part) for d in common for one in on_grid[d] for part in one.parts]
+            known = [interval_s for interval_s in intervals_s if interval_s]
+            if not any(drawing.align for drawing in common):
+                # Who did not ask for a grid need not have the series that hardly have a sample here on it.
+                known = [interval_s for interval_s in known if interval_s * FEWEST_ON_GRID <= end - start]
+            cells = dict.fromkeys(common, choose_cells(start, end, points, known, least_s))
+        lengths = {drawing.every: drawing.every.cells(start, end, points) for drawing in on_grid if drawing.every}
+        return cells | {drawing: lengths[drawing.every] for drawing in on_grid if drawing.every}
 
     def _drawn_plainly(self, asked: Asked, drawing: Drawing, least_s: float) -> Deferred[Answer]:
         """Draw samples where they were measured."""
@@ -204,7 +210,7 @@ class Gateway:
         states = [one for one in asked.series if self._is_state(one)]
         others = [one for one in asked.series if one not in states] if states else asked.series
         asking = [self._laid(asked.of(others), drawing.reducer, drawing, cells)]
-        if states and drawing.align:
+        if states and drawing.aligns:
             asking.append(self._laid(asked.of(states), "last", drawing, cells))
         elif states:
             asking.append(self._drawn_plainly(asked.of(states), drawing, least_s))
@@ -240,7 +246,7 @@ class Gateway:
         whole = _joined(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts))
         said = self._noted(whole, asked.end, drawing)
         series = {name: _by_bucket(wanted, found, cells.part_s) for name, found in drawn.items()}
-        nulls = drawing.breaks and (drawing.align or said.interval_s is not None)
+        nulls = drawing.breaks and (drawing.aligns or said.interval_s is not None)
         laid = lay(series, reducer, cells, nulls=nulls, until=self.now())
         return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
 
