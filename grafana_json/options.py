@@ -46,6 +46,8 @@ class Options:
         Whether lines are drawn across gaps.
     notices
         Whether the buckets that a series was drawn from are told.
+    before
+        Whether what holds at the window's start is drawn there; None for where that is usual.
     changes
         Whether an annotation marks the changes of a field.
     problems
@@ -58,6 +60,7 @@ class Options:
     metrics: tuple[str, ...] = ()
     connect: bool = False
     notices: bool = False
+    before: bool | None = None
     changes: bool = False
     problems: tuple[str, ...] = ()
 
@@ -65,7 +68,9 @@ class Options:
     def drawings(self) -> Mapping[Drawing, str]:
         """Return in which ways each series is drawn, and what is put behind the legend of each."""
         parts = BAND_PARTS if self.reducer == BAND else {self.reducer: ""}
-        return {Drawing(reducer, breaks=not self.connect): ending for reducer, ending in parts.items()}
+        return {
+            Drawing(reducer, breaks=not self.connect, before=self.before): ending for reducer, ending in parts.items()
+        }
 
     def label(self, wanted: SeriesWanted, units: str | None) -> str:
         """Return the legend of a series."""
@@ -152,5 +157,6 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "metrics": ("metrics", _metrics),
     "gaps": ("connect", _connect),
     "notices": ("notices", _switch),
+    "before": ("before", _switch),
     "changes": ("changes", _switch),
 }

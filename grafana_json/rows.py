@@ -13,18 +13,18 @@ import orjson
 from numpy.typing import NDArray
 
 from grafana_json.options import Options, parse_options
-from grafana_json.points import milliseconds
+from grafana_json.points import apart_us
 from grafana_json.protocol import MOST_TARGETS, Query, Target, check_range, parse_max_points
 from grafana_json.replies import encode
 from sisock.core import times
 from sisock.core.errors import BadRequest
-from sisock.core.model import Values
+from sisock.core.model import Times, Values
 from sisock.gateway.answer import Series
 
 MOST_ROWS = 200_000
 _ROWS_AT_ONCE = 10_000  # other threads go on between so many
 DEFAULT_SPAN_S = 3600.0
-LAST = Options(reducer="last", connect=True)
+LAST = Options(reducer="last", connect=True, before=False)
 FORMATS = {"json": "application/json", "csv": "text/csv"}
 _LITERAL_SIGN = "$"  # Grafana leaves what it cannot fill in, such as $__interval_ms, as it stands
 
@@ -78,13 +78,13 @@ def encode_rows(series: Sequence[Series], shape: str) -> bytes:
     drawn = [one for one in series if one.times.size]
     if not drawn:
         return style.nothing
-    # Whole milliseconds, for Infinity reads no others; floored, so that none falls on the end of the window.
-    time_ms = np.floor(np.concatenate([milliseconds(one.times) for one in drawn])).astype(np.int64)
-    order = np.argsort(time_ms, kind="stable")
+    time_us = np.concatenate([apart_us(np.rint(one.times * 1e3 * 1e3)) for one in drawn])
+    order = np.argsort(time_us, kind="stable")
     names = np.repeat(_objects([style.metric(one.wanted.target) for one in drawn]), [one.times.size for one in drawn])
     values = np.concatenate([_cells(one.values, style) for one in drawn])
     some = [order[first : first + _ROWS_AT_ONCE] for first in range(0, order.size, _ROWS_AT_ONCE)]
-    rows = (_joined(_numbers(time_ms[one]), names[one].tolist(), values[one].tolist(), style.between) for one in some)
+    cells = ((_milliseconds(time_us[one]), names[one].tolist(), values[one].tolist()) for one in some)
+    rows = (_joined(*columns, style.between) for columns in cells)
     return b"".join((style.head, style.between.join(rows), style.tail))
 
 
@@ -103,7 +103,7 @@ def _options(arguments: Arguments) -> Options:
     reducer = _argument(arguments, "reduce")
     if not reducer:
         return LAST
-    options = parse_options({"reduce": reducer, "gaps": "connect"})
+    options = parse_options({"reduce": reducer, "gaps": "connect", "before": False})
     if options.problems:
         raise BadRequest(options.problems[0].replace("the payload's ", ""))
     return options
@@ -140,6 +140,14 @@ def _cells(values: Values, style: _Style) -> _Objects:
     given = values.tolist()
     known = {value: style.missing if value is None else style.state(value) for value in set(given)}
     return _objects(list(map(known.__getitem__, given)))
+
+
+def _milliseconds(time_us: Times) -> list[bytes]:
+    """Return times as they stand in rows: whole milliseconds are whole numbers."""
+    time_ms = time_us / 1e3
+    if (time_ms == np.floor(time_ms)).all():
+        return _numbers(time_ms.astype(np.int64))
+    return [cell.removesuffix(b".0") for cell in _numbers(time_ms)]
 
 
 def _numbers(values: Values) -> list[bytes]:

@@ -33,9 +33,11 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inl
 
 from sisock import __version__
 from sisock.core import serving, times, wire
+from sisock.core.edge_reading import EdgeReading
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
-from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.core.model import DataBlock, DataRequest, FieldCatalogue, Span
 from sisock.core.reduction import SpanReading
+from sisock.core.remarks import Remarks
 from sisock.settings import Settings
 from sisock.wamp import credentials
 from sisock.wamp.connection import raise_transport_limits
@@ -55,6 +57,7 @@ SISOCK_PORT = _settings.tls_port
 OCS_PORT = _settings.ocs_port
 WAMP_URI = f"wss://{SISOCK_HOST}:{SISOCK_PORT}/ws"
 REALM = _settings.realm
+_EDGE_S = 0.5  # for what lies at a window's start, when all else of a reply is known
 _PAGING_S = 60.0  # within which the next page of a catalogue is asked for
 BASE_URI = wire.BASE_URI
 
@@ -257,7 +260,7 @@ class DataNodeServer(Session):
         if request.spans is not None:
             reply = yield self._reply_in_spans(request)
             return reply
-        block = yield self._samples_of(request)
+        block = yield self._samples_of(request, Remarks())
         if block is None:
             return False
         downsampled = self.downsamples and request.reduce is None
@@ -267,12 +270,24 @@ class DataNodeServer(Session):
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading = SpanReading(request)
+        reading, edges, remarks = SpanReading(request), EdgeReading(request), Remarks()
         while (span := reading.span) is not None:
-            block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None))
-            yield threads.deferToThread(reading.take, _within(block, *span))
-        reply = yield threads.deferToThread(serving.answer_spans, reading.reductions(), request)
+            block = yield self._samples_in(request, span, remarks)
+            yield threads.deferToThread(reading.take, block)
+            edges.take(span, block)
+        until = time.monotonic() + _EDGE_S
+        while (span := edges.span(reading.known)) is not None and time.monotonic() < until:
+            block = yield self._samples_in(request, span, remarks)
+            edges.take(span, block)
+        reductions = edges.beside(reading.reductions())
+        reply = yield threads.deferToThread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
+
+    @inlineCallbacks
+    def _samples_in(self, request: DataRequest, span: Span, remarks: Remarks) -> Any:
+        """Return the samples in a part of a request's window, or before it, and no others."""
+        block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None), remarks)
+        return _within(block, *span)
 
     @inlineCallbacks
     def _fields_in(self, start: float, end: float) -> Any:
@@ -297,8 +312,11 @@ class DataNodeServer(Session):
         return self._catalogue
 
     @inlineCallbacks
-    def _samples_of(self, request: DataRequest) -> Any:
-        """Return the samples that the subclass has for a request, or None when it says that they are too many."""
+    def _samples_of(self, request: DataRequest, remarks: Remarks) -> Any:
+        """Return the samples that the subclass has for a request, or None when it says that they are too many.
+
+        What a panel is to tell of them is noted in ``remarks``.
+        """
         catalogue = yield self._catalogue_for(request)
         stride = request.min_stride if self.downsamples and request.reduce is None else None
         reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)

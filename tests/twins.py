@@ -148,12 +148,16 @@ def whole_matches(pattern, names):
 
 
 def rows(series):
-    """Time in whole milliseconds, name and value of each sample, by time; what is no number is None."""
-    found = [
-        (math.floor(round(time * 1e3, 3)), one.wanted.target, value)
-        for one in series
-        for time, value in zip(one.times.tolist(), one.values.tolist(), strict=True)
-    ]
+    """Time in milliseconds, name and value of each sample, by time; what is no number is None.
+
+    Samples of one series are a microsecond apart at least.
+    """
+    found = []
+    for one in series:
+        newest_us = -math.inf
+        for time, value in zip(one.times.tolist(), one.values.tolist(), strict=True):
+            newest_us = max(round(time * 1e3 * 1e3), newest_us + 1)
+            found.append((newest_us / 1e3, one.wanted.target, value))
     known = [(time, name, None if isinstance(v, float) and not math.isfinite(v) else v) for time, name, v in found]
     return sorted(known, key=lambda row: row[0])
 

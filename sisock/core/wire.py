@@ -30,7 +30,7 @@ from sisock.core.values import as_text, as_times, as_values
 
 BASE_URI = "org.simonsobservatory"
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead"})
+CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "edge"})
 PACKED_DTYPES = {"<f8", "<i8", "|b1"}
 LONGER_THAN_NULL = 5  # "-Infinity", as JSON of Python's has it, in place of "null"
 MARK_OF_BYTES = 6  # "\\u0000", by which Autobahn's JSON tells bytes from a text
@@ -192,6 +192,8 @@ def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
         keywords["spans"] = [list(span) for span in request.spans]
     if request.ahead:
         keywords["ahead"] = request.ahead
+    if request.edge:
+        keywords |= {"edge": request.edge, "before": request.before}
     return [list(request.fields), request.start, request.end], keywords
 
 

@@ -13,7 +13,7 @@ from sisock.core.times import format_iso8601
 from sisock.gateway.answer import Answer, Series, SeriesWanted
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
-from sisock.gateway.finish import break_line, grows, staleness
+from sisock.gateway.finish import break_line, is_live, silence, staleness
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
 from sisock.gateway.merging import join
@@ -115,7 +115,7 @@ class Gateway:
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
         until = self._clock.seconds() + self._deadline_s
-        resolution = choose_resolution(start, end, clamp_points(max_points), drawing.reducer)
+        resolution = choose_resolution(start, end, clamp_points(max_points), drawing.reducer, before=drawing.before)
         parts = [part for one in series for part in one.parts]
         asked = [self._ask(question, until) for question in plan(parts, start, end, resolution)]
 
@@ -162,7 +162,16 @@ class Gateway:
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
-        _note_newest(peer, drawn)
+        for name, time in reading.before.items():
+            wanted = SeriesWanted(peer.name, name)
+            series = drawn[wanted]
+            held = name in reading.held and series.times.size > 0 and series.times[0] == question.request.start
+            drawn[wanted] = replace(series, before=time, held=bool(held))
+        _note_newest(peer, drawn, self.now())
+        for name, texts in reading.remarks.items():
+            wanted = SeriesWanted(peer.name, name)
+            said = (f"node '{peer.name}': {text}" for text in texts)
+            drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
         for name, problem in reading.problems.items():
             wanted = SeriesWanted(peer.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
@@ -181,7 +190,7 @@ class Gateway:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
-        _note_newest(peer, drawn)
+        _note_newest(peer, drawn, self.now())
         return {
             wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
             for wanted, series in drawn.items()
@@ -190,8 +199,9 @@ class Gateway:
     def _finish(self, series: Series, end: float, resolution: Resolution, drawing: Drawing) -> Series:
         newest = max(map(self.directory.newest, series.wanted.parts))
         stale = staleness(series, newest, end, self.now())
-        if stale:
-            series = replace(series, notices=(*series.notices, stale))
+        said = stale or silence(series, held_on_purpose=drawing.before is True)
+        if said:
+            series = replace(series, notices=(*series.notices, said))
         return break_line(series, resolution) if drawing.breaks else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> Drawn:
@@ -217,7 +227,9 @@ def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Serie
     return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
 
 
-def _note_newest(peer: Peer, drawn: Drawn) -> None:
+def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:
+    """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
-        if series.times.size and grows(series):
-            peer.note_newest(wanted.field, float(series.times[-1]))
+        newest = series.newest
+        if newest is not None and (wanted.field in peer.newest or is_live(series, now)):
+            peer.note_newest(wanted.field, newest)

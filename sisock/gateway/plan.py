@@ -12,19 +12,35 @@ from sisock.gateway.answer import SeriesWanted
 DEFAULT_POINTS = 1000
 MOST_POINTS = 50_000
 FEWEST_REDUCED = 8
+EDGE_POINTS = 2  # what holds at the window's start, and the first sample
+ROOM_FOR_EDGE = 16  # points, of which those two are no great part
 POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
 DEFAULT_REDUCER = "minmax"
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How series are drawn: by which reducer, and whether the line is broken where data are missing."""
+    """How series are drawn.
+
+    Parameters
+    ----------
+    reducer
+        By which samples are reduced.
+    breaks
+        Whether the line is broken where data are missing.
+    before
+        Whether what holds at the window's start is drawn there; None for where that is usual, see
+        :meth:`Resolution.holds`.
+    """
 
     reducer: str = DEFAULT_REDUCER
     breaks: bool = True
+    before: bool | None = None
 
 
 PLAIN = Drawing()
+NEWEST = Drawing(before=False)
+"""For the newest sample inside a window, with a point."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +54,15 @@ class Resolution:
     stride_s
         A step of the ladder, such that no field needs more than ``max_points``.
     max_points
-        The most samples of one series, with the newest and the breaks.
+        The most samples of one series, with the newest, the first, what holds at the start, and the breaks.
+    before
+        As in :class:`Drawing`.
     """
 
     reducer: str
     stride_s: float
     max_points: int
+    before: bool | None = None
 
     def selection(self, field_type: FieldType) -> Selection:
         """Return what the reducer keeps of a field of this type."""
@@ -52,6 +71,22 @@ class Resolution:
     def bucket_s(self, field_type: FieldType) -> float:
         """Return the width of the buckets that a field of this type is reduced on, seconds."""
         return self.selection(field_type).width(self.stride_s)
+
+    def holds(self, field_type: FieldType, interval_s: float | None, span_s: float) -> bool:
+        """Tell whether what holds at the window's start is drawn there; never among values made of buckets.
+
+        It is of states, of a few points such as a stat panel's, and of fields slower than the window is long.
+
+        Parameters
+        ----------
+        interval_s, span_s
+            Of the field, None where it is not known; length of the window, seconds.
+        """
+        if field_type == "number" and not self.selection(field_type).chooses:
+            return False
+        if self.before is not None:
+            return self.before
+        return field_type != "number" or self.max_points < FEWEST_REDUCED or (interval_s or 0.0) >= span_s
 
 
 @dataclass(frozen=True)
@@ -68,15 +103,17 @@ def clamp_points(max_points: int | None) -> int:
     return DEFAULT_POINTS if max_points is None else min(max(max_points, 1), MOST_POINTS)
 
 
-def choose_resolution(start: float, end: float, max_points: int, reducer: str = DEFAULT_REDUCER) -> Resolution:
+def choose_resolution(
+    start: float, end: float, max_points: int, reducer: str = DEFAULT_REDUCER, *, before: bool | None = None
+) -> Resolution:
     """Return the finest resolution of the ladder with which no series exceeds ``max_points``.
 
     For fewer than eight points the reducer is ``last``, on the buckets of eight: the newest of them are kept.
     """
     if max_points < max(FEWEST_REDUCED, find_reducer(reducer).fewest_points):
         reducer = "last"
-    room = max(max_points, FEWEST_REDUCED)
-    return Resolution(reducer, find_reducer(reducer).stride_for_points(start, end, room), max_points)
+    room = max(max_points if max_points < ROOM_FOR_EDGE else max_points - EDGE_POINTS, FEWEST_REDUCED)
+    return Resolution(reducer, find_reducer(reducer).stride_for_points(start, end, room), max_points, before)
 
 
 def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuestion]:

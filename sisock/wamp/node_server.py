@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 
 from sisock.base import DataNodeServer
 from sisock.core import serving
+from sisock.core.edge_reading import EdgeReading
 from sisock.core.model import DataRequest
 from sisock.core.reduction import Reduction, SpanReading, reduce_spans
 from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
@@ -90,10 +91,14 @@ def reduce_from(node: DataNode, request: DataRequest) -> list[Reduction | None]:
     """Return the reductions of the fields of a request, out of the node's summaries if it keeps any."""
     if isinstance(node, Summarizes):
         return reduce_spans(node.columns(request.fields), request)
-    reading = SpanReading(request)
+    reading, edges = SpanReading(request), EdgeReading(request)
     while (span := reading.span) is not None:
-        reading.take(node.read(request.fields, *span))
-    return reading.reductions()
+        block = node.read(request.fields, *span)
+        reading.take(block)
+        edges.take(span, block)
+    while (span := edges.span(reading.known)) is not None:
+        edges.take(span, node.read(request.fields, *span))
+    return edges.beside(reading.reductions())
 
 
 def start_polling(node: DataNode, reactor: Any, wall: Callable[[], float] = time.time) -> None:

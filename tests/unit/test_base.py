@@ -313,7 +313,7 @@ def test_info_says_what_a_node_can_do():
     """Consumers learn the version, the extensions and the allowance."""
     info = Server()._serve_info()
     assert info["version"] == sisock.__version__
-    assert set(info["capabilities"]) == {"ahead", "packed", "paging", "reduce", "spans"}
+    assert set(info["capabilities"]) == {"ahead", "edge", "packed", "paging", "reduce", "spans"}
     assert info["allowance"] > 2**20
 
 
