@@ -95,15 +95,7 @@ class Consumer:
             self._connected()
         except BaseException:  # there will be no __exit__
             self.close()
-<<<<<<< HEAD
             raise
-=======
-            address = f"{self._settings.host}:{self._settings.tls_port}"
-            raise NodeUnavailable(
-                f"the router at {address} cannot be used ({self._reason}): start it with 'sisock router' or "
-                "'sisock demo', or set CROSSBAR_HOST, CROSSBAR_TLS_PORT and SISOCK_STATE, or WAMP_USER and WAMP_SECRET"
-            )
->>>>>>> original
         return self
 
     def __exit__(
