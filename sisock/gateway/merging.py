@@ -11,11 +11,17 @@ import numpy as np
 
 from sisock.core.downsample import Sampled, reduce_block
 from sisock.core.model import DataBlock, TimelineBlock
-from sisock.gateway.answer import Series, SeriesWanted
+from sisock.gateway.answer import Drawn, Series, SeriesWanted
 from sisock.gateway.plan import Resolution
 
 Seam = Callable[[Series, Series, float], Sampled]
 """Puts two series together, of which the first one is final up to a time; +inf where it says nothing of that."""
+
+
+def joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Series:
+    """Return the series that was wanted, of the one or several that nodes were asked for."""
+    parts = wanted.parts
+    return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
 
 
 def join(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) -> Series:
@@ -24,14 +30,14 @@ def join(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) 
     What a part has beyond its ``finalized_until`` is drawn only before the first sample of the next one. All
     problems and notices of the parts are kept; the parts must not have breaks yet.
     """
-    joined = join_by(wanted, parts, _seam)
+    whole = join_by(wanted, parts, _seam)
     name = wanted.field
-    if joined.times.size > resolution.max_points and not resolution.few:  # the bucket at the seam has samples of both
-        block = DataBlock({name: TimelineBlock(joined.times, {name: joined.values})})
+    if whole.times.size > resolution.max_points and not resolution.few:  # the bucket at the seam has samples of both
+        block = DataBlock({name: TimelineBlock(whole.times, {name: whole.values})})
         reduced = reduce_block(block, resolution.reducer, resolution.stride_s).timelines[name]
         newest = slice(max(reduced.times.size - resolution.max_points, 0), None)
-        joined = replace(joined, times=reduced.times[newest], values=reduced.values[name][newest])
-    return joined
+        whole = replace(whole, times=reduced.times[newest], values=reduced.values[name][newest])
+    return whole
 
 
 def join_by(wanted: SeriesWanted, parts: Sequence[Series], seam: Seam) -> Series:
