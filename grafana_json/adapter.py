@@ -27,6 +27,7 @@ from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.directory import NodeState, Snapshot
+from sisock.gateway.plan import NEWEST
 
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON
@@ -134,7 +135,7 @@ class Adapter:
 
     async def _rows(self, arguments: Arguments) -> Rows:
         request = parse_rows(arguments, self._gateway.now())
-        choices = await self._chooser.choose(request.query)
+        choices = request.laid(await self._chooser.choose(request.query))
         count = len({(wanted, way) for one in choices for wanted in one.wanted for way in one.target.options.drawings})
         points = points_of_each(count, request.query.max_points)
         drawn = await draw(self._gateway, replace(request.query, max_points=points), choices)
@@ -156,7 +157,7 @@ class Adapter:
             for field in islice(_periodic(node.catalogue), PROBED_FIELDS)
         ]
         now = self._gateway.now()
-        await self._gateway.query(probed, now - PROBED_SPAN_S, now, 1)
+        await self._gateway.query(probed, now - PROBED_SPAN_S, now, 1, NEWEST)
         states = self._gateway.states()
         gone = {change.node for change in self._gateway.history()} - states.keys()
         healths = [_health(name, state, snapshot, now) for name, state in states.items()]

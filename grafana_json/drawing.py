@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import gatherResults
@@ -14,6 +14,8 @@ from grafana_json.protocol import Query
 from grafana_json.source import Source
 from sisock.core.errors import BadRequest
 from sisock.gateway.answer import Answer, Series, SeriesWanted
+from sisock.gateway.cells import Cells
+from sisock.gateway.gridded import ragged, without_times
 from sisock.gateway.plan import Drawing
 
 MOST_SERIES_IN_A_REQUEST = 1000
@@ -32,14 +34,45 @@ async def draw(source: Source, query: Query, choices: Sequence[Choice]) -> Drawn
     count = sum(len(group) for group in groups.values())
     if count > MOST_SERIES_IN_A_REQUEST:
         raise BadRequest(f"the targets match {count} series, over {MOST_SERIES_IN_A_REQUEST}: narrow them")
+    cells = _cells(source, query, groups)
     asked = [
-        source.query(list(group), query.start, query.end, query.max_points, drawing)
+        source.query(
+            list(group), query.start, query.end, query.max_points, drawing, cells=cells, least_s=query.least_s
+        )
         for drawing, group in groups.items()
     ]
     # Most panels draw in one way only, and gathering costs as much as all the rest here.
     answers: list[Answer] = [await asked[0]] if len(asked) == 1 else await gatherResults(asked)
     found = [{series.wanted: series for series in answer.series} for answer in answers]
-    return dict(zip(groups, found, strict=True))
+    drawn = dict(zip(groups, found, strict=True))
+    return drawn if cells is None else _with_even_ends(drawn, cells)
+
+
+def _with_even_ends(drawn: Drawn, cells: Cells) -> Drawn:
+    """Leave out the cells at the ends of the window in which some of the series on the grid have no value yet."""
+    on_grid = [one for drawing, found in drawn.items() for one in found.values() if _is_on_grid(one, drawing)]
+    left_out = ragged(on_grid, cells)
+    if not left_out:
+        return drawn
+    return {
+        drawing: {
+            wanted: without_times(one, left_out) if _is_on_grid(one, drawing) else one for wanted, one in found.items()
+        }
+        for drawing, found in drawn.items()
+    }
+
+
+def _is_on_grid(series: Series, drawing: Drawing) -> bool:
+    return drawing.align or (drawing.on_grid and series.type == "number")
+
+
+def _cells(source: Source, query: Query, groups: Mapping[Drawing, Iterable[SeriesWanted]]) -> Cells | None:
+    """Return the grid that all series of a request have in common, of those that are drawn on one; None for none."""
+    on_grid = {drawing: group for drawing, group in groups.items() if drawing.on_grid}
+    if not on_grid or not query.end > query.start:
+        return None
+    series = [wanted for group in on_grid.values() for wanted in group]
+    return source.cells(series, query.start, query.end, query.max_points, on_grid, query.least_s)
 
 
 def count_points(choices: Sequence[Choice], drawn: Drawn) -> int:

@@ -6,7 +6,7 @@ The JSON plugin sends it as typed, or with every value turned into text: ``{"con
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,8 +24,13 @@ FALSE_TEXTS = {"false", "0", "no", "off", ""}
 GAPS = ("break", "connect")
 BAND = "band"
 REDUCE = (*REDUCERS, BAND)
-# What a band is made of, from below, and what is put behind the legend of each.
+# What is drawn of each cell of a grid, from below, and what is put behind the legend of each; others are drawn alone.
 BAND_PARTS: Mapping[str, str] = {"min": " min", "mean": "", "max": " max"}
+ALIGNED_PARTS: Mapping[str, Mapping[str, str]] = {
+    "minmax": {"min": " min", "max": " max"},
+    "m4": {"first": " first", "min": " min", "max": " max", "last": " last"},
+}
+DEFAULT_ALIGNED = "mean"
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,14 @@ class Options:
         Whether lines are drawn across gaps.
     notices
         Whether the buckets that a series was drawn from are told.
+    before
+        Whether what holds at the window's start is drawn there; None for where that is usual.
     changes
         Whether an annotation marks the changes of a field.
+    align
+        Whether all series of the request stand on one grid.
+    chosen
+        Whether the author said which reducer.
     problems
         What could not be understood, in words.
     """
@@ -58,14 +69,29 @@ class Options:
     metrics: tuple[str, ...] = ()
     connect: bool = False
     notices: bool = False
+    before: bool | None = None
     changes: bool = False
+    align: bool = False
+    chosen: bool = field(default=False, compare=False)
     problems: tuple[str, ...] = ()
 
     @cached_property
     def drawings(self) -> Mapping[Drawing, str]:
         """Return in which ways each series is drawn, and what is put behind the legend of each."""
-        parts = BAND_PARTS if self.reducer == BAND else {self.reducer: ""}
-        return {Drawing(reducer, breaks=not self.connect): ending for reducer, ending in parts.items()}
+        drawn = Drawing(breaks=not self.connect, before=self.before, align=self.align, chosen=self.chosen)
+        return {replace(drawn, reducer=reducer): ending for reducer, ending in self._parts.items()}
+
+    @property
+    def drawn_reducer(self) -> str:
+        """Return the reducer that is drawn: on a grid, the mean where none was chosen."""
+        return DEFAULT_ALIGNED if self.align and not self.chosen and self.reducer == DEFAULT_REDUCER else self.reducer
+
+    @property
+    def _parts(self) -> Mapping[str, str]:
+        reducer = self.drawn_reducer
+        if reducer == BAND:
+            return BAND_PARTS
+        return ALIGNED_PARTS.get(reducer, {reducer: ""}) if self.align else {reducer: ""}
 
     def label(self, wanted: SeriesWanted, units: str | None) -> str:
         """Return the legend of a series."""
@@ -91,6 +117,7 @@ def parse_options(payload: Any) -> Options:
             continue
         try:
             changes[name] = read(payload[key])
+            changes["chosen"] = changes.get("chosen") or (name == "reducer" and payload[key] != "")
         except ValueError as error:
             problems.append(f"the payload's '{key}' {error}")
     return replace(PLAIN, **changes, problems=tuple(problems))
@@ -138,7 +165,8 @@ def _connect(value: Any) -> bool:
     return bool(value == "connect")
 
 
-def _switch(value: Any) -> bool:
+def parse_switch(value: Any) -> bool:
+    """Return whether something is on; ValueError, in words, for what is no yes or no."""
     text = str(value).strip().lower()
     if text not in TRUE_TEXTS | FALSE_TEXTS:
         raise ValueError(f"{_shown(value)}, but must be true or false")
@@ -151,6 +179,8 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "units": ("units", _text),
     "metrics": ("metrics", _metrics),
     "gaps": ("connect", _connect),
-    "notices": ("notices", _switch),
-    "changes": ("changes", _switch),
+    "notices": ("notices", parse_switch),
+    "before": ("before", parse_switch),
+    "changes": ("changes", parse_switch),
+    "align": ("align", parse_switch),
 }

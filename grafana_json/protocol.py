@@ -54,7 +54,14 @@ class Target:
 class Query:
     """A request for data inside [start, end), UNIX seconds.
 
-    ``max_points`` is None when the panel did not say. With ``annotation`` the targets are queries of annotations.
+    Parameters
+    ----------
+    max_points
+        None when the panel did not say.
+    annotation
+        Whether the targets are queries of annotations.
+    least_s
+        The shortest stride that the panel's author wants, seconds; 0 where none was set.
     """
 
     start: float
@@ -63,6 +70,7 @@ class Query:
     targets: tuple[Target, ...]
     filters: Filters = NONE
     annotation: bool = False
+    least_s: float = 0.0
 
 
 def parse_json(body: bytes) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from grafana_json.points import PointsWriter, milliseconds, pairs
+from grafana_json.points import PointsWriter, apart_ms, pairs
 from grafana_json.protocol import Target
 from grafana_json.units import grafana_unit
 from sisock.core.model import Times, Values
@@ -21,6 +21,7 @@ from sisock.core.times import format_duration
 from sisock.gateway.answer import Series
 
 Entry = dict[str, Any]
+TIME = "Time"  # as Grafana calls the times of series, so that all shapes join by it
 TEXT_COLUMN = {"number": "number", "bool": "boolean", "string": "string"}
 
 
@@ -130,7 +131,7 @@ def _table(target: Target, series: Series, name: str, notices: list[Notice]) -> 
     column = {"text": name, "type": TEXT_COLUMN[series.type]}
     entry = {
         "type": "table",
-        "columns": [{"text": "Time", "type": "time"}, _labelled(column, _unit(target, series), [])],
+        "columns": [{"text": TIME, "type": "time"}, _labelled(column, _unit(target, series), [])],
         "rows": _rows(series),
         "refId": target.ref_id,
     }
@@ -138,7 +139,7 @@ def _table(target: Target, series: Series, name: str, notices: list[Notice]) -> 
 
 
 def _rows(series: Series) -> Any:
-    times = milliseconds(series.times)
+    times = apart_ms(series.times)
     if series.type == "number":
         return np.column_stack((times, series.values.astype(np.float64)))
     return list(zip(times.tolist(), series.values.tolist(), strict=True))
@@ -153,7 +154,7 @@ def _frame(target: Target, series: Series, name: str, notices: list[Notice]) -> 
         "config": {"displayName": name} | ({"unit": unit} if unit else {}),
     }
     entry = {
-        "fields": [{"name": "time", "type": "time", "values": milliseconds(series.times)}, values],
+        "fields": [{"name": TIME, "type": "time", "values": apart_ms(series.times)}, values],
         "refId": target.ref_id,
         "name": name,
     }

@@ -24,6 +24,7 @@ from sisock.settings import Settings
 from sisock.wamp.connection import connection, find_login
 from sisock.wamp.consumer import ConsumerSession
 from sisock.wamp.credentials import CONSUMER
+from sisock.wamp.steady import keep_steady
 
 CALL_TIMEOUT_S = 30.0
 PAGE_SAMPLES = 250_000
@@ -224,6 +225,7 @@ def _start_reactor() -> None:
     with _reactor_lock:
         if reactor.running:
             return
+        keep_steady(reactor)  # one that runs already is not ours
         running = threading.Event()
         reactor.callWhenRunning(running.set)
         run: Callable[[], None] = lambda: reactor.run(installSignalHandlers=False)  # noqa: E731

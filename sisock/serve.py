@@ -129,8 +129,10 @@ def _run(settings: Settings, authid: str, make_session: Any) -> None:
     from twisted.internet import reactor
 
     from sisock.wamp.connection import connection
+    from sisock.wamp.steady import keep_steady
 
     start_logging(settings.loglevel)
+    keep_steady(reactor)
     service = connection(settings, authid, make_session, reactor)
     service.startService()
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)

@@ -16,6 +16,8 @@ from sisock.core.made import MAKES, BlockPieces, SamplePieces, Weighed, merged
 from sisock.core.model import Values
 from sisock.core.samples import BLOCK, ArraySamples, Samples
 
+_NONE = np.empty(0, dtype=np.intp)
+
 Level = Mapping[str, ArraySamples]
 """The arrays of one level by name, one entry a block."""
 
@@ -74,6 +76,10 @@ class Summary(ABC):
     def cells(self, starts: Indices, stops: Indices) -> Cells:
         """Return what ranges of samples are made of."""
         return Cells.of(starts, stops, [len(next(iter(level.values()))) for level in self.levels])
+
+    def makes(self, make: str) -> bool:
+        """Tell whether it knows what a value is made of, by a key of ``MAKES``: files of before have no deviations."""
+        return make != "stddev" or all("deviation" in level for level in self.levels)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all there is as plain arrays: for each name the levels one after the other, and their bounds.
@@ -158,12 +164,18 @@ class Gathered:
         """What is chosen as the highest of each."""
         return self.known("high", self.raw)
 
+    @cached_property
     def weighed(self) -> Weighed:
-        """Return the mean of the finite values of each, and how many there are."""
-        raw = SamplePieces(self.raw).weighed()
+        """The mean of the finite values of each, and how many there are."""
+        raw = SamplePieces(self.raw).weighed
         counts = np.ones(len(self.raw), dtype=np.int32)
         counts[raw.missing] = 0
-        return Weighed(self.known("mean", raw.means), self.known("count", counts), raw.missing)
+        return Weighed(self.known("mean", raw.means), self.known("count", counts), _NONE)
+
+    @property
+    def deviation(self) -> Values:
+        """The standard deviation of the finite values of each."""
+        return self.known("deviation", np.zeros(len(self.raw)))
 
 
 class NumberSummary(Summary):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
@@ -11,21 +12,50 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.times import format_iso8601
 from sisock.gateway.answer import Answer, Series, SeriesWanted
+from sisock.gateway.cells import Cells, choose_cells
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
-from sisock.gateway.finish import break_line, is_live, staleness
+from sisock.gateway.few import keep_few
+from sisock.gateway.finish import break_line, is_live, silence, staleness
+from sisock.gateway.gridded import by_bucket, lay, parts_of, seam
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
-from sisock.gateway.merging import join
+from sisock.gateway.merging import join, join_by
 from sisock.gateway.peer import Peer
-from sisock.gateway.plan import PLAIN, Drawing, NodeQuestion, Resolution, choose_resolution, clamp_points, plan
+from sisock.gateway.plan import (
+    LATER_REDUCERS,
+    PLAIN,
+    Drawing,
+    NodeQuestion,
+    Resolution,
+    choose_resolution,
+    clamp_points,
+    plan,
+)
 from sisock.gateway.reading import Questions, Reader, Reading
 from sisock.gateway.store import Store
 
 DEADLINE_S = 2.0
 CACHE_BYTES = 256 * 2**20
 
+FEWEST_ON_GRID = 8
+
 Drawn = Mapping[SeriesWanted, Series]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for inside [start, end), and until when answers are waited for, UNIX seconds."""
+
+    series: tuple[SeriesWanted, ...]
+    start: float
+    end: float
+    max_points: int
+    until: float
+
+    def of(self, series: Iterable[SeriesWanted]) -> Asked:
+        """Return the same for some of the series."""
+        return replace(self, series=tuple(series))
 
 
 class Gateway:
@@ -36,19 +66,28 @@ class Gateway:
     caller
         The session to call through; None while there is none (see :meth:`connected`).
     clock
-        Twisted's IReactorTime: the reactor, or a manual clock.
+        Twisted's IReactorTime: the reactor, or a manual clock. Deadlines, pauses and ages are measured by it, so a
+        step of the wall clock should not touch it.
     deadline_s
         Seconds that one question waits for one node.
     cache_bytes
         The most that is kept of answers; 0 keeps nothing.
+    wall
+        Returns the present, UNIX seconds: what windows, samples and notices mean by now. The clock's time unless
+        given.
     """
 
     def __init__(
-        self, caller: Caller | None, clock: Any, deadline_s: float = DEADLINE_S, cache_bytes: int = CACHE_BYTES
+        self,
+        caller: Caller | None,
+        clock: Any,
+        deadline_s: float = DEADLINE_S,
+        cache_bytes: int = CACHE_BYTES,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
-        self._link = Link(caller, clock)
+        self._link = Link(caller, clock, wall)
         self._store = Store(cache_bytes)
         self._questions = Questions()
         self.directory = Directory(self._link, deadline_s)
@@ -76,7 +115,7 @@ class Gateway:
 
     def now(self) -> float:
         """Return the present, UNIX seconds."""
-        return float(self._clock.seconds())
+        return float(self._link.wall())
 
     def history(self) -> list[NodeChange]:
         """Return the nodes that came and left since the first list of the hub, oldest first, a bounded number."""
@@ -97,25 +136,127 @@ class Gateway:
         end: float,
         max_points: int | None = None,
         drawing: Drawing = PLAIN,
+        *,
+        cells: Cells | None = None,
+        least_s: float = 0.0,
     ) -> Deferred[Answer]:
         """Ask for series inside [start, end), UNIX seconds.
 
         Never fails for what a node does: one result for each series wanted, with what came until the deadline and
         the reason why something did not. No series is longer than ``max_points``.
+
+        Parameters
+        ----------
+        cells
+            The grid of what is drawn on one; chosen from these series where none is given.
+        least_s
+            The shortest stride that somebody wants, seconds.
         """
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
-        until = self._clock.seconds() + self._deadline_s
-        resolution = choose_resolution(start, end, clamp_points(max_points), drawing.reducer)
-        parts = [part for one in series for part in one.parts]
-        asked = [self._ask(question, until) for question in plan(parts, start, end, resolution)]
+        points = clamp_points(max_points)
+        asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s)
+        if drawing.on_grid:
+            cells = cells or self.cells(series, start, end, points, [drawing], least_s)
+            return Deferred.fromCoroutine(self._on_grid(asked, drawing, cells, least_s))
+        return self._drawn_plainly(asked, drawing, least_s)
 
-        def assemble(outcomes: list[Drawn]) -> Answer:
-            drawn = {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
-            finished = [self._finish(_joined(one, drawn, resolution), end, resolution, drawing) for one in series]
+    def cells(
+        self,
+        series: Iterable[SeriesWanted],
+        start: float,
+        end: float,
+        max_points: int | None,
+        drawings: Collection[Drawing],
+        least_s: float = 0.0,
+    ) -> Cells:
+        """Return a grid for several series in several drawings of [start, end), which is not empty."""
+        intervals_s = [self.directory.interval_s(part) for one in series for part in one.parts]
+        known = [interval_s for interval_s in intervals_s if interval_s]
+        if not any(drawing.align for drawing in drawings):
+            # Who did not ask for a grid need not have the series that hardly have a sample here on it.
+            known = [interval_s for interval_s in known if interval_s * FEWEST_ON_GRID <= end - start]
+        return choose_cells(start, end, clamp_points(max_points), known, least_s)
+
+    def _drawn_plainly(self, asked: Asked, drawing: Drawing, least_s: float) -> Deferred[Answer]:
+        """Draw samples where they were measured."""
+        start, end = asked.start, asked.end
+        resolution = choose_resolution(
+            start,
+            end,
+            asked.max_points,
+            drawing.reducer,
+            chosen=drawing.chosen,
+            least_s=least_s,
+            before=drawing.before,
+        )
+
+        def assemble(drawn: Drawn) -> Answer:
+            finished = [
+                self._finish(_joined(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
+            ]
             return Answer(tuple(finished), start, end)
 
-        return gatherResults(asked, consumeErrors=True).addCallback(assemble)
+        return self._ask_all(asked, resolution).addCallback(assemble)
+
+    async def _on_grid(self, asked: Asked, drawing: Drawing, cells: Cells, least_s: float) -> Answer:
+        """Draw numbers as one value a cell, and states so where the series are aligned."""
+        states = [one for one in asked.series if self._is_state(one)]
+        others = [one for one in asked.series if one not in states] if states else asked.series
+        asking = [self._laid(asked.of(others), drawing.reducer, drawing, cells)]
+        if states and drawing.align:
+            asking.append(self._laid(asked.of(states), "last", drawing, cells))
+        elif states:
+            asking.append(self._drawn_plainly(asked.of(states), drawing, least_s))
+        answers: list[Answer] = await gatherResults(asking, consumeErrors=True)
+        found = {one.wanted: one for answer in answers for one in answer.series}
+        return Answer(tuple(found[one] for one in asked.series), asked.start, asked.end)
+
+    def _laid(self, asked: Asked, reducer: str, drawing: Drawing, cells: Cells) -> Deferred[Answer]:
+        """Draw series on cells."""
+        names = parts_of(reducer, cells)
+        resolutions = [Resolution(name, cells.part_s, cells.parts, drawing.before, on_grid=True) for name in names]
+
+        def assemble(outcomes: list[Drawn]) -> Answer:
+            drawn = dict(zip(names, outcomes, strict=True))
+            return Answer(
+                tuple(self._lay(one, drawn, reducer, drawing, cells, asked) for one in asked.series),
+                asked.start,
+                asked.end,
+            )
+
+        asking = [self._ask_all(asked, resolution) for resolution in resolutions]
+        return gatherResults(asking, consumeErrors=True).addCallback(assemble)
+
+    def _lay(
+        self,
+        wanted: SeriesWanted,
+        drawn: Mapping[str, Drawn],
+        reducer: str,
+        drawing: Drawing,
+        cells: Cells,
+        asked: Asked,
+    ) -> Series:
+        whole = _joined(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts))
+        said = self._noted(whole, asked.end, drawing)
+        series = {name: _by_bucket(wanted, found, cells.part_s) for name, found in drawn.items()}
+        nulls = drawing.breaks and (drawing.align or said.interval_s is not None)
+        laid = lay(series, reducer, cells, nulls=nulls, until=self.now())
+        return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
+
+    def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[Drawn]:
+        """Ask all nodes side by side."""
+        parts = [part for one in asked.series for part in one.parts]
+        asking = [self._ask(question, asked.until) for question in plan(parts, asked.start, asked.end, resolution)]
+
+        def together(outcomes: list[Drawn]) -> Drawn:
+            return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
+
+        return gatherResults(asking, consumeErrors=True).addCallback(together)
+
+    def _is_state(self, wanted: SeriesWanted) -> bool:
+        field = self.directory.field(wanted)
+        return field is not None and field.type != "number"
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[Drawn]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
@@ -148,12 +289,19 @@ class Gateway:
             assert peer.info is not None
             if "spans" not in peer.info.capabilities:
                 return await self._ask_original(peer, question, until)
+            if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
+                return self._all_missing(question, peer.cannot(question.resolution.reducer))
             reading = await reader.read()
         return self._drawn(peer, question, reading)
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
-        _note_newest(peer, drawn, self._clock.seconds())
+        for name, time in reading.before.items():
+            wanted = SeriesWanted(peer.name, name)
+            series = drawn[wanted]
+            held = name in reading.held and series.times.size > 0 and series.times[0] == question.request.start
+            drawn[wanted] = replace(series, before=time, held=bool(held))
+        _note_newest(peer, drawn, self.now())
         for name, texts in reading.remarks.items():
             wanted = SeriesWanted(peer.name, name)
             said = (f"node '{peer.name}': {text}" for text in texts)
@@ -176,18 +324,24 @@ class Gateway:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
-        _note_newest(peer, drawn, self._clock.seconds())
+        _note_newest(peer, drawn, self.now())
         return {
             wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
             for wanted, series in drawn.items()
         }
 
-    def _finish(self, series: Series, end: float, resolution: Resolution, drawing: Drawing) -> Series:
-        newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, end, self._clock.seconds())
-        if stale:
-            series = replace(series, notices=(*series.notices, stale))
+    def _finish(self, series: Series, asked: Asked, resolution: Resolution, drawing: Drawing) -> Series:
+        series = self._noted(series, asked.end, drawing)
+        if resolution.few:
+            return keep_few(series, resolution, asked.start, asked.end)
         return break_line(series, resolution) if drawing.breaks else series
+
+    def _noted(self, series: Series, end: float, drawing: Drawing) -> Series:
+        """Return a series, as its samples came, with what its viewer should know of their age."""
+        newest = max(map(self.directory.newest, series.wanted.parts))
+        stale = staleness(series, newest, end, self.now())
+        said = stale or silence(series, held_on_purpose=drawing.before is True)
+        return replace(series, notices=(*series.notices, said)) if said else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> Drawn:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
@@ -212,8 +366,15 @@ def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Serie
     return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
 
 
+def _by_bucket(wanted: SeriesWanted, drawn: Drawn, part_s: float) -> Series:
+    """Return a series with one value for each bucket, put together of its parts."""
+    parts = [by_bucket(drawn[part], part_s) for part in wanted.parts]
+    return parts[0] if len(parts) == 1 else join_by(wanted, parts, partial(seam, part_s=part_s))
+
+
 def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:
     """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
-        if series.times.size and (wanted.field in peer.newest or is_live(series, now)):
-            peer.note_newest(wanted.field, float(series.times[-1]))
+        newest = series.newest
+        if newest is not None and (wanted.field in peer.newest or is_live(series, now)):
+            peer.note_newest(wanted.field, newest)

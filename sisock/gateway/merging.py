@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 
-from sisock.core.downsample import reduce_block
-from sisock.core.model import DataBlock, TimelineBlock, Times, Values
+from sisock.core.downsample import Sampled, reduce_block
+from sisock.core.model import DataBlock, TimelineBlock
 from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.plan import Resolution
+
+Seam = Callable[[Series, Series, float], Sampled]
+"""Puts two series together, of which the first one is final up to a time; +inf where it says nothing of that."""
 
 
 def join(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) -> Series:
@@ -21,17 +24,28 @@ def join(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) 
     What a part has beyond its ``finalized_until`` is drawn only before the first sample of the next one. All
     problems and notices of the parts are kept; the parts must not have breaks yet.
     """
-    joined = reduce(_append, parts)
+    joined = join_by(wanted, parts, _seam)
     name = wanted.field
-    if joined.times.size > resolution.max_points:  # the bucket at the seam has samples of both
+    if joined.times.size > resolution.max_points and not resolution.few:  # the bucket at the seam has samples of both
         block = DataBlock({name: TimelineBlock(joined.times, {name: joined.values})})
         reduced = reduce_block(block, resolution.reducer, resolution.stride_s).timelines[name]
         newest = slice(max(reduced.times.size - resolution.max_points, 0), None)
         joined = replace(joined, times=reduced.times[newest], values=reduced.values[name][newest])
-    return replace(joined, wanted=wanted)
+    return joined
 
 
-def _append(first: Series, second: Series) -> Series:
+def join_by(wanted: SeriesWanted, parts: Sequence[Series], seam: Seam) -> Series:
+    """Return one series of several parts, with the problems and notices of all of them.
+
+    Parameters
+    ----------
+    seam
+        Puts the samples of two series together, which both have some.
+    """
+    return replace(reduce(partial(_append, seam=seam), parts), wanted=wanted)
+
+
+def _append(first: Series, second: Series, seam: Seam) -> Series:
     problem = "; ".join(part.problem for part in (first, second) if part.problem) or None
     notices = tuple(dict.fromkeys((*first.notices, *second.notices)))
     if not first.times.size or not second.times.size:
@@ -40,7 +54,8 @@ def _append(first: Series, second: Series) -> Series:
     if first.type != second.type:
         mismatch = f"'{second.wanted.target}' is left out: it is a {second.type}, not a {first.type}"
         return replace(first, problem="; ".join(filter(None, (problem, mismatch))), notices=notices)
-    times, values = _seam(first, second)
+    final = first.finalized_until if math.isfinite(first.finalized_until) else math.inf
+    times, values = seam(first, second, final)
     return replace(
         first,
         times=times,
@@ -54,8 +69,7 @@ def _append(first: Series, second: Series) -> Series:
     )
 
 
-def _seam(first: Series, second: Series) -> tuple[Times, Values]:
-    final = first.finalized_until if math.isfinite(first.finalized_until) else math.inf
+def _seam(first: Series, second: Series, final: float) -> Sampled:
     kept = int(np.searchsorted(first.times, max(final, float(second.times[0]))))
     start = int(np.searchsorted(second.times, first.times[kept - 1], side="right")) if kept else 0
     if start == second.times.size:

@@ -53,7 +53,7 @@ class Peer:
         self.name = name
         self.description = description
         self.number = next(_numbers)  # tells it from other peers of the same name
-        self.breaker = Breaker(link.clock.seconds)
+        self.breaker = Breaker(link.clock.seconds, wall=link.wall)
         self._link = link
         self._deadline_s = deadline_s
         self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)
@@ -89,6 +89,11 @@ class Peer:
     def problem(self) -> str | None:
         """Return in words why nothing, or nothing new, is known of the node."""
         return self._held_back() if self.breaker.is_open else self._known.problem
+
+    def cannot(self, reducer: str) -> str:
+        """Return in words that the node has not the reducer, and what to do."""
+        version = self.info.version if self.info else ""
+        return f"node '{self.name}' runs sisock {version}, which cannot make the '{reducer}' of samples: update it"
 
     def view(self) -> NodeView:
         """Return what is known now."""

@@ -16,6 +16,7 @@ from sisock.core.wire import NODE_NAME
 from sisock.settings import Settings
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, LEGACY, Credentials
 from sisock.wamp.crossbar_config import AUTHORIZER, OBSERVATORY
+from sisock.wamp.steady import keep_steady
 
 NODE_PROCEDURES = ("get_fields", "get_data", "info")
 NODE_CALLS = frozenset({wire.uri("data_node.add"), wire.uri("data_node.subtract")})
@@ -97,7 +98,13 @@ class Authorizer(ApplicationSession):
     """The component that Crossbar asks what a session of the role `node` may do."""
 
     async def onJoin(self, _details: Any) -> None:  # noqa: N802 - Autobahn's name
-        """Offer the decision to the router; the component starts before any port is opened."""
+        """Offer the decision to the router; the component starts before any port is opened.
+
+        It is also the place from which Crossbar's worker, with its pings of all websockets, gets a steady clock.
+        """
+        from twisted.internet import reactor
+
+        keep_steady(reactor)
         await self.register(_authorize, AUTHORIZER)
 
 
