@@ -95,12 +95,12 @@ def reduce_from(node: DataNode, request: DataRequest) -> list[Reduction | None]:
     if isinstance(node, Summarizes):
         return reduce_spans(node.columns(request.fields), request)
     reading, edges = SpanReading(request), EdgeReading(request)
-    while (span := reading.span) is not None:
-        block = node.read(request.fields, *span)
+    while (read := reading.read) is not None:
+        block = node.read(read.fields, *read.span)
         reading.take(block)
-        edges.take(span, block)
-    while (span := edges.span(reading.known)) is not None:
-        edges.take(span, node.read(request.fields, *span))
+        edges.take(read, block)
+    while (read := edges.read(reading.known)) is not None:
+        edges.take(read, node.read(read.fields, *read.span))
     return edges.beside(reading.reductions())
 
 
