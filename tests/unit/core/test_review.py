@@ -15,7 +15,7 @@ INSIDE = np.arange(*WINDOW)
 
 
 def block(times, *names):
-    return DataBlock({"t": TimelineBlock(times, {name: times for name in names}, finalized_until=2e9)})
+    return DataBlock({"t": TimelineBlock(times, dict.fromkeys(names, times), finalized_until=2e9)})
 
 
 def final(answer):

@@ -153,7 +153,7 @@ SPOILED = {
 
 @pytest.mark.parametrize(("spoil", "name", "told"), SPOILED.values(), ids=SPOILED.keys())
 def test_a_panel_tells_what_is_wrong_with_a_field_once_and_as_long_as_it_is_so(clock, library, spoil, name, told):
-    """Each refresh has one word on the field that is wrong, whatever library serves it, and the log one line in all."""
+    """Each refresh has one word on the field that is wrong, with either library, and the log one line in all."""
     drawn, log = panel(clock, spoil, library)
     for series, _ in drawn:
         assert series.times.size == 0
