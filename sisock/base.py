@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
@@ -34,9 +33,10 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inl
 from sisock import __version__
 from sisock.core import serving, times, wire
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
-from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.core.halving import Halving, Read
+from sisock.core.model import DataRequest, FieldCatalogue
 from sisock.core.reduction import SpanReading
-from sisock.core.remarks import Remarks
+from sisock.core.remarks import Remarks, tell_thinned
 from sisock.core.review import Review
 from sisock.settings import Settings
 from sisock.wamp import credentials
@@ -130,13 +130,8 @@ class DataNodeServer(Session):
             return
         self._report(self._lacking())
         self._presence = Presence(self, str(self.name), self.description, details.session)
-        yield self._presence.register(
-            {
-                wire.procedure(str(self.name), "get_fields"): self._serve_fields,
-                wire.procedure(str(self.name), "get_data"): self._serve_data,
-                wire.procedure(str(self.name), "info"): self._serve_info,
-            }
-        )
+        procedures = self._procedures().items()
+        yield self._presence.register({wire.procedure(str(self.name), name): serve for name, serve in procedures})
         yield self._presence.announce()
         yield maybeDeferred(self.after_onJoin, details)
 
@@ -175,7 +170,7 @@ class DataNodeServer(Session):
             or ``"bool"``; ``timelines[name]`` is ``{"interval", "field": [names]}`` with the mean spacing of samples
             in seconds, or None when they are aperiodic. A Deferred or coroutine of these will do.
         """
-        return threads.deferToThread(self._get_fields_blocking, start, end)
+        return self._in_thread(self._get_fields_blocking, start, end)
 
     def get_data(self, field: list[str], start: float, end: float, min_stride: float | None = None) -> Any:
         """Return all samples of some fields inside [start, end).
@@ -199,7 +194,7 @@ class DataNodeServer(Session):
             any more, None when all of it is final. False when it is more than can be given. A Deferred or coroutine
             of these will do.
         """
-        return threads.deferToThread(self._get_data_blocking, field, start, end, min_stride)
+        return self._in_thread(self._get_data_blocking, field, start, end, min_stride)
 
     def _lacking(self) -> list[str]:
         """Return in words which of the methods that a subclass must have it has not."""
@@ -216,6 +211,12 @@ class DataNodeServer(Session):
         raise NodeUnavailable(f"data node '{self.name}' {_LACKS_DATA}")
 
     # ---- what is guaranteed around them
+
+    def _procedures(self) -> dict[str, Callable[..., Any]]:
+        return {"get_fields": self._serve_fields, "get_data": self._serve_data, "info": self._serve_info}
+
+    def _in_thread(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Deferred[Any]:
+        return threads.deferToThread(function, *arguments, **keywords)
 
     def _serve_info(self) -> dict[str, Any]:
         info = wire.NodeInfo(
@@ -256,7 +257,7 @@ class DataNodeServer(Session):
             catalogue = yield self._fields_in(*times.resolve_span(start, end, time.time()))
         if limit is not None:
             self._paged = (start, end), time.time(), catalogue
-        reply = yield threads.deferToThread(serving.answer_fields, catalogue, limit, after)
+        reply = yield self._in_thread(serving.answer_fields, catalogue, limit, after)
         return reply
 
     def _catalogue_of_page(self, start: Any, end: Any, after: Any) -> FieldCatalogue | None:
@@ -279,26 +280,38 @@ class DataNodeServer(Session):
             reply = yield self._reply_in_spans(request)
             return reply
         review = Review((request.start, request.end), self._proven)
-        block = yield self._samples_of(request, review)
-        if block is None:
-            return False
-        downsampled = self.downsamples and request.reduce is None
-        remarks = self._reviewed(review)
-        reply = yield threads.deferToThread(
-            serving.answer, block, request, downsampled=downsampled, remarks=remarks.by_field()
-        )
+        catalogue = yield self._catalogue_for(request)
+        thins = self.downsamples and request.reduce is None
+        halving = Halving(request.fields, (request.start, request.end), request.min_stride, strided=thins)
+        while (read := halving.read) is not None:
+            block = yield self._ask(read, catalogue, review)
+            if block is not None:
+                halving.take(block)
+                continue
+            if halving.must_part and not request.extended:
+                return False  # the original API's own word for it
+            halving.refuse()
+        downsampled = thins and not halving.parted
+        block, remarks = halving.block(), self._reviewed(review).by_field()
+        reply = yield self._in_thread(serving.answer, block, request, downsampled=downsampled, remarks=remarks)
         return reply
 
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading, review = SpanReading(request), Review((request.start, request.end), self._proven)
-        while (span := reading.span) is not None:
-            part = replace(request, start=span[0], end=span[1], spans=None)
-            block = yield self._samples_of(part, review)
-            yield threads.deferToThread(reading.take, _within(block, *span))
+        review = Review((request.start, request.end), self._proven)
+        catalogue = yield self._catalogue_for(request)
+        reading = SpanReading(request, catalogue.spacings_s(request.fields))
+        while (read := reading.read) is not None:
+            block = yield self._ask(read, catalogue, review)
+            if block is None:
+                reading.refuse()
+            else:
+                yield self._in_thread(reading.take, block)
         reductions, remarks = reading.reductions(), self._reviewed(review)
-        reply = yield threads.deferToThread(serving.answer_spans, reductions, request, remarks.by_field())
+        if reading.thinned:
+            remarks.note(request.fields, tell_thinned(reading.thinned, request.min_stride))
+        reply = yield self._in_thread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
 
     @inlineCallbacks
@@ -328,19 +341,15 @@ class DataNodeServer(Session):
         return self._catalogue
 
     @inlineCallbacks
-    def _samples_of(self, request: DataRequest, review: Review) -> Any:
-        """Return the samples that the subclass has for a request, or None when it says that they are too many."""
-        catalogue = yield self._catalogue_for(request)
-        stride = request.min_stride if self.downsamples and request.reduce is None else None
-        reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)
+    def _ask(self, read: Read, catalogue: FieldCatalogue, review: Review) -> Any:
+        """Return the samples that the subclass has inside a span, or None when it says that they are too many."""
+        reply = yield _called(self.get_data, list(read.fields), *read[1:])
         if reply is False:
-            if request.extended:
-                raise BadReply(f"data node '{self.name}' says that the span holds more than it can give: ask for less")
             return None
         # Copied before anything else runs: the server may go on filling the lists that it has handed over.
         copied = wire.copy_reply(reply)
-        block, problems = yield threads.deferToThread(wire.decode_data, copied, request.fields, catalogue)
-        return review.take(block, problems)
+        block, problems = yield self._in_thread(wire.decode_data, copied, read.fields, catalogue)
+        return review.take(block, problems).within(*read.span)
 
     def _reviewed(self, review: Review) -> Remarks:
         """Tell the author what is wrong with the answers to a request; return what a panel is to tell."""
@@ -355,11 +364,6 @@ class DataNodeServer(Session):
 
     def _report(self, problems: list[str]) -> None:
         AUTHOR.tell(self.log, self.name, problems)
-
-
-def _within(block: DataBlock, start: float, end: float) -> DataBlock:
-    """Cut off what a subclass returned beside what it was asked for."""
-    return DataBlock({name: one.within(start, end) for name, one in block.timelines.items()})
 
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:

@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "sisock.base": {"sisock.wamp"},
     "sisock.client": {"sisock.wamp"},
     "sisock.gateway": {"sisock.wamp"},
-    "sisock.testing": {"sisock.gateway", "sisock.wamp", "sisock.nodes"},
+    "sisock.testing": {"sisock.base", "sisock.gateway", "sisock.wamp", "sisock.nodes"},
     "grafana_json": {"sisock.gateway"},
     "sisock.site": set(),
     "sisock.supervisor": {"sisock.site"},

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgpack
 import numpy as np
@@ -24,6 +24,7 @@ from sisock.core.model import (
     DataRequest,
     Field,
     FieldCatalogue,
+    Statement,
     TimelineBlock,
 )
 from sisock.core.values import as_text, as_times, as_values
@@ -295,6 +296,7 @@ class _ReplyReader:
         self._of_field = {field: name for name, entry in self._timelines.items() for field in _listed_fields(entry)}
         self._times: dict[str, Any] = {}
         self._values: dict[str, dict[str, Any]] = {name: {} for name in self._timelines}
+        self._stated: dict[str, Statement] = {}
 
     def read(self, name: str) -> None:
         try:
@@ -305,6 +307,8 @@ class _ReplyReader:
         timeline = self._timeline_of(name)
         if timeline is None or not (len(given) or name in self._of_field):
             # Without values its timeline need not be in the reply; with some it must.
+            if timeline is not None and self._is_empty(name, timeline):
+                self._stated[name] = self._statement_of(timeline)
             if len(given):
                 self.problems.append(f"field '{name}' is left out: the reply does not say which timeline it is on")
             return
@@ -324,7 +328,14 @@ class _ReplyReader:
         self._values[timeline][name] = values
 
     def block(self) -> DataBlock:
-        return DataBlock({name: self._timeline_block(name, values) for name, values in self._values.items() if values})
+        blocks = {name: self._timeline_block(name, values) for name, values in self._values.items() if values}
+        return DataBlock(blocks, self._stated)
+
+    def _is_empty(self, field: str, timeline: str) -> bool:
+        """Tell whether the reply says of a field that is on one of its timelines that it has nothing in this span."""
+        given, known = self._data.get(field), self._catalogue.find(field)
+        empty = _is_list(given) and not len(given)
+        return empty and known is not None and known.timeline == timeline
 
     def _timeline_of(self, field: str) -> str | None:
         """Trust the reply, then the catalogue, then that there is only one timeline."""
@@ -346,19 +357,20 @@ class _ReplyReader:
         return self._times[timeline]
 
     def _timeline_block(self, timeline: str, values: dict[str, Any]) -> TimelineBlock:
-        entry = self._timelines[timeline]
-        oldest = entry.get("available_from")
-        generation = entry.get("generation")
-        block = TimelineBlock(
-            times=self._times[timeline],
-            values=values,
-            finalized_until=_decode_finality(entry.get("finalized_until")),
-            available_from=float(oldest) if isinstance(oldest, int | float) else -math.inf,
-            generation=None if generation is None else str(generation),
-        )
+        block = TimelineBlock.stating(self._statement_of(timeline), self._times[timeline], values)
         if np.all(block.times[1:] >= block.times[:-1]):
             return block
         return block.take(np.argsort(block.times, kind="stable"))
+
+    def _statement_of(self, timeline: str) -> Statement:
+        entry = self._timelines[timeline]
+        oldest = entry.get("available_from")
+        generation = entry.get("generation")
+        return Statement(
+            finalized_until=_decode_finality(entry.get("finalized_until", -math.inf)),
+            available_from=float(oldest) if isinstance(oldest, int | float) else -math.inf,
+            generation=None if generation is None else str(generation),
+        )
 
 
 def _decode_finality(finalized_until: Any) -> float:
@@ -389,9 +401,14 @@ def _unpack(given: Any, what: str) -> Any:
         if not whole:
             raise ValueError(f"{what} are packed wrongly")
         return np.frombuffer(data, dtype=dtype)  # type: ignore[arg-type]  # bytes, as was checked
-    if not hasattr(given, "__len__") or isinstance(given, str | bytes | Mapping) or getattr(given, "ndim", 1) == 0:
+    if not _is_list(given):
         raise ValueError(f"{what} are of the type {type(given).__name__}, but must be a list or an array")
     return given
+
+
+def _is_list(given: Any) -> TypeGuard[Sized]:
+    plain = hasattr(given, "__len__") and not isinstance(given, str | bytes | Mapping)
+    return plain and getattr(given, "ndim", 1) != 0
 
 
 def page_block(block: DataBlock, limit: int | None, after: float | None) -> tuple[DataBlock, float | None]:

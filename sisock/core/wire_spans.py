@@ -5,7 +5,8 @@ field in the order asked: None for one that is not known, else ``[number of its 
 span], times, values]``. Times and values are those of the spans one after the other and, at most, one sample more: the
 newest of the window. Arrays are bytes, little-endian; texts are a list. Where the call had ``ahead``, a last number
 among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known. Where the
-node has something to tell of fields in words, ``"remarks": {field: [texts]}`` is there as well.
+node has something to tell of fields in words, ``"remarks": {field: [texts]}`` is there as well; and where a statement
+does not hold for all spans of a field, ``"final": {field: [times]}``, until when each is final, None for all of it.
 """
 
 from __future__ import annotations
@@ -60,7 +61,13 @@ def encode_reductions(
         "statements": [_encode_statement(one, request.end) for one in statements],
         "series": series,
     }
-    return {**reply, "remarks": dict(remarks)} if remarks else reply
+    finals = {
+        name: [_encode_final(final) for final in one.final]
+        for name, one in zip(request.fields, reductions, strict=True)
+        if one is not None and one.final
+    }
+    further = {"final": finals, "remarks": dict(remarks or {})}
+    return {**reply, **{key: told for key, told in further.items() if told}}
 
 
 def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
@@ -83,6 +90,10 @@ def _encode_statement(statement: Statement, end: float) -> list[Any]:
     return [None if final >= end else max(final, 0.0), oldest if math.isfinite(oldest) else None, statement.generation]
 
 
+def _encode_final(final: float) -> float | None:
+    return None if final == math.inf else max(final, 0.0)
+
+
 def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
     """Read a reply; return the reduction of each field that the node knows.
 
@@ -96,7 +107,10 @@ def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
     try:
         statements = [_decode_statement(one) for one in reply["statements"]]
         entries = zip(request.fields, reply["series"], strict=True)
-        return {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
+        finals = reply.get("final") or {}
+        return {
+            name: _decode(entry, statements, request, finals.get(name)) for name, entry in entries if entry is not None
+        }
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise BadReply(f"the answer to 'get_data' with spans cannot be read ({error})") from None
 
@@ -117,7 +131,7 @@ def _decode_statement(entry: Any) -> Statement:
     )
 
 
-def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest) -> Reduction:
+def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest, finals: Any) -> Reduction:
     number, dtype, counts, time_bytes, given = entry
     times: Times = np.frombuffer(time_bytes, dtype=TIME_DTYPE)
     values = _decode_values(dtype, given)
@@ -134,7 +148,17 @@ def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest) -
     pieces: list[Any] = [(times[low:high], values[low:high]) for low, high in pairwise(edges)]
     newest = (times[-1:], values[-1:]) if spare else NO_SAMPLES
     *pieces, ahead = pieces if request.ahead else (*pieces, None)
-    return Reduction(tuple(pieces), newest, statements[number], None if unknown else ahead)
+    final = _decode_finals(finals, len(pieces))
+    return Reduction(tuple(pieces), newest, statements[number], None if unknown else ahead, final)
+
+
+def _decode_finals(given: Any, count: int) -> tuple[float, ...]:
+    if given is None:
+        return ()
+    finals = tuple(math.inf if final is None else float(final) for final in given)
+    if len(finals) != count or any(map(math.isnan, finals)):
+        raise ValueError("it does not state of each span until when it is final")
+    return finals
 
 
 def _decode_values(dtype: Any, given: Any) -> Values:

@@ -92,8 +92,8 @@ def reduce_from(node: DataNode, request: DataRequest) -> list[Reduction | None]:
     if isinstance(node, Summarizes):
         return reduce_spans(node.columns(request.fields), request)
     reading = SpanReading(request)
-    while (span := reading.span) is not None:
-        reading.take(node.read(request.fields, *span))
+    while (read := reading.read) is not None:
+        reading.take(node.read(read.fields, *read.span))
     return reading.reductions()
 
 

@@ -20,9 +20,9 @@ def read_all(request):
     """Read from the source as a node that can only read; return what was read too."""
     reading = SpanReading(request)
     asked = []
-    while (span := reading.span) is not None:
-        asked.append(span)
-        reading.take(DataBlock({name: one.within(*span) for name, one in SOURCE.timelines.items()}))
+    while (read := reading.read) is not None:
+        asked.append(read.span)
+        reading.take(SOURCE.within(*read.span))
     return reading.reductions(), asked
 
 
