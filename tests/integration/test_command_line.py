@@ -110,13 +110,14 @@ class Long(DataNodeServer):
     first, last, rate = 1.6e9, 1.6e9 + 86400, 10
 
     def get_fields(self, start, end):
-        fields = {name: {"timeline": "t", "type": kind} for name, kind in (("x", "number"), ("s", "string"))}
-        return fields, {"t": {"interval": None, "field": ["x", "s"]}}
+        types = {"x": "number", "s": "string", "l": "string"}
+        return {name: {"timeline": "t", "type": types[name]} for name in types}, {"t": {"field": list(types)}}
 
     def get_data(self, field, start, end, min_stride=None):
         low, high = max(start, self.first), min(end, self.last)
         t = np.arange(np.ceil(low * self.rate), np.ceil(high * self.rate)) / self.rate
-        data = {name: t - self.first if name == "x" else ["a, b"] * t.size for name in field if name in "xs"}
+        values = {"x": t - self.first, "s": ["a, b"] * t.size, "l": ["long " * 40] * t.size}
+        data = {name: values[name] for name in field}
         return {"data": data, "timeline": {"t": {"t": t, "finalized_until": None}}}
 """
 DAY = ("--start", "2020-09-13T12:26:40Z", "--end", "2020-09-14T12:26:40Z")
@@ -165,6 +166,14 @@ def test_samples_are_printed_as_they_come_in_bounded_memory(long):
     assert lines[1] == "2020-09-13T12:26:40.000Z,0.0\n"
     assert lines[-1].startswith("2020-09-14T12:26:39.900Z,86399.9")
     assert max(sizes) - sizes[0] < 100 * 2**20
+
+
+def test_long_texts_come_in_parts_that_a_message_holds(long):
+    """Where a part of a span is more than a node may send at once, a shorter one is asked for, and all come."""
+    options = ("--start", "1600000000", "--end", "1600015000")
+    status, output, errors = sisock("get", "long::l", *options, settings=long)
+    assert (status, errors) == (0, "")
+    assert len(output.splitlines()) == 150_001
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(long):

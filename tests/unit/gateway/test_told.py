@@ -94,9 +94,9 @@ def library(request):
     return request.param
 
 
-def panel(clock, spoil, library, refreshes=6):
+def panel(clock, spoil, library, refreshes=6, kind=Server):
     """Draw a panel of two fields again and again; return its series each time, and the node's log."""
-    server = Server(Log())
+    server = kind(Log())
     server.spoil = spoil
     gateway = Gateway(None, clock, 2.0)
     router = FakeRouter(FakeHub([ServerNode(server, original=library == "original")]), clock)
@@ -252,3 +252,37 @@ def test_an_exception_is_told_on_the_panel_and_logged_once(clock):
     drawn, log = panel(clock, spoil, "ours")
     assert all("failed in get_data: RuntimeError: no sensor" in series.problem for series, _ in drawn)
     assert len(log) == 1
+
+
+class WithoutFields(Server):
+    get_fields = base.DataNodeServer.get_fields
+
+
+class WithoutData(Server):
+    get_data = base.DataNodeServer.get_data
+
+
+class OtherFields(Server):
+    def get_fields(self, start, end):
+        return {"a": {"type": "number"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (
+            WithoutFields,
+            "has neither get_fields nor _get_fields_blocking: give its class one of them, def get_fields(self",
+        ),
+        (WithoutData, "has neither get_data nor _get_data_blocking: give its class one of them, def get_data(self"),
+        (
+            OtherFields,
+            "the answer to 'get_fields' must be two dictionaries: fields and timelines, but is a dictionary",
+        ),
+    ],
+)
+def test_what_a_server_lacks_is_told_on_the_panel(clock, kind, told):
+    """A panel of a server that lacks a method, or answers it in another shape, says what to write."""
+    drawn, _ = panel(clock, None, "ours", kind=kind)
+    for series, _ in drawn:
+        assert told in series.problem
