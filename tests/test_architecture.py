@@ -30,8 +30,10 @@ ARROWS: dict[str, set[str]] = {
     "sisock.guests": {"sisock.wamp", "sisock.base"},
     "sisock.programs": {"sisock.wamp", "sisock.base", "sisock.guests"},
     "sisock.scan": {"sisock.nodes"},
+    "sisock.printing": {"sisock.client"},
     "sisock.cli": {
         "sisock.client",
+        "sisock.printing",
         "sisock.scan",
         "sisock.wamp",
         "sisock.serve",
@@ -42,7 +44,18 @@ ARROWS: dict[str, set[str]] = {
     "sisock.__main__": {"sisock.cli"},
 }
 CORE_IMPORTS = {
-    *("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions"),
+    *(
+        "__future__",
+        "abc",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "difflib",
+        "enum",
+        "fractions",
+    ),
     *("functools", "itertools", "math", "msgpack", "numbers", "numpy", "operator", "orjson", "re", "threading"),
     "typing",
 }
