@@ -28,34 +28,47 @@ import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
 
 # isort: split
 from autobahn.wamp.exception import ApplicationError
-from twisted.internet import threads
+from twisted.internet import reactor, threads
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks, maybeDeferred
 
 from sisock import __version__
 from sisock.core import serving, times, wire
+from sisock.core.edge_reading import EdgeReading
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
-from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.core.model import DataBlock, DataRequest, FieldCatalogue, Span
 from sisock.core.reduction import SpanReading
+from sisock.core.remarks import Remarks
+from sisock.core.review import Review
 from sisock.settings import Settings
 from sisock.wamp import credentials
+from sisock.wamp.author import AUTHOR
 from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.lifeline import LIFELINE
 from sisock.wamp.presence import Presence
 from sisock.wamp.session import Session, sign
+from sisock.wamp.steady import keep_steady
 
 _settings = Settings.from_environment()
 
 WAMP_USER = _settings.wamp_user or credentials.LEGACY
-WAMP_SECRET = (
-    _settings.wamp_secret or credentials.Credentials(_settings.state / credentials.FILE_NAME).secret(WAMP_USER) or ""
-)
+_kept = credentials.Credentials(_settings.state / credentials.FILE_NAME)
+WAMP_SECRET = _settings.wamp_secret or _kept.secret(WAMP_USER) or _kept.consumer_secret(WAMP_USER) or ""
 SISOCK_HOST = _settings.host
 SISOCK_PORT = _settings.tls_port
 OCS_PORT = _settings.ocs_port
 WAMP_URI = f"wss://{SISOCK_HOST}:{SISOCK_PORT}/ws"
 REALM = _settings.realm
+_EDGE_S = 0.5  # for what lies at a window's start, when all else of a reply is known
 _PAGING_S = 60.0  # within which the next page of a catalogue is asked for
 BASE_URI = wire.BASE_URI
+_LACKS_FIELDS = (
+    "has neither get_fields nor _get_fields_blocking: give its class one of them, "
+    "def get_fields(self, start, end), which returns the fields and their timelines"
+)
+_LACKS_DATA = (
+    "has neither get_data nor _get_data_blocking: give its class one of them, "
+    "def get_data(self, field, start, end, min_stride=None), which returns the samples"
+)
 
 
 def uri(s: str) -> str:
@@ -95,6 +108,7 @@ class DataNodeServer(Session):
     # Nothing is set in __init__: servers written for the original API call ApplicationSession's and not ours.
     _presence: Presence | None = None
     _catalogue = FieldCatalogue()
+    _proven: frozenset[str] = frozenset()
     _paged: tuple[tuple[Any, Any], float, FieldCatalogue] | None = None
 
     # ---- hooks of the session
@@ -116,6 +130,7 @@ class DataNodeServer(Session):
             self.closing_reason = f"its name is {self.name!r}, but must be 1 to 64 of the characters A-Z a-z 0-9 _ -"
             self.leave()
             return
+        self._report(self._lacking())
         self._presence = Presence(self, str(self.name), self.description, details.session)
         yield self._presence.register(
             {
@@ -131,8 +146,9 @@ class DataNodeServer(Session):
         """Override it to do something once the node is on the network, such as start to take samples."""
 
     def onOpen(self, transport: Any) -> None:  # noqa: N802 - Autobahn's name
-        """Let the transport take long messages."""
+        """Let the transport take long messages, and a step of the clock change no delay."""
         raise_transport_limits(transport)
+        keep_steady(reactor)  # whatever runner made it
         LIFELINE.session_opened()
         super().onOpen(transport)
 
@@ -188,11 +204,19 @@ class DataNodeServer(Session):
         """
         return threads.deferToThread(self._get_data_blocking, field, start, end, min_stride)
 
+    def _lacking(self) -> list[str]:
+        """Return in words which of the methods that a subclass must have it has not."""
+        methods = ((_LACKS_FIELDS, "get_fields"), (_LACKS_DATA, "get_data"))
+        return [f"it {text}" for text, name in methods if not any(map(self._overrides, (name, f"_{name}_blocking")))]
+
+    def _overrides(self, name: str) -> bool:
+        return getattr(getattr(self, name), "__func__", None) is not getattr(DataNodeServer, name)
+
     def _get_fields_blocking(self, start: float, end: float) -> Any:
-        raise NodeUnavailable(f"data node '{self.name}' has neither get_fields nor _get_fields_blocking")
+        raise NodeUnavailable(f"data node '{self.name}' {_LACKS_FIELDS}")
 
     def _get_data_blocking(self, field: list[str], start: float, end: float, min_stride: float | None = None) -> Any:
-        raise NodeUnavailable(f"data node '{self.name}' has neither get_data nor _get_data_blocking")
+        raise NodeUnavailable(f"data node '{self.name}' {_LACKS_DATA}")
 
     # ---- what is guaranteed around them
 
@@ -217,11 +241,13 @@ class DataNodeServer(Session):
         try:
             reply = yield function(*arguments, **keywords)
         except SisockError as error:
+            if isinstance(error, BadReply):
+                self._report([str(error)])
             raise ApplicationError(error.uri, str(error)) from None
         except CancelledError:  # the caller has given up, so nobody reads this
             raise ApplicationError(ApplicationError.CANCELED, "the caller has canceled the call") from None
         except Exception as error:  # noqa: BLE001 - whatever a subclass raises must not harm the session
-            self.log.failure("data node '{name}': {what} failed", name=self.name, what=what)
+            AUTHOR.tell_failure(self.log, self.name, what, error)
             message = f"data node '{self.name}' failed in {what}: {type(error).__name__}: {error}"
             raise ApplicationError(SisockError.uri, message) from None
         return reply
@@ -232,7 +258,7 @@ class DataNodeServer(Session):
         if catalogue is None:
             catalogue = yield self._fields_in(*times.resolve_span(start, end, time.time()))
         if limit is not None:
-            self._paged = (start, end), time.time(), catalogue
+            self._paged = (start, end), time.monotonic(), catalogue
         reply = yield threads.deferToThread(serving.answer_fields, catalogue, limit, after)
         return reply
 
@@ -241,7 +267,7 @@ class DataNodeServer(Session):
         if after is None or self._paged is None:
             return None
         span, at, catalogue = self._paged
-        return catalogue if span == (start, end) and 0 <= time.time() - at <= _PAGING_S else None
+        return catalogue if span == (start, end) and time.monotonic() - at <= _PAGING_S else None
 
     @inlineCallbacks
     def _data_reply(self, field: Any, start: Any, end: Any, min_stride: Any = None, **extensions: Any) -> Any:
@@ -255,22 +281,39 @@ class DataNodeServer(Session):
         if request.spans is not None:
             reply = yield self._reply_in_spans(request)
             return reply
-        block = yield self._samples_of(request)
+        review = Review((request.start, request.end), self._proven)
+        block = yield self._samples_of(request, review)
         if block is None:
             return False
         downsampled = self.downsamples and request.reduce is None
-        reply = yield threads.deferToThread(serving.answer, block, request, downsampled=downsampled)
+        remarks = self._reviewed(review)
+        reply = yield threads.deferToThread(
+            serving.answer, block, request, downsampled=downsampled, remarks=remarks.by_field()
+        )
         return reply
 
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading = SpanReading(request)
+        reading, edges = SpanReading(request), EdgeReading(request)
+        review = Review((request.start, request.end), self._proven)
         while (span := reading.span) is not None:
-            block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None))
-            yield threads.deferToThread(reading.take, _within(block, *span))
-        reply = yield threads.deferToThread(serving.answer_spans, reading.reductions(), request)
+            block = yield self._samples_in(request, span, review)
+            yield threads.deferToThread(reading.take, block)
+            edges.take(span, block)
+        until = time.monotonic() + _EDGE_S
+        while (span := edges.span(reading.known)) is not None and time.monotonic() < until:
+            block = yield self._samples_in(request, span, Review(span, self._proven))
+            edges.take(span, block)
+        reductions, remarks = edges.beside(reading.reductions()), self._reviewed(review)
+        reply = yield threads.deferToThread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
+
+    @inlineCallbacks
+    def _samples_in(self, request: DataRequest, span: Span, review: Review) -> Any:
+        """Return the samples in a part of a request's window, or before it, and no others."""
+        block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None), review)
+        return _within(block, *span)
 
     @inlineCallbacks
     def _fields_in(self, start: float, end: float) -> Any:
@@ -290,12 +333,16 @@ class DataNodeServer(Session):
                 yield self._fields_in(request.start, request.end)
             except CancelledError:
                 raise
+            except BadReply as error:
+                self._report([str(error)])
+            except NodeUnavailable:  # there is none, which was told at the start
+                pass
             except Exception as error:  # noqa: BLE001 - whatever a subclass raises is not the caller's question
-                self._report([f"get_fields failed: {type(error).__name__}: {error}"])
+                AUTHOR.tell_failure(self.log, self.name, "get_fields", error)
         return self._catalogue
 
     @inlineCallbacks
-    def _samples_of(self, request: DataRequest) -> Any:
+    def _samples_of(self, request: DataRequest, review: Review) -> Any:
         """Return the samples that the subclass has for a request, or None when it says that they are too many."""
         catalogue = yield self._catalogue_for(request)
         stride = request.min_stride if self.downsamples and request.reduce is None else None
@@ -307,12 +354,21 @@ class DataNodeServer(Session):
         # Copied before anything else runs: the server may go on filling the lists that it has handed over.
         copied = wire.copy_reply(reply)
         block, problems = yield threads.deferToThread(wire.decode_data, copied, request.fields, catalogue)
-        self._report(problems)
-        return block
+        return review.take(block, problems)
+
+    def _reviewed(self, review: Review) -> Remarks:
+        """Tell the author what is wrong with the answers to a request; return what a panel is to tell."""
+        if not self._proven >= review.placed:
+            self._proven = self._proven | review.placed
+        self._report(review.problems())
+        remarks = Remarks()
+        for name, texts in review.by_field().items():
+            for text in texts:
+                remarks.note([name], text)
+        return remarks
 
     def _report(self, problems: list[str]) -> None:
-        for problem in problems:
-            self.log.error("data node '{name}': {problem}", name=self.name, problem=problem)
+        AUTHOR.tell(self.log, self.name, problems)
 
 
 def _within(block: DataBlock, start: float, end: float) -> DataBlock:

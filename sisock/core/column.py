@@ -181,6 +181,15 @@ class Column:
             low = high
         return self.times.slice(low, high), self.values.slice(low, high)
 
+    def oldest(self, start: float, end: float) -> Sampled:
+        """Return the first sample inside [start, end), UNIX seconds, or none."""
+        low = self._index(start)
+        high = min(low + 1, self.stop)
+        times = self.times.slice(low, high)
+        if not (times.size and times[0] < end):
+            high = low
+        return self.times.slice(low, high), self.values.slice(low, high)
+
     def cut(self, start: float, end: float) -> Self:
         """Return the column with only the samples inside [start, end), UNIX seconds; nothing is copied."""
         first, stop = self._span(start, end)

@@ -75,6 +75,15 @@ class Joined:
                 return found
         return self._chained([])
 
+    def oldest(self, start: float, end: float) -> Sampled:
+        """Return the first sample inside [start, end), UNIX seconds, or none."""
+        for number in range(*self._numbers(start, end)):
+            (column,) = self.open(number, number + 1)
+            found = column.oldest(start, end)
+            if len(found[0]):
+                return found
+        return self._chained([])
+
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake.
 

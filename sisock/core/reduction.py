@@ -13,6 +13,7 @@ import numpy as np
 
 from sisock.core.column import Column
 from sisock.core.downsample import Sampled, add_newest, find_reducer
+from sisock.core.edge import Edge, edge_of
 from sisock.core.errors import BadRequest
 from sisock.core.lookahead import look_ahead
 from sisock.core.model import DataBlock, DataRequest, Span, Statement, TimelineBlock
@@ -37,12 +38,15 @@ class Reduction:
     ahead
         What is needed of the first bucket of windows that begin later, see :func:`sisock.core.lookahead.look_ahead`;
         None where it was not wanted, or is not known.
+    edge
+        What lies at the window's start; None where it was not wanted, or is not told.
     """
 
     pieces: tuple[Sampled, ...]
     newest: Sampled
     statement: Statement
     ahead: Sampled | None = None
+    edge: Edge | None = None
 
 
 def check_spans(spans: Sequence[Span], start: float, end: float) -> tuple[Span, ...]:
@@ -85,7 +89,8 @@ def _reduce(column: Series, request: DataRequest) -> Reduction:
     ahead = None
     if request.ahead:
         ahead = look_ahead(column, request.start, request.end, request.reduce, request.min_stride, request.ahead)
-    return Reduction(pieces, column.newest(request.start, request.end), column.statement, ahead)
+    edge = edge_of(column, request) if request.edge else None
+    return Reduction(pieces, column.newest(request.start, request.end), column.statement, ahead, edge)
 
 
 class SpanReading:
@@ -142,6 +147,11 @@ class SpanReading:
             self._newest[name] = column.newest(*span)
         if span[1] == self._request.end or name not in self._stated:
             self._stated[name] = _until(column.statement, span[1], self._request.end)
+
+    @property
+    def known(self) -> Sequence[str]:
+        """The fields that the source has told of."""
+        return [name for name in self._request.fields if name in self._stated]
 
     def reductions(self) -> list[Reduction | None]:
         """Return the reduction of each field, in the order of the request; None for one that the source lacks."""

@@ -10,6 +10,7 @@ from sisock.core import downsample, times, wire, wire_spans
 from sisock.core.errors import BadRequest, OverAllowance
 from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
 from sisock.core.reduction import Reduction, reduce_window
+from sisock.core.remarks import Told
 from sisock.core.series import Series
 
 MIB = 2**20
@@ -30,6 +31,8 @@ def parse_request(
     after: Any = None,
     spans: Any = None,
     ahead: Any = None,
+    edge: Any = None,
+    before: Any = False,
 ) -> DataRequest:
     """Check the arguments of a call of ``get_data`` and resolve its sisock times at ``now``, UNIX seconds.
 
@@ -56,7 +59,9 @@ def parse_request(
         limit=parse_limit(limit),
         after=None if after is None else times.to_unix(after, now),
         spans=None if spans is None else wire_spans.parse_spans(spans, start, end, now),
-        ahead=wire_spans.parse_ahead(ahead, spans),
+        ahead=wire_spans.parse_seconds(ahead, "ahead", spans),
+        edge=wire_spans.parse_seconds(edge, "edge", spans),
+        before=bool(before),
     )
 
 
@@ -68,7 +73,12 @@ def parse_limit(limit: Any) -> int | None:
 
 
 def answer(
-    block: DataBlock, request: DataRequest, *, downsampled: bool = False, allowance_bytes: int | None = None
+    block: DataBlock,
+    request: DataRequest,
+    *,
+    downsampled: bool = False,
+    allowance_bytes: int | None = None,
+    remarks: Told | None = None,
 ) -> dict[str, Any] | Literal[False]:
     """Turn what a source handed over into the reply of ``get_data``.
 
@@ -80,6 +90,8 @@ def answer(
         Whether the source has already kept to ``min_stride`` itself.
     allowance_bytes
         The most encoded bytes of the reply; None for the allowance of the kind of caller.
+    remarks
+        What is to be told of some fields in words, to callers that use an extension.
 
     Returns
     -------
@@ -98,7 +110,7 @@ def answer(
         block = downsample.reduce_block(block, request.reduce, request.min_stride)
     elif not downsampled:
         block = downsample.thin_block(block, request.min_stride)
-    return _answer(block, request, allowance_bytes)
+    return _answer(block, request, allowance_bytes, remarks)
 
 
 def answer_columns(columns: Mapping[str, Series], request: DataRequest) -> dict[str, Any]:
@@ -116,23 +128,34 @@ def answer_columns(columns: Mapping[str, Series], request: DataRequest) -> dict[
     return reply
 
 
-def _answer(block: DataBlock, request: DataRequest, allowance_bytes: int | None) -> dict[str, Any] | Literal[False]:
+def _answer(
+    block: DataBlock, request: DataRequest, allowance_bytes: int | None, remarks: Told | None = None
+) -> dict[str, Any] | Literal[False]:
     block, after = wire.page_block(block, request.limit, request.after)
     reply = wire.encode_data(block, request)
+    if remarks and request.extended:
+        reply["remarks"] = dict(remarks)
     if after is not None:
         reply["after"] = after
     return _within_allowance(reply, request, allowance_bytes)
 
 
-def answer_spans(reductions: Sequence[Reduction | None], request: DataRequest) -> dict[str, Any]:
+def answer_spans(
+    reductions: Sequence[Reduction | None], request: DataRequest, remarks: Told | None = None
+) -> dict[str, Any]:
     """Turn the reductions of the fields of a request, in its order, into the reply of ``get_data``.
+
+    Parameters
+    ----------
+    remarks
+        What is to be told of some fields in words.
 
     Raises
     ------
     OverAllowance
         When the reply would cost its caller the connection.
     """
-    reply = wire_spans.encode_reductions(reductions, request)
+    reply = wire_spans.encode_reductions(reductions, request, remarks)
     size = wire.encoded_size(reply)
     if size > EXTENDED_ALLOWANCE_BYTES:
         raise OverAllowance(size, EXTENDED_ALLOWANCE_BYTES)

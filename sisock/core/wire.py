@@ -30,10 +30,11 @@ from sisock.core.values import as_text, as_times, as_values
 
 BASE_URI = "org.simonsobservatory"
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "aggregates"})
+CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "edge", "aggregates"})
 PACKED_DTYPES = {"<f8", "<i8", "|b1"}
 LONGER_THAN_NULL = 5  # "-Infinity", as JSON of Python's has it, in place of "null"
-CONTAINER_HEADS_BYTES = 64
+MARK_OF_BYTES = 6  # "\\u0000", by which Autobahn's JSON tells bytes from a text
+DATA_SHAPE = '{"data": {field: values}, "timeline": {name: {"t": times, "finalized_until": time or None}}}'
 LONGEST_INTERVAL_S = 1e8  # original servers state a difference from 1970 as an interval; no real one is this long
 
 
@@ -132,11 +133,23 @@ def decode_catalogue(reply: Any) -> tuple[FieldCatalogue, list[str]]:
         When the reply is not two dictionaries.
     """
     if not (isinstance(reply, list | tuple) and len(reply) == 2 and all(isinstance(part, Mapping) for part in reply)):  # noqa: PLR2004 - fields and timelines
-        raise BadReply("the answer to 'get_fields' must be two dictionaries: fields and timelines")
+        must_be = "two dictionaries: fields and timelines"
+        raise BadReply(f"the answer to 'get_fields' must be {must_be}, but is {_shape(reply)}")
     problems: list[str] = []
     fields = [_decode_field(name, entry, problems) for name, entry in reply[0].items()]
     intervals_s = {as_text(name): _decode_interval(entry) for name, entry in reply[1].items()}
     return FieldCatalogue.of([field for field in fields if field], intervals_s), problems
+
+
+def _shape(reply: Any) -> str:
+    """Return in words what was answered in place of what should have been."""
+    if reply is None:
+        return "None (is there a return statement?)"
+    if isinstance(reply, Mapping):
+        return f"a dictionary with {', '.join(f'{key!r:.20}' for key in list(reply)[:4]) or 'nothing in it'}"
+    if isinstance(reply, list | tuple):
+        return f"a {type(reply).__name__} of {', '.join(type(one).__name__ for one in reply[:4]) or 'nothing'}"
+    return f"{reply!r:.40}"
 
 
 def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
@@ -192,6 +205,8 @@ def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
         keywords["spans"] = [list(span) for span in request.spans]
     if request.ahead:
         keywords["ahead"] = request.ahead
+    if request.edge:
+        keywords |= {"edge": request.edge, "before": request.before}
     return [list(request.fields), request.start, request.end], keywords
 
 
@@ -264,7 +279,7 @@ def decode_data(
         When nothing of the reply can be used.
     """
     if not _is_reply(reply):
-        raise BadReply("the answer to 'get_data' must be a dictionary with the dictionaries 'data' and 'timeline'")
+        raise BadReply(f"the answer to 'get_data' must be {DATA_SHAPE}, but is {_shape(reply)}")
     reader = _ReplyReader(reply["data"], reply["timeline"], catalogue or FieldCatalogue())
     for name in fields:
         reader.read(name)
@@ -284,7 +299,11 @@ class _ReplyReader:
         self._values: dict[str, dict[str, Any]] = {name: {} for name in self._timelines}
 
     def read(self, name: str) -> None:
-        given = _unpack(self._data.get(name, ()))
+        try:
+            given = _unpack(self._data.get(name), "its values")
+        except ValueError as error:
+            self.problems.append(f"field '{name}' is left out: {error}")
+            return
         timeline = self._timeline_of(name)
         if timeline is None or not (len(given) or name in self._of_field):
             # Without values its timeline need not be in the reply; with some it must.
@@ -325,7 +344,7 @@ class _ReplyReader:
 
     def _times_of(self, timeline: str) -> Any:
         if timeline not in self._times:
-            self._times[timeline] = as_times(_unpack(self._timelines[timeline].get("t", ())))
+            self._times[timeline] = as_times(_unpack(self._timelines[timeline].get("t"), "the times of its timeline"))
         return self._times[timeline]
 
     def _timeline_block(self, timeline: str, values: dict[str, Any]) -> TimelineBlock:
@@ -362,13 +381,19 @@ def _listed_fields(entry: Mapping[str, Any]) -> list[str]:
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list | tuple) else []
 
 
-def _unpack(given: Any) -> Any:
-    if isinstance(given, Mapping):
+def _unpack(given: Any, what: str) -> Any:
+    """Return a list or an array; nothing for None; ValueError in words for anything else."""
+    if given is None:
+        return ()
+    if isinstance(given, Mapping) and "dtype" in given:
         dtype, data = given.get("dtype"), given.get("data")
         whole = dtype in PACKED_DTYPES and isinstance(data, bytes) and len(data) % np.dtype(dtype).itemsize == 0
-        return np.frombuffer(data, dtype=dtype) if whole else ()  # type: ignore[arg-type]  # bytes, as was checked
-    plain = hasattr(given, "__len__") and not isinstance(given, str | bytes) and getattr(given, "ndim", 1) != 0
-    return given if plain else ()
+        if not whole:
+            raise ValueError(f"{what} are packed wrongly")
+        return np.frombuffer(data, dtype=dtype)  # type: ignore[arg-type]  # bytes, as was checked
+    if not hasattr(given, "__len__") or isinstance(given, str | bytes | Mapping) or getattr(given, "ndim", 1) == 0:
+        raise ValueError(f"{what} are of the type {type(given).__name__}, but must be a list or an array")
+    return given
 
 
 def page_block(block: DataBlock, limit: int | None, after: float | None) -> tuple[DataBlock, float | None]:
@@ -401,10 +426,12 @@ def _map(block: DataBlock, change: Any) -> DataBlock:
 
 
 def encoded_size(reply: Any) -> int:
-    """Return at least the bytes that a reply takes in any serializer in use.
+    """Return at least the bytes that a reply takes in any serializer in use, and at most about a seventh more.
 
     Which is the widest depends: a small float is shorter in JSON, bytes (as base64) and long floats are longer there.
-    MsgPack and CBOR agree but for some bytes a container.
+    A null costs as much as an infinity, which the quick serializer of JSON does not tell from it; an exponent may be a
+    digit longer in Python's. CBOR is longer than MsgPack by a byte for some texts and whole numbers, and for nothing
+    else; there are never more of them than commas and colons where JSON is not the widest anyway.
     """
     packed_bytes = 0
 
@@ -412,12 +439,13 @@ def encoded_size(reply: Any) -> int:
         nonlocal packed_bytes
         if not isinstance(value, bytes):
             raise TypeError(f"a {type(value).__name__} cannot travel over WAMP")
-        packed_bytes += 4 * (len(value) + 2) // 3
+        packed_bytes += MARK_OF_BYTES + 4 * -(-len(value) // 3)
         return ""
 
     text = orjson.dumps(reply, default=count)
-    in_json = len(text) + packed_bytes + LONGER_THAN_NULL * text.count(b"null")
-    return max(in_json, len(msgpack.packb(reply)) + CONTAINER_HEADS_BYTES)
+    in_json = len(text) + packed_bytes + LONGER_THAN_NULL * text.count(b"null") + text.count(b"e-")
+    in_binary = len(msgpack.packb(reply)) + text.count(b",") + text.count(b":")
+    return max(in_json, in_binary)
 
 
 def copy_reply(reply: Any) -> Any:

@@ -4,21 +4,26 @@
 field in the order asked: None for one that is not known, else ``[number of its statement, dtype, [samples of each
 span], times, values]``. Times and values are those of the spans one after the other and, at most, one sample more: the
 newest of the window. Arrays are bytes, little-endian; texts are a list. Where the call had ``ahead``, a last number
-among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known.
+among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known. Where it had
+``edge``, a list ``edges`` has for each field ``[number of samples before the start, dtype, times, values]``. Where the
+node has something to tell of fields in words, ``"remarks": {field: [texts]}`` is there as well.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from sisock.core.edge import MOST_FOLLOWING, Edge, is_edge_of, joined
 from sisock.core.errors import BadReply, BadRequest
 from sisock.core.model import DataRequest, Span, Statement, Times, Values
 from sisock.core.reduction import NO_SAMPLES, Reduction, check_spans
+from sisock.core.remarks import Told, read_remarks
 from sisock.core.times import check_number, to_unix
 from sisock.core.values import as_values
 
@@ -36,23 +41,31 @@ def parse_spans(spans: Any, start: float, end: float, now: float) -> tuple[Span,
     return check_spans([(to_unix(low, now), to_unix(high, now)) for low, high in spans], start, end)
 
 
-def parse_ahead(ahead: Any, spans: Any) -> float:
-    """Read the argument ``ahead`` of a call, seconds; raise BadRequest for what is none, or stands alone."""
-    seconds = check_number(0.0 if ahead is None else ahead, "'ahead'")
+def parse_seconds(given: Any, name: str, spans: Any) -> float:
+    """Read an argument of a call with spans, seconds; raise BadRequest for what is none, or stands alone."""
+    seconds = check_number(0.0 if given is None else given, f"'{name}'")
     if seconds < 0 or (seconds and spans is None):
-        raise BadRequest("'ahead' must be seconds, zero or more, and goes with 'spans'")
+        raise BadRequest(f"'{name}' must be seconds, zero or more, and goes with 'spans'")
     return seconds
 
 
-def encode_reductions(reductions: Sequence[Reduction | None], request: DataRequest) -> dict[str, Any]:
-    """Return the reply for the reductions of the fields of a request, in its order."""
+def encode_reductions(
+    reductions: Sequence[Reduction | None], request: DataRequest, remarks: Told | None = None
+) -> dict[str, Any]:
+    """Return the reply for the reductions of the fields of a request, in its order, and what is told of them."""
     statements: dict[Statement, int] = {}
     ahead = request.ahead > 0
     series = [
         None if one is None else _encode(one, statements.setdefault(one.statement, len(statements)), ahead=ahead)
         for one in reductions
     ]
-    return {"statements": [_encode_statement(one, request.end) for one in statements], "series": series}
+    reply: dict[str, Any] = {
+        "statements": [_encode_statement(one, request.end) for one in statements],
+        "series": series,
+    }
+    if request.edge:
+        reply["edges"] = [one and _encode_edge(one.edge) for one in reductions]
+    return {**reply, "remarks": dict(remarks)} if remarks else reply
 
 
 def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
@@ -64,10 +77,26 @@ def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
     counts = [int(times.size) for times, _ in parts]
     if ahead and reduction.ahead is None:
         counts[-1] = UNKNOWN
+    return [statement, _dtype_of(values), counts, times.astype(TIME_DTYPE).tobytes(), _encode_values(values)]
+
+
+def _encode_edge(edge: Edge | None) -> list[Any] | None:
+    """Return how many samples are before the start, -1 where that is not known, the dtype, times and values."""
+    if edge is None:
+        return None
+    times, values = edge.following if edge.before is None else joined(edge.before, edge.following)
+    known = UNKNOWN if edge.before is None else int(edge.before[0].size)
+    return [known, _dtype_of(values), times.astype(TIME_DTYPE).tobytes(), _encode_values(values)]
+
+
+def _dtype_of(values: Values) -> str:
+    return values.dtype.newbyteorder("<").str if values.dtype.kind in "fib" else LISTED
+
+
+def _encode_values(values: Values) -> Any:
     if values.dtype.kind not in "fib":
-        return [statement, LISTED, counts, times.astype(TIME_DTYPE).tobytes(), values.tolist()]
-    little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    return [statement, little_endian.dtype.str, counts, times.astype(TIME_DTYPE).tobytes(), little_endian.tobytes()]
+        return values.tolist()
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _encode_statement(statement: Statement, end: float) -> list[Any]:
@@ -88,9 +117,16 @@ def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
     try:
         statements = [_decode_statement(one) for one in reply["statements"]]
         entries = zip(request.fields, reply["series"], strict=True)
-        return {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
+        found = {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
+        edges = dict(zip(request.fields, reply["edges"], strict=True)) if request.edge and "edges" in reply else {}
+        return {name: replace(one, edge=_decode_edge(edges.get(name), request)) for name, one in found.items()}
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise BadReply(f"the answer to 'get_data' with spans cannot be read ({error})") from None
+
+
+def decode_remarks(reply: Any, request: DataRequest) -> dict[str, tuple[str, ...]]:
+    """Return what a reply tells of fields in words; most tell nothing."""
+    return read_remarks(reply.get("remarks") if isinstance(reply, Mapping) else None, request.fields)
 
 
 def _decode_statement(entry: Any) -> Statement:
@@ -122,6 +158,22 @@ def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest) -
     newest = (times[-1:], values[-1:]) if spare else NO_SAMPLES
     *pieces, ahead = pieces if request.ahead else (*pieces, None)
     return Reduction(tuple(pieces), newest, statements[number], None if unknown else ahead)
+
+
+def _decode_edge(entry: Any, request: DataRequest) -> Edge | None:
+    if entry is None:
+        return None
+    count, dtype, time_bytes, given = entry
+    times: Times = np.frombuffer(time_bytes, dtype=TIME_DTYPE)
+    values = _decode_values(dtype, given)
+    if len(values) != times.size or not UNKNOWN <= count <= 1 or times.size > MOST_FOLLOWING + 2:
+        raise ValueError("an edge is not as long as it says")
+    place = max(count, 0)
+    before = None if count == UNKNOWN else (times[:place], values[:place])
+    edge = Edge(before, (times[place:], values[place:]))
+    if not is_edge_of(edge, (request.start, request.end)):
+        raise ValueError("an edge is not at the window's start")
+    return edge
 
 
 def _decode_values(dtype: Any, given: Any) -> Values:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from sisock.core.times import format_duration, format_iso8601
 from sisock.gateway.answer import Series
-from sisock.gateway.gaps import break_gaps
+from sisock.gateway.gaps import SPACINGS, break_gaps, usual_spacings
 from sisock.gateway.plan import FEWEST_REDUCED, Resolution
 
 STALE_INTERVALS = 5.0
@@ -16,21 +18,32 @@ NOW_S = 60.0  # a window that ends less than this before our clock's now ends no
 
 
 def break_line(series: Series, resolution: Resolution) -> Series:
-    """Return a series with a missing value in each gap; aperiodic ones and those of few points get none."""
-    if series.interval_s is None or resolution.max_points < FEWEST_REDUCED:
+    """Return a line with a missing value in each gap.
+
+    States hold until the next sample, and so have no gaps; neither have aperiodic timelines, nor few points.
+    """
+    if series.type != "number" or series.interval_s is None or resolution.max_points < FEWEST_REDUCED:
         return series
     bucket_s = resolution.bucket_s(series.type)
-    times, values = break_gaps(series.times, series.values, bucket_s, resolution.max_points)
+    times, values = break_gaps(series.times, series.values, bucket_s, resolution.max_points, series.interval_s)
     return series if times is series.times else replace(series, times=times, values=values)
 
 
 def grows(series: Series) -> bool:
-    """Tell whether samples may still come: a node that declares all of its past and future final has stopped."""
+    """Tell whether its node says that more may come inside the window: what is all final there has not stopped."""
     return series.finalized_until != math.inf
+
+
+def is_live(series: Series, now: float) -> bool:
+    """Tell whether a series is seen to grow: its node says so, or its newest sample is of now, UNIX seconds."""
+    return series.newest is not None and (grows(series) or series.newest >= now - NOW_S)
 
 
 def staleness(series: Series, newest: float, end: float, now: float) -> str | None:
     """Return in words that a live field has stopped; None when it has not, or when nobody can tell.
+
+    Said of numbers only, whose newest sample is older than the spacings around it let expect: a state that does not
+    change is no news.
 
     Parameters
     ----------
@@ -39,14 +52,36 @@ def staleness(series: Series, newest: float, end: float, now: float) -> str | No
     newest
         Time of the newest sample ever seen of the field, UNIX seconds; -inf when none was.
     end, now
-        End of the window, and the present, UNIX seconds. A window that ends before now says nothing.
+        End of the window, and the present, UNIX seconds. A window that ends before now says nothing, nor does one
+        of which the node calls all final.
     """
-    if series.interval_s is None or series.problem or end < now - NOW_S:
+    if series.type != "number" or series.interval_s is None or series.problem:
         return None
-    if series.times.size and grows(series):
-        newest = max(newest, float(series.times[-1]))
-    age_s = now - newest
-    if not max(STALE_INTERVALS * series.interval_s, STALE_S) < age_s < math.inf:
+    if end < now - NOW_S or not grows(series):
+        return None
+    newest = max(newest, -math.inf if series.newest is None else series.newest)
+    silence_s = min(end, now) - newest  # what came after the end was not asked for
+    if not max(STALE_INTERVALS * series.interval_s, SPACINGS * _usual_at_end(series), STALE_S) < silence_s < math.inf:
         return None
     moment = format_iso8601(newest)
-    return f"'{series.wanted.target}' has stopped: its newest sample is {format_duration(age_s)} old, of {moment}"
+    return (
+        f"'{series.wanted.target}' has stopped: its newest sample is {format_duration(now - newest)} old, of {moment}"
+    )
+
+
+def silence(series: Series, *, held_on_purpose: bool) -> str | None:
+    """Return in words when the last sample was of a field that has none in the window; None when there is no news.
+
+    That a state holds is no news, nor is what somebody asked to be held.
+    """
+    if series.times.size > series.held or series.before is None:
+        return None
+    if series.held and (held_on_purpose or series.type != "number"):
+        return None
+    moment = format_iso8601(series.before)
+    return f"'{series.wanted.target}' has no sample in this window; the last one before it is of {moment}"
+
+
+def _usual_at_end(series: Series) -> float:
+    spacings = np.diff(series.times[series.held :])
+    return float(usual_spacings(spacings, np.array([spacings.size]))[0])

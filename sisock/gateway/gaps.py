@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sisock.core.model import Times, Values
 
 SPACINGS = 3.0
 BUCKETS = 2.0
+NEIGHBOURS = 16
+USUAL = 9, 10  # so many of the neighbours are no longer than the usual one: the rest may be other gaps
 
 
-def break_gaps(times: Times, values: Values, bucket_s: float, max_points: int) -> tuple[Times, Values]:
+def break_gaps(
+    times: Times,
+    values: Values,
+    bucket_s: float,
+    max_points: int,
+    interval_s: float = 0.0,
+) -> tuple[Times, Values]:
     """Insert a missing value into each gap: NaN among numbers, None among states.
 
-    A gap is where consecutive samples are further apart than three times the median spacing measured, and than two
-    buckets. The break is one bucket after the last sample, so a state that was last seen there isn't drawn on into
-    the gap, and the break stands still between refreshes. Where breaks would exceed ``max_points``, the widest
-    gaps are broken.
+    A gap is where consecutive samples are further apart than two buckets, than the interval that the node states,
+    and than three times the spacing that is usual around the place (see :func:`usual_spacings`). So a change of rate
+    is none, nor are samples that come at random, and what is a gap at one zoom is one at every finer zoom. The break
+    is one bucket after the last sample, so it stands still between refreshes. Where breaks would exceed
+    ``max_points``, the widest gaps are broken.
 
     Parameters
     ----------
@@ -26,6 +37,8 @@ def break_gaps(times: Times, values: Values, bucket_s: float, max_points: int) -
         Shape (n,), ascending UNIX seconds.
     bucket_s
         Width of the buckets that the samples were reduced on, seconds.
+    interval_s
+        Mean spacing as the node states it, seconds; 0 where it is not known.
 
     Returns
     -------
@@ -33,10 +46,11 @@ def break_gaps(times: Times, values: Values, bucket_s: float, max_points: int) -
         Shape (n + breaks,) with n + breaks <= max(n, max_points).
     """
     spacings = times[1:] - times[:-1]
-    if not spacings.size or spacings.max() <= BUCKETS * bucket_s:
+    least_s = max(BUCKETS * bucket_s, interval_s)
+    if not spacings.size or spacings.max() <= least_s:
         return times, values
-    threshold = max(SPACINGS * float(np.median(spacings)), BUCKETS * bucket_s)
-    gaps = np.flatnonzero(spacings > threshold)
+    wide = np.flatnonzero(spacings > least_s)
+    gaps = wide[spacings[wide] > SPACINGS * usual_spacings(spacings, wide, interval_s)]
     room = max(max_points - times.size, 0)
     if gaps.size > room:
         widest = np.argsort(spacings[gaps], kind="stable")[gaps.size - room :]
@@ -46,3 +60,40 @@ def break_gaps(times: Times, values: Values, bucket_s: float, max_points: int) -
     values = values.astype(np.float64 if values.dtype.kind in "fiu" else object)
     missing: Any = np.nan if values.dtype.kind == "f" else None
     return np.insert(times, gaps + 1, times[gaps] + bucket_s), np.insert(values, gaps + 1, missing)
+
+
+def usual_spacings(spacings: Times, places: NDArray[np.intp], interval_s: float = 0.0) -> Times:
+    """Return the spacing that is usual around some places: the larger of what is usual on either side.
+
+    On a side it is that of the up to 16 nearest spacings, the place itself apart, of which a tenth at most are longer:
+    one or two other gaps nearby don't hide one. A side without spacings doesn't count; without any on either side
+    it is the interval.
+
+    Parameters
+    ----------
+    spacings
+        Shape (n,), seconds.
+    places
+        Shape (m,), indices of spacings; n is the place after the last.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (m,), seconds.
+    """
+    offsets = np.arange(1, NEIGHBOURS + 1)
+    sides = (_usual_of(spacings, places[:, np.newaxis] + way * offsets) for way in (-1, 1))
+    usual = np.maximum(*sides)
+    return np.where(usual == -math.inf, interval_s, usual)
+
+
+def _usual_of(spacings: Times, neighbours: NDArray[np.intp]) -> Times:
+    """Return what is usual of each row of neighbours, some of which there are not; -inf without any."""
+    known = (neighbours >= 0) & (neighbours < spacings.size)
+    if not known.any():
+        return np.full(len(neighbours), -math.inf)
+    found = np.where(known, spacings[np.clip(neighbours, 0, spacings.size - 1)], math.inf)
+    found.sort(axis=1)
+    counts = np.count_nonzero(known, axis=1)
+    rank = np.maximum(counts - 1, 0) * USUAL[0] // USUAL[1]
+    return np.where(counts > 0, found[np.arange(len(found)), rank], -math.inf)

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from sisock.core.downsample import Sampled, find_reducer, reduce_samples
+from sisock.core.edge import Edge
 from sisock.core.model import Span, Statement
 from sisock.core.reduction import NO_SAMPLES, Reduction
 from sisock.core.times import bucket_number
+from sisock.gateway.edges import NO_EDGE, KeptEdge
 from sisock.gateway.lru import Lru
 from sisock.gateway.pieces import TILE_BUCKETS, Grid, Piece, join, merge, without
 
@@ -51,7 +53,7 @@ class SeriesKey(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a node stated of a field, and when it was asked, UNIX seconds."""
+    """What a node stated of a field, and when it was asked, in seconds of the clock that never steps."""
 
     statement: Statement
     asked_at: float
@@ -84,6 +86,8 @@ class Found(NamedTuple):
         What was asked for a moment ago and covers the last of the missing spans, though it is not final.
     lasting
         Whether what is kept of the bucket that the window's start cuts will do for the windows of the next moment.
+    edge
+        What lies at the window's start; None when it is not known.
     """
 
     pieces: Sequence[Piece]
@@ -93,6 +97,7 @@ class Found(NamedTuple):
     fresh: bool = False
     tail: Tail | None = None
     lasting: bool = False
+    edge: Edge | None = None
 
     @property
     def complete(self) -> bool:
@@ -125,7 +130,10 @@ class Store:
         return self._kept.size_bytes
 
     def look(self, key: SeriesKey, grid: Grid, now: float) -> Found:
-        """Return what is kept of a series in a window, laid on the buckets of its width, at ``now``, UNIX seconds."""
+        """Return what is kept of a series in a window, laid on the buckets of its width, at ``now``.
+
+        The time is that of a clock which never steps, as for :meth:`keep`: only how long ago something was counts.
+        """
         told: Told | None = self._kept.get(("told", key.node, key.field))
         if told is None:
             return Found((), ((grid.start, grid.end),))
@@ -151,6 +159,9 @@ class Store:
             self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, final))
         if reduction.ahead is not None and statement.available_from <= window[0]:
             self._keep_ahead(scope, key.width, Piece(window[0], window[0] + ahead_s, *reduction.ahead), final)
+        if reduction.edge is not None:
+            edge = KeptEdge.of(window, reduction.edge, asked_at, final)
+            self._kept.put((scope, "edge"), edge, edge.size_bytes)
         newest = Piece(*window, *(part.copy() for part in reduction.newest))
         if window[1] <= final:
             self._kept.put((scope, "newest", window[1]), newest, newest.size_bytes)
@@ -161,6 +172,15 @@ class Store:
             low = max(piece.start, bucket_number(final, key.width) * key.width) if final > piece.start else piece.start
             tail = Tail(piece.part(low, piece.end).owned(), _samples(newest), asked_at)
             self._kept.put((scope, "tail"), tail, tail.piece.size_bytes + newest.size_bytes)
+
+    def keep_remarks(self, key: SeriesKey, texts: Sequence[str]) -> None:
+        """Take what a node tells of a field in words: it is told until the node is asked again."""
+        if texts or self.remarks(key):
+            self._kept.put(("remarks", key), tuple(texts), sum(map(len, texts)))
+
+    def remarks(self, key: SeriesKey) -> Sequence[str]:
+        """Return what the node told of a field in words when it was asked last."""
+        return self._kept.get(("remarks", key)) or ()
 
     def _keep_final(self, scope: tuple[Hashable, ...], width: float, piece: Piece, sure: Span) -> None:
         """Keep the whole buckets of a piece that lie in the span that is sure, and what it cuts off others there."""
@@ -212,7 +232,18 @@ class _Look:
         tail = None
         if self._fresh and missing and missing[-1][1] == grid.end:
             tail = self._tail(missing[-1], grid, _last_time(pieces))
-        return Found(pieces, missing, self._newest(grid), self._statement, self._fresh, tail, self._lasts(head))
+        newest, edge = self._newest(grid), self._edge(grid)
+        return Found(pieces, missing, newest, self._statement, self._fresh, tail, self._lasts(head), edge)
+
+    def _edge(self, grid: Grid) -> Edge | None:
+        edge: KeptEdge | None = self._kept.get((self._scope, "edge"))
+        fresh = edge is not None and self._is_fresh(edge.asked_at)
+        if edge is None or not (edge.is_final or fresh):
+            return None
+        found = edge.at((grid.start, grid.end))
+        if found is None and fresh and edge.serves(grid.start, self._key.patience_s):
+            return NO_EDGE
+        return found
 
     def _is_fresh(self, asked_at: float) -> bool:
         return 0 <= self._now - asked_at <= self._key.patience_s

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from sisock.gateway.answer import Series, SeriesWanted
-from sisock.gateway.finish import staleness
+from sisock.gateway.finish import is_live, staleness
 
 NOW = 1_700_000_000.0
 LIVE = Series(
     SeriesWanted("host", "cpu"),
-    np.array([NOW - 400.0, NOW - 300.0]),
+    np.array([NOW - 310.0, NOW - 300.0]),
     np.array([1.0, 2.0]),
     interval_s=10.0,
     finalized_until=NOW - 300.0,
@@ -28,13 +28,23 @@ def test_a_live_field_that_stopped():
         replace(LIVE, interval_s=60.0),
         replace(LIVE, interval_s=None),
         replace(LIVE, finalized_until=np.inf),
+        replace(LIVE, values=np.array([True, False]), type="bool"),
+        replace(LIVE, times=NOW - np.array([700.0, 500.0, 300.0])),
         replace(LIVE, problem="node 'host' did not answer"),
         replace(LIVE, times=np.empty(0), values=np.empty(0)),
     ],
-    ids=["within five intervals", "aperiodic", "an archive", "something worse", "nothing ever seen"],
+    ids=[
+        "within five intervals",
+        "aperiodic",
+        "all final",
+        "a state",
+        "as rare as before",
+        "something worse",
+        "nothing ever seen",
+    ],
 )
 def test_what_cannot_be_stale(series):
-    """Nothing is said of a field that is on time, that has no rhythm, that is closed, or of which nothing is known."""
+    """Nothing is said of what is on time, rare as before, aperiodic, all final, a state, or unknown."""
     assert staleness(series, -np.inf, NOW, NOW) is None
 
 
@@ -53,3 +63,22 @@ def test_what_was_seen_in_other_windows_counts():
     """An empty window of a field that was seen before says how old its newest sample is."""
     empty = replace(LIVE, times=np.empty(0), values=np.empty(0))
     assert "2 h old" in staleness(empty, NOW - 7200, NOW, NOW)
+
+
+@pytest.mark.parametrize("before_now_s", [0.05, 1.0, 30.0, 59.0])
+def test_a_sample_at_the_end_of_the_window_is_no_silence(before_now_s):
+    """Windows end in the past: what came after the end was not asked for, and no age says anything of it."""
+    end = NOW - before_now_s
+    series = replace(LIVE, times=np.array([end - 20.0, end - 10.0]), finalized_until=end - 10.0)
+    assert staleness(series, NOW - 4000.0, end, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("newest", "finalized_until", "live"),
+    [(NOW - 1e6, NOW - 1e6, True), (NOW - 1e6, np.inf, False), (NOW - 5.0, np.inf, True)],
+    ids=["says that more may come", "closed", "of now"],
+)
+def test_what_is_live(newest, finalized_until, live):
+    """A field is live where its node says that more may come, or where its newest sample is of now."""
+    series = replace(LIVE, times=np.array([newest]), values=np.zeros(1), finalized_until=finalized_until)
+    assert is_live(series, NOW) is live
