@@ -37,7 +37,13 @@ async def draw(source: Source, query: Query, choices: Sequence[Choice]) -> Drawn
     cells = _cells(source, query, groups)
     asked = [
         source.query(
-            list(group), query.start, query.end, query.max_points, drawing, cells=cells, least_s=query.least_s
+            list(group),
+            query.start,
+            query.end,
+            query.max_points,
+            drawing,
+            cells=cells.get(drawing),
+            least_s=query.least_s if query.is_sure else 0.0,
         )
         for drawing, group in groups.items()
     ]
@@ -45,34 +51,34 @@ async def draw(source: Source, query: Query, choices: Sequence[Choice]) -> Drawn
     answers: list[Answer] = [await asked[0]] if len(asked) == 1 else await gatherResults(asked)
     found = [{series.wanted: series for series in answer.series} for answer in answers]
     drawn = dict(zip(groups, found, strict=True))
-    return drawn if cells is None else _with_even_ends(drawn, cells)
+    return _with_even_ends(drawn, cells) if cells else drawn
 
 
-def _with_even_ends(drawn: Drawn, cells: Cells) -> Drawn:
-    """Leave out the cells at the ends of the window in which some of the series on the grid have no value yet."""
-    on_grid = [one for drawing, found in drawn.items() for one in found.values() if _is_on_grid(one, drawing)]
-    left_out = ragged(on_grid, cells)
-    if not left_out:
-        return drawn
-    return {
-        drawing: {
-            wanted: without_times(one, left_out) if _is_on_grid(one, drawing) else one for wanted, one in found.items()
-        }
-        for drawing, found in drawn.items()
-    }
+def _with_even_ends(drawn: Drawn, cells: Mapping[Drawing, Cells]) -> Drawn:
+    """Leave out the cells at the ends of the window in which some of the series on a grid have no value yet."""
+    even = dict(drawn)
+    for grid in dict.fromkeys(cells.values()):
+        members = [drawing for drawing, own in cells.items() if own is grid]
+        on_grid = [one for drawing in members for one in drawn[drawing].values() if _is_on_grid(one, drawing)]
+        left_out = ragged(on_grid, grid)
+        if left_out:
+            for drawing in members:
+                even[drawing] = {
+                    wanted: without_times(one, left_out) if _is_on_grid(one, drawing) else one
+                    for wanted, one in drawn[drawing].items()
+                }
+    return even
 
 
 def _is_on_grid(series: Series, drawing: Drawing) -> bool:
-    return drawing.align or (drawing.on_grid and series.type == "number")
+    return drawing.aligns or (drawing.on_grid and series.type == "number")
 
 
-def _cells(source: Source, query: Query, groups: Mapping[Drawing, Iterable[SeriesWanted]]) -> Cells | None:
-    """Return the grid that all series of a request have in common, of those that are drawn on one; None for none."""
-    on_grid = {drawing: group for drawing, group in groups.items() if drawing.on_grid}
-    if not on_grid or not query.end > query.start:
-        return None
-    series = [wanted for group in on_grid.values() for wanted in group]
-    return source.cells(series, query.start, query.end, query.max_points, on_grid, query.least_s)
+def _cells(source: Source, query: Query, groups: Mapping[Drawing, Iterable[SeriesWanted]]) -> Mapping[Drawing, Cells]:
+    """Return the grid of each drawing that is on one."""
+    if not query.end > query.start or not any(drawing.on_grid for drawing in groups):
+        return {}
+    return source.cells(groups, query.start, query.end, query.max_points, query.least_s)
 
 
 def count_points(choices: Sequence[Choice], drawn: Drawn) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -40,14 +40,13 @@ class Source(Protocol):
 
     def cells(
         self,
-        series: Iterable[SeriesWanted],
+        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
         start: float,
         end: float,
         max_points: int | None,
-        drawings: Collection[Drawing],
         least_s: float = 0.0,
-    ) -> Cells:
-        """Return a grid for several series."""
+    ) -> Mapping[Drawing, Cells]:
+        """Return the grid of each drawing that is on one."""
 
     def refresh(self) -> Any:
         """Return a Deferred that fires when the hub has been asked again."""

@@ -26,7 +26,9 @@ ARROWS: dict[str, set[str]] = {
     "sisock.site": set(),
     "sisock.supervisor": {"sisock.site"},
     "sisock.startup": {"sisock.site", "sisock.wamp"},
-    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base"},
+    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base", "sisock.guests", "sisock.programs"},
+    "sisock.guests": {"sisock.wamp", "sisock.base"},
+    "sisock.programs": {"sisock.wamp", "sisock.base", "sisock.guests"},
     "sisock.scan": {"sisock.nodes"},
     "sisock.cli": {
         "sisock.client",
@@ -47,6 +49,7 @@ CORE_IMPORTS = {
 PURE_ADAPTER_MODULES = {
     *("protocol.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "choices.py", "variables.py"),
     *("builder.py", "readings.py", "annotations.py", "rows.py", "exposition.py", "listing.py", "compression.py"),
+    *("intervals.py", "strict.py"),
 }
 EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}
 

@@ -239,3 +239,20 @@ def of_cell(values, inside, reducer):
         if reducer in MADE
         else values[{"first": first, "last": last}[reducer](values, inside)[0]]
     )
+
+
+def local_days(start, end, zone, part_s):
+    """When the local date first becomes another one, looked at each ``part_s`` seconds; and the first day's start."""
+
+    def day_at(instant):
+        return datetime.fromtimestamp(instant, zone).date()
+
+    instant = math.floor(start / 86400) * 86400 - 3 * 86400
+    begun, latest = [], day_at(instant)
+    while not begun or begun[-1] < end:
+        instant += part_s
+        if day_at(instant) > latest:
+            latest = day_at(instant)
+            begun.append(instant)
+    first = max(number for number, time in enumerate(begun) if time <= start)
+    return begun[first:]

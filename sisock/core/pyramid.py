@@ -116,10 +116,10 @@ class NumberPyramid(Pyramid):
 
     def _of_samples(self, samples: Samples, low: int, high: int) -> Sequence[NDArray[Any]]:
         values = samples.slice(low, high)
-        return _arrays(summed_up(SamplePieces(values), np.arange(0, high - low, BLOCK)))
+        return _arrays(summed_up(SamplePieces(values), len(values), BLOCK))
 
     def _of_blocks(self, parts: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        return _arrays(summed_up(BlockPieces(**parts), np.arange(0, len(parts["low"]), BLOCK)))
+        return _arrays(summed_up(BlockPieces(**parts), len(parts["low"]), BLOCK))
 
 
 def _arrays(blocks: BlockPieces) -> Sequence[NDArray[Any]]:

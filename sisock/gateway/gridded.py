@@ -34,12 +34,14 @@ def by_bucket(series: Series, part_s: float) -> Series:
     ----------
     series
         As a reducer left it on buckets of ``part_s`` seconds: one value of each that has any, and behind the last one
-        the newest sample, which is no value of a bucket.
+        the newest sample, which is no value of a bucket. What holds at the window's start may stand before the first.
     """
     if not series.times.size:
         return series
     numbers = bucket_of(series.times, part_s)
     kept = np.append(True, numbers[1:] != numbers[:-1])
+    if series.held and not kept[1:2].all():  # the bucket has a value of its own
+        kept[:2] = False, True
     return replace(series, times=numbers[kept] * part_s, values=series.values[kept])
 
 

@@ -17,6 +17,8 @@ from sisock.core import times, wire
 from sisock.core.downsample import reduce_block
 from sisock.core.errors import BadReply, SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
+from sisock.core.remarks import Told
+from sisock.core.review import Review
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
@@ -90,7 +92,7 @@ class LegacyReading:
     block: DataBlock
     notice: str
     problem: str | None
-    remarks: tuple[str, ...]
+    remarks: Told
 
 
 class LegacyReader:
@@ -103,7 +105,7 @@ class LegacyReader:
         self._until = until
         self._walk = SpanWalk(question.request.start, question.request.end, self._longest_span_s())
         self._pieces: list[DataBlock] = []
-        self._remarks: dict[str, None] = {}
+        self._review = Review((question.request.start, question.request.end))
         self._thinned_before: float | None = None
 
     async def read(self) -> LegacyReading:
@@ -115,7 +117,7 @@ class LegacyReader:
             block=self._reduced(),
             notice=self._notice(),
             problem=stopped and self._what_is_missing(stopped),
-            remarks=tuple(self._remarks),
+            remarks=self._review.by_field(),
         )
 
     def _longest_span_s(self) -> float:
@@ -155,8 +157,7 @@ class LegacyReader:
         return DataRequest(self._question.request.fields, *span, min_stride=stride_s)
 
     def _take(self, reply: Any, request: DataRequest) -> None:
-        block, remarks = wire.decode_data(reply, request.fields, self._peer.catalogue)
-        self._remarks.update(dict.fromkeys(remarks))
+        block = self._review.take(*wire.decode_data(reply, request.fields, self._peer.catalogue))
         timelines = {name: one.within(request.start, request.end) for name, one in block.timelines.items()}
         self._pieces.append(DataBlock(timelines))
         expected = self._walk.answered(sum(one.times.size * len(one.values) for one in timelines.values()))

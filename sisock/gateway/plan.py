@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from sisock.core.downsample import Selection, find_reducer
 from sisock.core.model import DataRequest, FieldType
 from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.every import Every
 
 DEFAULT_POINTS = 1000
 MOST_POINTS = 50_000
@@ -37,6 +38,8 @@ class Drawing:
         Whether the series stand on a grid that all series of a request have in common.
     chosen
         Whether somebody asked for this reducer, so that it holds for few points as well.
+    every
+        The length of the grid's cells that somebody wants; None for one that the panel's width allows.
     """
 
     reducer: str = DEFAULT_REDUCER
@@ -44,11 +47,17 @@ class Drawing:
     before: bool | None = None
     align: bool = False
     chosen: bool = False
+    every: Every | None = None
+
+    @property
+    def aligns(self) -> bool:
+        """Whether everything is drawn on a grid, because somebody wants one."""
+        return self.align or self.every is not None
 
     @property
     def on_grid(self) -> bool:
         """Whether numbers are drawn as one value a cell: all that is made of buckets is."""
-        return self.align or find_reducer(self.reducer).numbers.make is not None
+        return self.aligns or find_reducer(self.reducer).numbers.make is not None
 
 
 PLAIN = Drawing()
@@ -116,6 +125,25 @@ class Resolution:
         if self.on_grid or (self.few and self.reducer != "last"):
             return False
         return self.max_points < FEWEST_REDUCED or (interval_s or 0.0) >= span_s
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for inside [start, end), and until when answers are waited for, by the gateway's clock.
+
+    ``least_s`` is the shortest stride that somebody wants, seconds.
+    """
+
+    series: tuple[SeriesWanted, ...]
+    start: float
+    end: float
+    max_points: int
+    until: float
+    least_s: float = 0.0
+
+    def of(self, series: Iterable[SeriesWanted]) -> Asked:
+        """Return the same for some of the series."""
+        return replace(self, series=tuple(series))
 
 
 @dataclass(frozen=True)

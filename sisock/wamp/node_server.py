@@ -48,6 +48,9 @@ class NodeServer(DataNodeServer):
             yield self._inbox.subscribe(self)
         yield super().onJoin(details)
 
+    def _lacking(self) -> list[str]:
+        return []  # the node has what the contract demands
+
     def _fields_in(self, start: float, end: float) -> Deferred[Any]:
         return threads.deferToThread(self._node.catalogue, start, end)
 
