@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -309,7 +309,7 @@ class _ReplyReader:
         timeline = self._timeline_of(name)
         if timeline is None or not (len(given) or name in self._of_field):
             # Without values its timeline need not be in the reply; with some it must.
-            if timeline is not None and self._is_empty(name, timeline):
+            if timeline is not None and self._is_empty(name, given, timeline):
                 self._stated[name] = self._statement_of(timeline)
             if len(given):
                 self.problems.append(f"field '{name}' is left out: the reply does not say which timeline it is on")
@@ -333,11 +333,11 @@ class _ReplyReader:
         blocks = {name: self._timeline_block(name, values) for name, values in self._values.items() if values}
         return DataBlock(blocks, self._stated)
 
-    def _is_empty(self, field: str, timeline: str) -> bool:
+    def _is_empty(self, field: str, given: Any, timeline: str) -> bool:
         """Tell whether the reply says of a field that is on one of its timelines that it has nothing in this span."""
-        given, known = self._data.get(field), self._catalogue.find(field)
-        empty = _is_list(given) and not len(given)
-        return empty and known is not None and known.timeline == timeline
+        known = self._catalogue.find(field)
+        said = self._data.get(field) is not None and not len(given)
+        return said and known is not None and known.timeline == timeline
 
     def _timeline_of(self, field: str) -> str | None:
         """Trust the reply, then the catalogue, then that there is only one timeline."""
@@ -403,14 +403,9 @@ def _unpack(given: Any, what: str) -> Any:
         if not whole:
             raise ValueError(f"{what} are packed wrongly")
         return np.frombuffer(data, dtype=dtype)  # type: ignore[arg-type]  # bytes, as was checked
-    if not _is_list(given):
+    if not hasattr(given, "__len__") or isinstance(given, str | bytes | Mapping) or getattr(given, "ndim", 1) == 0:
         raise ValueError(f"{what} are of the type {type(given).__name__}, but must be a list or an array")
     return given
-
-
-def _is_list(given: Any) -> TypeGuard[Sized]:
-    plain = hasattr(given, "__len__") and not isinstance(given, str | bytes | Mapping)
-    return plain and getattr(given, "ndim", 1) != 0
 
 
 def page_block(block: DataBlock, limit: int | None, after: float | None) -> tuple[DataBlock, float | None]:
