@@ -24,6 +24,7 @@ LONGEST_SHOWN = 60
 TRUE_TEXTS = {"true", "1", "yes", "on"}
 FALSE_TEXTS = {"false", "0", "no", "off", ""}
 GAPS = ("break", "connect")
+PANEL_UNITS = "panel"
 BAND = "band"
 REDUCE = (*REDUCERS, BAND)
 # What is drawn of each cell of a grid, from below, and what is put behind the legend of each; others are drawn alone.
@@ -47,7 +48,7 @@ class Options:
     alias
         The legend, with ``{node}``, ``{field}`` and ``{units}``; empty for the target's name.
     units
-        In place of the field's own; empty for those.
+        In place of the field's own; empty for those, and ``panel`` for those that the panel itself sets.
     metrics
         Targets to draw in place of the query's text.
     connect
@@ -107,6 +108,10 @@ class Options:
         if reducer == BAND:
             return BAND_PARTS
         return ALIGNED_PARTS.get(reducer, {reducer: ""}) if self.aligns else {reducer: ""}
+
+    def units_of(self, own: str | None) -> str | None:
+        """Return the units that a series of these units is drawn in; None when that is the panel's choice."""
+        return None if self.units == PANEL_UNITS else self.units or own
 
     def label(self, wanted: SeriesWanted, units: str | None) -> str:
         """Return the legend of a series."""

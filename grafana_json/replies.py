@@ -74,7 +74,7 @@ def series_entry(
         notices.append(Notice("info", _decimation(target, series.bucket_s)))
     if series.problem:
         notices.append(Notice("error", series.problem))
-    name = target.options.label(series.wanted, target.options.units or series.units) + ending
+    name = target.options.label(series.wanted, target.options.units_of(series.units) or series.units) + ending
     shape = _shape_of(target, series)
     if shape == "series":
         identity = (series.wanted, target.options.reducer, ending, series.bucket_s)
@@ -109,7 +109,7 @@ def _decimation(target: Target, bucket_s: float) -> str:
 
 
 def _unit(target: Target, series: Series) -> str | None:
-    return grafana_unit(target.options.units or series.units)
+    return grafana_unit(target.options.units_of(series.units))
 
 
 def _shape_of(target: Target, series: Series) -> str:

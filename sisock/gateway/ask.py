@@ -222,7 +222,7 @@ class Gateway:
         return self._drawn(peer, question, reading)
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
-        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
+        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, {}, question.resolution)
         for name, time in reading.before.items():
             wanted = SeriesWanted(peer.name, name)
             series = drawn[wanted]
@@ -253,7 +253,9 @@ class Gateway:
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
         _note_newest(peer, drawn, self.now())
         return {
-            wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
+            wanted: replace(
+                series, notices=(reading.notice, *series.notices), problem=series.problem or reading.problem
+            )
             for wanted, series in drawn.items()
         }
 

@@ -54,9 +54,11 @@ def join_by(wanted: SeriesWanted, parts: Sequence[Series], seam: Seam) -> Series
 def _append(first: Series, second: Series, seam: Seam) -> Series:
     problem = "; ".join(part.problem for part in (first, second) if part.problem) or None
     notices = tuple(dict.fromkeys((*first.notices, *second.notices)))
+    before = max((part.before for part in (first, second) if part.before is not None), default=None)
+    first, second = _without_older(first, before), _without_older(second, before)
     if not first.times.size or not second.times.size:
         told = second if second.times.size or first.problem else first
-        return replace(told, problem=problem, notices=notices)
+        return replace(told, before=before, problem=problem, notices=notices)
     if first.type != second.type:
         mismatch = f"'{second.wanted.target}' is left out: it is a {second.type}, not a {first.type}"
         return replace(first, problem="; ".join(filter(None, (problem, mismatch))), notices=notices)
@@ -70,9 +72,18 @@ def _append(first: Series, second: Series, seam: Seam) -> Series:
         interval_s=_longest(first.interval_s, second.interval_s),
         bucket_s=first.bucket_s or second.bucket_s,
         finalized_until=second.finalized_until,
+        before=before,
+        held=any(part.held and part.times[0] == times[0] for part in (first, second)),
         problem=problem,
         notices=notices,
     )
+
+
+def _without_older(series: Series, before: float | None) -> Series:
+    """Return a series without what held at the window's start, where another one knows of a later sample."""
+    if not series.held or series.before == before:
+        return series
+    return replace(series, times=series.times[1:], values=series.values[1:], held=False)
 
 
 def _seam(first: Series, second: Series, final: float) -> Sampled:
