@@ -35,7 +35,8 @@ class Drawing:
         Whether what holds at the window's start is drawn there; None for where that is usual, see
         :meth:`Resolution.holds`.
     align
-        Whether the series stand on a grid that all series of a request have in common.
+        Whether the series stand on a grid that all series of a request have in common. A reducer that keeps several
+        samples of a bucket has no place there: the mean is drawn.
     chosen
         Whether somebody asked for this reducer, so that it holds for few points as well.
     every
@@ -53,6 +54,11 @@ class Drawing:
     def aligns(self) -> bool:
         """Whether everything is drawn on a grid, because somebody wants one."""
         return self.align or self.every is not None
+
+    @property
+    def grid_reducer(self) -> str:
+        """Return the reducer that numbers are drawn by on a grid."""
+        return self.reducer if find_reducer(self.reducer).numbers.samples_per_bucket == 1 else "mean"
 
     @property
     def on_grid(self) -> bool:
