@@ -113,6 +113,8 @@ def test_only_who_asks_gets_edges_and_only_who_has_some_tells_remarks():
     sent = encode_reductions(reduce_spans(COLUMNS, asked), asked, {"number": ["slow"]})
     assert set(sent) == {"statements", "series", "edges", "remarks"}
     assert sent["edges"][-1] is None
+    untold = [replace(one, edge=None) for one in reduce_spans(COLUMNS, asked)[:1]]
+    assert encode_reductions(untold, replace(asked, fields=("number",)))["edges"] == [None]
     assert decode_reductions({**reply(), "edges": "nonsense"}, REQUEST).keys() == COLUMNS.keys()
     with pytest.raises(BadReply):
         decode_reductions({**sent, "edges": sent["edges"][:-1]}, asked)
