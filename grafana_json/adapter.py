@@ -23,10 +23,12 @@ from grafana_json.protocol import Query, Target
 from grafana_json.rows import Arguments, parse_rows, points_of_each
 from grafana_json.source import InThread, Source
 from grafana_json.status import Status, gather
+from grafana_json.strict import check_series, check_targets
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.directory import NodeState, Snapshot
+from sisock.gateway.plan import NEWEST
 
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON
@@ -134,7 +136,9 @@ class Adapter:
 
     async def _rows(self, arguments: Arguments) -> Rows:
         request = parse_rows(arguments, self._gateway.now())
-        choices = await self._chooser.choose(request.query)
+        choices = request.laid(await self._chooser.choose(request.query))
+        if request.strict:
+            await self._in_thread(check_targets, choices, self._gateway.snapshot())
         count = len({(wanted, way) for one in choices for wanted in one.wanted for way in one.target.options.drawings})
         points = points_of_each(count, request.query.max_points)
         drawn = await draw(self._gateway, replace(request.query, max_points=points), choices)
@@ -143,10 +147,13 @@ class Adapter:
             raise BadRequest("; ".join(said))
         named = [_named(series, ending) for choice in choices for series, ending in lines(choice, drawn)]
         series = list({one.wanted: one for one in named}.values())
+        if request.strict:
+            check_series(series)
         problems = [one.problem for one in series if one.problem]
         if len(problems) == len(series) and not any(one.times.size for one in series):
             raise NodeUnavailable("; ".join(problems))
-        return Rows(series, request.format, tuple(dict.fromkeys((*said, *problems))))
+        told = [text for one in series for text in one.notices]
+        return Rows(series, request.format, tuple(dict.fromkeys((*said, *problems, *told))))
 
     async def _node_healths(self) -> list[NodeHealth]:
         snapshot = await self.status()
@@ -156,7 +163,7 @@ class Adapter:
             for field in islice(_periodic(node.catalogue), PROBED_FIELDS)
         ]
         now = self._gateway.now()
-        await self._gateway.query(probed, now - PROBED_SPAN_S, now, 1)
+        await self._gateway.query(probed, now - PROBED_SPAN_S, now, 1, NEWEST)
         states = self._gateway.states()
         gone = {change.node for change in self._gateway.history()} - states.keys()
         healths = [_health(name, state, snapshot, now) for name, state in states.items()]

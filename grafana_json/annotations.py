@@ -80,15 +80,18 @@ def parse_annotation(text: str, *, changes: bool = False) -> AnnotationQuery:
     return AnnotationQuery("changes" if changes else "states", text, tuple(tags))
 
 
-def mark(query: AnnotationQuery, series: Series) -> list[Annotation] | str:
-    """Return the annotations of one series, or in words why it has none of this kind."""
+def mark(query: AnnotationQuery, series: Series, until: float) -> list[Annotation] | str:
+    """Return the annotations of one series, or in words why it has none of this kind.
+
+    A state that is the last one holds ``until`` then, UNIX seconds.
+    """
     name = series.wanted.target
     if query.kind == "crossing":
         if series.type != "number":
             return f"'{name}' is a {series.type}, which is on no side of a threshold: write changes {name}"
         marks = _crossings(query, series)
     elif series.type != "number":
-        marks = _states(series)
+        marks = _states(series, until)
     elif query.kind == "changes":
         marks = _changes(series)
     else:
@@ -150,8 +153,8 @@ def _time_ms(time: float | None) -> float | None:
     return None if time is None else float(milliseconds(np.array([time]))[0])
 
 
-def _states(series: Series) -> Iterator[Annotation]:
-    """Yield a region for each text, and for each time that a bool was true."""
+def _states(series: Series, until: float) -> Iterator[Annotation]:
+    """Yield a region for each text, and for each time that a bool was true: each holds until the next sample."""
     name = series.wanted.target
     for first, behind in _runs(series.values):
         value = series.values[first]
@@ -159,7 +162,8 @@ def _states(series: Series) -> Iterator[Annotation]:
             continue
         title = str(value) if series.type == "string" else name
         text = f"{name} is {value if series.type == 'string' else 'true'}"
-        yield Annotation(float(series.times[first]), _end(series, behind), title, text)
+        end = float(series.times[behind]) if behind < series.times.size else max(until, float(series.times[-1]))
+        yield Annotation(float(series.times[first]), end, title, text)
 
 
 def _changes(series: Series) -> Iterator[Annotation]:
@@ -185,7 +189,7 @@ def _crossings(query: AnnotationQuery, series: Series) -> Iterator[Annotation]:
 
 
 def _end(series: Series, behind: int) -> float:
-    """Return when a run ended: at the next sample, unless there is none or the line is broken there."""
+    """Return when a run of numbers ended: at the next sample, unless there is none or the line is broken there."""
     if behind < series.times.size:
         value = series.values[behind]
         if value is not None and value == value:  # noqa: PLR0124 - NaN is what differs from itself

@@ -59,28 +59,26 @@ class PointCache:
 
     def write(self, series: Hashable, times: Times, values: Values) -> orjson.Fragment:
         """Return the points of a series, UNIX seconds and numbers, as a part of a document."""
-        if times.size < FEWEST:
-            return orjson.Fragment(_write(times, values))
+        time_ms = apart_ms(times)
+        if time_ms.size < FEWEST:
+            return orjson.Fragment(_write(time_ms, values))
         bits = values.astype(np.float64).view(np.int64)  # so that NaN equals itself, and zero not minus zero
         kept: _Written | None = self._kept.get(series)
-        low, high, shift = _common(kept, times, bits) if kept is not None else (0, 0, 0)
-        if kept is not None and high - low > MOSTLY * times.size:
+        low, high, shift = _common(kept, time_ms, bits) if kept is not None else (0, 0, 0)
+        if kept is not None and high - low > MOSTLY * time_ms.size:
             same = memoryview(kept.text)[kept.places[low + shift] : kept.places[high + shift] - 1]
-            before, behind = _write(times[:low], values[:low]), _write(times[high:], values[high:])
+            before, behind = _write(time_ms[:low], values[:low]), _write(time_ms[high:], values[high:])
             opening = b"%b," % before[:-1] if low else b"["
-            closing = b",%b" % behind[1:] if high < times.size else b"]"
+            closing = b",%b" % behind[1:] if high < time_ms.size else b"]"
             return orjson.Fragment(b"".join((opening, same, closing)))
-        written = _Written(times.copy(), bits, _write(times, values))
+        written = _Written(time_ms, bits, _write(time_ms, values))
         self._kept.put(series, written, written.size_bytes)
         return orjson.Fragment(written.text)
 
 
 def pairs(times: Times, values: Values) -> NDArray[np.float64]:
     """Return points as Grafana wants them, shape (n, 2): value and milliseconds."""
-    points = np.empty((times.size, 2))
-    points[:, 0] = values
-    points[:, 1] = milliseconds(times)
-    return points
+    return _pairs(apart_ms(times), values)
 
 
 def milliseconds(times: Times) -> Times:
@@ -88,8 +86,33 @@ def milliseconds(times: Times) -> Times:
     return np.rint(times * 1e3 * 1e3) / 1e3
 
 
-def _write(times: Times, values: Values) -> bytes:
-    return orjson.dumps(pairs(times, values), option=orjson.OPT_SERIALIZE_NUMPY) if times.size else b"[]"
+def apart_ms(times: Times) -> Times:
+    """Return Grafana's times of the samples of one series, ascending UNIX seconds, no two of them equal.
+
+    Whoever joins series by time keeps one sample of equal times. So each is a microsecond after the one before at
+    least.
+    """
+    return apart_us(np.rint(times * 1e3 * 1e3)) / 1e3
+
+
+def apart_us(time_us: Times) -> Times:
+    """Return whole microseconds, of which those that don't ascend are moved to one after the one before."""
+    if time_us.size < 2 or (time_us[1:] > time_us[:-1]).all():  # noqa: PLR2004 - one sample is apart
+        return time_us
+    places = np.arange(time_us.size)
+    apart: Times = np.maximum.accumulate(time_us - places) + places
+    return apart
+
+
+def _pairs(time_ms: Times, values: Values) -> NDArray[np.float64]:
+    points = np.empty((time_ms.size, 2))
+    points[:, 0] = values
+    points[:, 1] = time_ms
+    return points
+
+
+def _write(time_ms: Times, values: Values) -> bytes:
+    return orjson.dumps(_pairs(time_ms, values), option=orjson.OPT_SERIALIZE_NUMPY) if time_ms.size else b"[]"
 
 
 def _common(kept: _Written, times: Times, bits: NDArray[np.int64]) -> tuple[int, int, int]:

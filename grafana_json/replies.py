@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from grafana_json.points import PointsWriter, milliseconds, pairs
+from grafana_json.points import PointsWriter, apart_ms, pairs
 from grafana_json.protocol import Target
 from grafana_json.units import grafana_unit
 from sisock.core.model import Times, Values
@@ -21,6 +21,7 @@ from sisock.core.times import format_duration
 from sisock.gateway.answer import Series
 
 Entry = dict[str, Any]
+TIME = "Time"  # as Grafana calls the times of series, so that all shapes join by it
 TEXT_COLUMN = {"number": "number", "bool": "boolean", "string": "string"}
 
 
@@ -73,7 +74,7 @@ def series_entry(
         notices.append(Notice("info", _decimation(target, series.bucket_s)))
     if series.problem:
         notices.append(Notice("error", series.problem))
-    name = target.options.label(series.wanted, target.options.units or series.units) + ending
+    name = target.options.label(series.wanted, target.options.units_of(series.units) or series.units) + ending
     shape = _shape_of(target, series)
     if shape == "series":
         identity = (series.wanted, target.options.reducer, ending, series.bucket_s)
@@ -102,11 +103,13 @@ def with_notices(entry: Entry, notices: Sequence[Notice]) -> Entry:
 
 
 def _decimation(target: Target, bucket_s: float) -> str:
-    return f"drawn from {format_duration(bucket_s)} buckets ({target.options.reducer})"
+    options = target.options
+    peaks = "; max keeps peaks" if options.aligns and not options.chosen and options.drawn_reducer == "mean" else ""
+    return f"drawn from {format_duration(bucket_s)} buckets ({options.drawn_reducer}{peaks})"
 
 
 def _unit(target: Target, series: Series) -> str | None:
-    return grafana_unit(target.options.units or series.units)
+    return grafana_unit(target.options.units_of(series.units))
 
 
 def _shape_of(target: Target, series: Series) -> str:
@@ -130,7 +133,7 @@ def _table(target: Target, series: Series, name: str, notices: list[Notice]) -> 
     column = {"text": name, "type": TEXT_COLUMN[series.type]}
     entry = {
         "type": "table",
-        "columns": [{"text": "Time", "type": "time"}, _labelled(column, _unit(target, series), [])],
+        "columns": [{"text": TIME, "type": "time"}, _labelled(column, _unit(target, series), [])],
         "rows": _rows(series),
         "refId": target.ref_id,
     }
@@ -138,7 +141,7 @@ def _table(target: Target, series: Series, name: str, notices: list[Notice]) -> 
 
 
 def _rows(series: Series) -> Any:
-    times = milliseconds(series.times)
+    times = apart_ms(series.times)
     if series.type == "number":
         return np.column_stack((times, series.values.astype(np.float64)))
     return list(zip(times.tolist(), series.values.tolist(), strict=True))
@@ -153,7 +156,7 @@ def _frame(target: Target, series: Series, name: str, notices: list[Notice]) -> 
         "config": {"displayName": name} | ({"unit": unit} if unit else {}),
     }
     entry = {
-        "fields": [{"name": "time", "type": "time", "values": milliseconds(series.times)}, values],
+        "fields": [{"name": TIME, "type": "time", "values": apart_ms(series.times)}, values],
         "refId": target.ref_id,
         "name": name,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 from typing import Any
 
@@ -12,19 +12,20 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from grafana_json.options import Options, parse_options
-from grafana_json.points import milliseconds
+from grafana_json.choices import Choice
+from grafana_json.options import Options, parse_options, parse_switch
+from grafana_json.points import apart_us
 from grafana_json.protocol import MOST_TARGETS, Query, Target, check_range, parse_max_points
 from grafana_json.replies import encode
 from sisock.core import times
 from sisock.core.errors import BadRequest
-from sisock.core.model import Values
+from sisock.core.model import Times, Values
 from sisock.gateway.answer import Series
 
 MOST_ROWS = 200_000
 _ROWS_AT_ONCE = 10_000  # other threads go on between so many
 DEFAULT_SPAN_S = 3600.0
-LAST = Options(reducer="last", connect=True)
+LAST = Options(reducer="last", connect=True, before=False)
 FORMATS = {"json": "application/json", "csv": "text/csv"}
 _LITERAL_SIGN = "$"  # Grafana leaves what it cannot fill in, such as $__interval_ms, as it stands
 
@@ -35,10 +36,32 @@ _Objects = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class RowsRequest:
-    """A request for rows; ``format`` is a key of ``FORMATS``."""
+    """A request for rows.
+
+    Parameters
+    ----------
+    format
+        A key of ``FORMATS``.
+    align
+        Whether all series stand on one grid; None where nothing was said, then several do.
+    strict
+        Whether anything that is missing makes an error.
+    """
 
     query: Query
     format: str
+    align: bool | None = None
+    strict: bool = False
+
+    def laid(self, choices: Sequence[Choice]) -> list[Choice]:
+        """Return what is drawn for targets: on a grid, where that is wanted or where there are several series."""
+        several = len({wanted for one in choices for wanted in one.wanted}) > 1
+        if not (several if self.align is None else self.align):
+            return list(choices)
+        return [
+            replace(one, target=replace(one.target, options=replace(one.target.options, align=True)))
+            for one in choices
+        ]
 
 
 def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
@@ -49,6 +72,7 @@ def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
     arguments
         The values of each: ``metric`` (several of them, or a list, or a pattern), ``from`` and ``to`` (milliseconds,
         ISO 8601, seconds before now as a number that isn't positive, or ``now-6h``), ``max_points``, ``reduce``,
+        ``align``, ``every``, ``zone``, ``strict``,
         ``format``.
     now
         UNIX seconds.
@@ -66,7 +90,9 @@ def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
     shape = _argument(arguments, "format") or "json"
     if shape not in FORMATS:
         raise BadRequest(f"the format is {shape[:60]!r}, but must be one of {', '.join(FORMATS)}")
-    return RowsRequest(Query(start, end, parse_max_points(_argument(arguments, "max_points")), targets), shape)
+    query = Query(start, end, parse_max_points(_argument(arguments, "max_points")), targets)
+    align = _switch(arguments, "align") if _argument(arguments, "align") else None
+    return RowsRequest(query, shape, align, _switch(arguments, "strict"))
 
 
 def encode_rows(series: Sequence[Series], shape: str) -> bytes:
@@ -78,13 +104,13 @@ def encode_rows(series: Sequence[Series], shape: str) -> bytes:
     drawn = [one for one in series if one.times.size]
     if not drawn:
         return style.nothing
-    # Whole milliseconds, for Infinity reads no others; floored, so that none falls on the end of the window.
-    time_ms = np.floor(np.concatenate([milliseconds(one.times) for one in drawn])).astype(np.int64)
-    order = np.argsort(time_ms, kind="stable")
+    time_us = np.concatenate([apart_us(np.rint(one.times * 1e3 * 1e3)) for one in drawn])
+    order = np.argsort(time_us, kind="stable")
     names = np.repeat(_objects([style.metric(one.wanted.target) for one in drawn]), [one.times.size for one in drawn])
     values = np.concatenate([_cells(one.values, style) for one in drawn])
     some = [order[first : first + _ROWS_AT_ONCE] for first in range(0, order.size, _ROWS_AT_ONCE)]
-    rows = (_joined(_numbers(time_ms[one]), names[one].tolist(), values[one].tolist(), style.between) for one in some)
+    cells = ((_milliseconds(time_us[one]), names[one].tolist(), values[one].tolist()) for one in some)
+    rows = (_joined(*columns, style.between) for columns in cells)
     return b"".join((style.head, style.between.join(rows), style.tail))
 
 
@@ -100,13 +126,20 @@ def points_of_each(series_count: int, max_points: int | None) -> int | None:
 
 
 def _options(arguments: Arguments) -> Options:
-    reducer = _argument(arguments, "reduce")
-    if not reducer:
+    given = {name: _argument(arguments, name) for name in ("reduce", "every", "zone")}
+    if not any(given.values()):
         return LAST
-    options = parse_options({"reduce": reducer, "gaps": "connect"})
+    options = parse_options({"gaps": "connect", "before": False} | given)
     if options.problems:
         raise BadRequest(options.problems[0].replace("the payload's ", ""))
-    return options
+    return options if options.chosen else replace(options, reducer=LAST.reducer)
+
+
+def _switch(arguments: Arguments, name: str) -> bool:
+    try:
+        return parse_switch(_argument(arguments, name))
+    except ValueError as error:
+        raise BadRequest(f"'{name}' {error}") from None
 
 
 def _argument(arguments: Arguments, name: str) -> str:
@@ -140,6 +173,14 @@ def _cells(values: Values, style: _Style) -> _Objects:
     given = values.tolist()
     known = {value: style.missing if value is None else style.state(value) for value in set(given)}
     return _objects(list(map(known.__getitem__, given)))
+
+
+def _milliseconds(time_us: Times) -> list[bytes]:
+    """Return times as they stand in rows: whole milliseconds are whole numbers."""
+    time_ms = time_us / 1e3
+    if (time_ms == np.floor(time_ms)).all():
+        return _numbers(time_ms.astype(np.int64))
+    return [cell.removesuffix(b".0") for cell in _numbers(time_ms)]
 
 
 def _numbers(values: Values) -> list[bytes]:

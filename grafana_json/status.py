@@ -14,6 +14,7 @@ from sisock.core.model import Field
 from sisock.gateway.answer import Answer, Series, SeriesWanted
 from sisock.gateway.directory import Snapshot
 from sisock.gateway.peer import NodeView
+from sisock.gateway.plan import NEWEST, Drawing
 
 RECENT_S = 3600.0
 MOST_FIELDS = 400  # on a page, shared by all nodes, but
@@ -72,7 +73,9 @@ class Source(Protocol):
     def freshen(self) -> Any:
         """Return a Deferred with what is known after asking again."""
 
-    def query(self, series: Sequence[SeriesWanted], start: float, end: float, max_points: int | None) -> Any:
+    def query(
+        self, series: Sequence[SeriesWanted], start: float, end: float, max_points: int | None, drawing: Drawing
+    ) -> Any:
         """Return a Deferred with an Answer."""
 
 
@@ -109,7 +112,7 @@ async def _newest(
     wanted = [SeriesWanted(node, one.name) for node, ones in fields.items() for one in ones]
     if not wanted:
         return {}
-    answer: Answer = await gateway.query(wanted, start, end, 1)
+    answer: Answer = await gateway.query(wanted, start, end, 1, NEWEST)
     return {series.wanted: series for series in answer.series if series.times.size}
 
 

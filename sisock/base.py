@@ -27,11 +27,12 @@ import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
 
 # isort: split
 from autobahn.wamp.exception import ApplicationError
-from twisted.internet import threads
+from twisted.internet import reactor, threads
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inlineCallbacks, maybeDeferred
 
 from sisock import __version__
 from sisock.core import serving, times, wire
+from sisock.core.edge_reading import EdgeReading
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.halving import Halving, Read
 from sisock.core.model import DataRequest, FieldCatalogue
@@ -45,18 +46,19 @@ from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.lifeline import LIFELINE
 from sisock.wamp.presence import Presence
 from sisock.wamp.session import Session, sign
+from sisock.wamp.steady import keep_steady
 
 _settings = Settings.from_environment()
 
 WAMP_USER = _settings.wamp_user or credentials.LEGACY
-WAMP_SECRET = (
-    _settings.wamp_secret or credentials.Credentials(_settings.state / credentials.FILE_NAME).secret(WAMP_USER) or ""
-)
+_kept = credentials.Credentials(_settings.state / credentials.FILE_NAME)
+WAMP_SECRET = _settings.wamp_secret or _kept.secret(WAMP_USER) or _kept.consumer_secret(WAMP_USER) or ""
 SISOCK_HOST = _settings.host
 SISOCK_PORT = _settings.tls_port
 OCS_PORT = _settings.ocs_port
 WAMP_URI = f"wss://{SISOCK_HOST}:{SISOCK_PORT}/ws"
 REALM = _settings.realm
+_EDGE_S = 0.5  # for what lies at a window's start, when all else of a reply is known
 _PAGING_S = 60.0  # within which the next page of a catalogue is asked for
 BASE_URI = wire.BASE_URI
 _LACKS_FIELDS = (
@@ -139,8 +141,9 @@ class DataNodeServer(Session):
         """Override it to do something once the node is on the network, such as start to take samples."""
 
     def onOpen(self, transport: Any) -> None:  # noqa: N802 - Autobahn's name
-        """Let the transport take long messages."""
+        """Let the transport take long messages, and a step of the clock change no delay."""
         raise_transport_limits(transport)
+        keep_steady(reactor)  # whatever runner made it
         LIFELINE.session_opened()
         super().onOpen(transport)
 
@@ -256,7 +259,7 @@ class DataNodeServer(Session):
         if catalogue is None:
             catalogue = yield self._fields_in(*times.resolve_span(start, end, time.time()))
         if limit is not None:
-            self._paged = (start, end), time.time(), catalogue
+            self._paged = (start, end), time.monotonic(), catalogue
         reply = yield self._in_thread(serving.answer_fields, catalogue, limit, after)
         return reply
 
@@ -265,7 +268,7 @@ class DataNodeServer(Session):
         if after is None or self._paged is None:
             return None
         span, at, catalogue = self._paged
-        return catalogue if span == (start, end) and 0 <= time.time() - at <= _PAGING_S else None
+        return catalogue if span == (start, end) and time.monotonic() - at <= _PAGING_S else None
 
     @inlineCallbacks
     def _data_reply(self, field: Any, start: Any, end: Any, min_stride: Any = None, **extensions: Any) -> Any:
@@ -301,14 +304,22 @@ class DataNodeServer(Session):
         """Ask the subclass for no more than the spans take."""
         review = Review((request.start, request.end), self._proven)
         catalogue = yield self._catalogue_for(request)
-        reading = SpanReading(request, catalogue.spacings_s(request.fields))
+        reading, edges = SpanReading(request, catalogue.spacings_s(request.fields)), EdgeReading(request)
         while (read := reading.read) is not None:
             block = yield self._ask(read, catalogue, review)
             if block is None:
                 reading.refuse()
+                continue
+            yield self._in_thread(reading.take, block)
+            edges.take(read, block)
+        until = time.monotonic() + _EDGE_S
+        while (read := edges.read(reading.known)) is not None and time.monotonic() < until:
+            block = yield self._ask(read, catalogue, Review(read.span, self._proven))
+            if block is None:
+                edges.refuse(read)
             else:
-                yield self._in_thread(reading.take, block)
-        reductions, remarks = reading.reductions(), self._reviewed(review)
+                edges.take(read, block)
+        reductions, remarks = edges.beside(reading.reductions()), self._reviewed(review)
         if reading.thinned:
             remarks.note(request.fields, tell_thinned(reading.thinned, request.min_stride))
         reply = yield self._in_thread(serving.answer_spans, reductions, request, remarks.by_field())

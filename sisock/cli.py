@@ -84,8 +84,11 @@ def hub() -> None:
 @click.argument("what", metavar="NAME_OR_FILE.py[:Class]")
 @click.option("--name", help="Name of the data node, in place of its own.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the node; repeat for more.")
-def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
+@click.argument("arguments", metavar="[-- ARGUMENT...]", nargs=-1)
+def node(what: str, name: str | None, options: tuple[str, ...], arguments: tuple[str, ...]) -> None:
     """Run a data node: one that comes with sisock ('host', 'weather', …), or the one in a Python file.
+
+    A file that runs a server by itself is run as the program that it is, with our login; ARGUMENTs are its own.
 
     \b
     sisock node host
@@ -94,7 +97,7 @@ def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
     """  # noqa: D301 - \b is click's mark for lines to keep
     from sisock.serve import run_node
 
-    run_node(Settings.from_environment(), what, name, dict(map(_parse_option, options)))
+    run_node(Settings.from_environment(), what, name, dict(map(_parse_option, options)), arguments)
 
 
 @cli.command()
@@ -184,11 +187,13 @@ def scan_g3(
 
 @cli.command()
 @click.argument("name", metavar="NAME")
-def credential(name: str) -> None:
+@click.option("--consumer", is_flag=True, help="NAME is a consumer, which may read, and not a data node.")
+def credential(name: str, *, consumer: bool) -> None:
     """Print the secret that the data node NAME logs in with, and make one if it has none.
 
-    For a data node on another machine, which needs it as WAMP_SECRET. Run it on the router's machine, with the
-    router's state directory; the secret counts at once.
+    For a data node on another machine, which needs it as WAMP_SECRET; or for a program or a web page that reads, which
+    needs it beside WAMP_USER. Run it on the router's machine, with the router's state directory; the secret counts at
+    once.
     """
     from sisock.wamp.credentials import FILE_NAME, Credentials
 
@@ -197,7 +202,8 @@ def credential(name: str) -> None:
         raise ConfigurationError(
             f"there is no state directory {state}: start the router first, or set SISOCK_STATE to the router's"
         )
-    click.echo(Credentials(state / FILE_NAME).secret(name, create=True))
+    credentials = Credentials(state / FILE_NAME)
+    click.echo(credentials.consumer_secret(name, create=True) if consumer else credentials.secret(name, create=True))
 
 
 def _consumer() -> Consumer:

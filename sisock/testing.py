@@ -39,15 +39,24 @@ Samples = tuple[Iterable[float], Iterable[Any]]
 
 
 class ManualClock(Clock):  # type: ignore[misc]  # Twisted's types are not followed
-    """A clock that stands still until it is advanced; Twisted's IReactorTime, and callable for the time."""
+    """A clock that stands still until it is advanced; Twisted's IReactorTime, and callable for the wall time.
+
+    It is both clocks that a program has: ``seconds`` never steps, so delays are measured by it; the wall time is the
+    same until :meth:`step` sets it. A gateway that is to tell them apart is given ``wall=clock``.
+    """
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         super().__init__()
         self.rightNow = now
+        self._ahead_s = 0.0
 
     def __call__(self) -> float:
-        """Return the time, UNIX seconds."""
-        return float(self.seconds())
+        """Return the wall time, UNIX seconds."""
+        return float(self.seconds()) + self._ahead_s
+
+    def step(self, seconds: float) -> None:
+        """Set the wall time ahead by so many seconds, or back if they are below zero; no time passes."""
+        self._ahead_s += seconds
 
 
 @dataclass
@@ -250,7 +259,7 @@ class FakeRouter:
         node = None if prefix else self._hub.nodes.get(node_name)
         if node is None:
             return fail(ApplicationError(NO_SUCH_PROCEDURE, f"no callee registered for procedure <{procedure}>"))
-        now = self._clock.seconds()
+        now = self._clock() if isinstance(self._clock, ManualClock) else self._clock.seconds()
         return self._answer(node.behaviour, lambda: node.answer(name, now, *arguments, **keywords))
 
     def _answer(self, behaviour: Behaviour, make: Callable[[], Any]) -> Deferred[Any]:

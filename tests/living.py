@@ -157,7 +157,7 @@ class LivingSite:
             inside = (kept.times >= start) & (kept.times < end)
             assert inside.all(), (kept.wanted.target, start, end, kept.times)
             assert (np.diff(kept.times) >= 0).all(), (kept.wanted.target, start, end, kept.times)
-            self._compare(kept, true, choose_resolution(start, end, points, drawing.reducer))
+            self._compare(kept, true, start, choose_resolution(start, end, points, drawing.reducer))
         self.asked.append((self.clock(), dict(self.final_until), dict(self.generation)))
 
     def _window(self):
@@ -176,7 +176,7 @@ class LivingSite:
     def _nearest(times, instant):
         return min(times, key=lambda time: abs(time - instant), default=instant)
 
-    def _compare(self, kept, true, resolution) -> None:
+    def _compare(self, kept, true, start, resolution) -> None:
         name = kept.wanted.field
         width = resolution.bucket_s(true.type)
         low, high = self.available_from[name], np.inf
@@ -187,6 +187,8 @@ class LivingSite:
                 return
             final = min(final[name] for _, final, _ in self.asked)
             high = bucket_number(final, width) * width if final > 0 else -np.inf
+            if resolution.selection(true.type).looks_ahead and true.times.size:  # without the first of many samples
+                low = max(low, (bucket_number(start, width) + 1) * width)
         self.compared += 1
         if resolution.max_points < 8 and (np.isfinite(low) or self.asked):
             return  # the newest few: where they begin depends on what is not final

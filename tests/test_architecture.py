@@ -26,7 +26,9 @@ ARROWS: dict[str, set[str]] = {
     "sisock.site": set(),
     "sisock.supervisor": {"sisock.site"},
     "sisock.startup": {"sisock.site", "sisock.wamp"},
-    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base"},
+    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base", "sisock.guests", "sisock.programs"},
+    "sisock.guests": {"sisock.wamp", "sisock.base"},
+    "sisock.programs": {"sisock.wamp", "sisock.base", "sisock.guests"},
     "sisock.scan": {"sisock.nodes"},
     "sisock.printing": {"sisock.client"},
     "sisock.cli": {
@@ -42,13 +44,25 @@ ARROWS: dict[str, set[str]] = {
     "sisock.__main__": {"sisock.cli"},
 }
 CORE_IMPORTS = {
-    *("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "enum", "fractions"),
+    *(
+        "__future__",
+        "abc",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "difflib",
+        "enum",
+        "fractions",
+    ),
     *("functools", "itertools", "math", "msgpack", "numbers", "numpy", "operator", "orjson", "re", "threading"),
     "typing",
 }
 PURE_ADAPTER_MODULES = {
     *("protocol.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "choices.py", "variables.py"),
     *("builder.py", "readings.py", "annotations.py", "rows.py", "exposition.py", "listing.py", "compression.py"),
+    *("intervals.py", "strict.py"),
 }
 EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}
 
@@ -143,3 +157,43 @@ def test_public_names_have_docstrings(path):
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     for node in functions:
         assert node.name.startswith("_") or ast.get_docstring(node), f"{path}: {node.name}"
+
+
+# Modules that read the wall clock, and what for. None measures by it how long something takes, or when it is due: a
+# step of that clock would hold it up, or bring it on at once.
+WALL_CLOCK = {
+    "sisock/base.py": "now, where sisock time is relative to it",
+    "sisock/cli.py": "now, where a time that somebody wrote is relative to it",
+    "sisock/client.py": "now, where sisock time is relative to it",
+    "sisock/gateway/session.py": "now, for windows, samples and notices",
+    "sisock/nodes/archive.py": "now, beside the times at which files were written",
+    "sisock/nodes/cache.py": "the age of files, beside the times at which they were written",
+    "sisock/nodes/g3_scan.py": "the age of files, beside the times at which they were written",
+    "sisock/nodes/indexed.py": "now, beside the times at which files were written",
+    "sisock/nodes/journal.py": "now, beside the times at which files were written",
+    "sisock/nodes/ocs_feed.py": "now, beside the stamps of samples",
+    "sisock/nodes/text_rows.py": "the age of files, beside the times at which they were written",
+    "sisock/printing.py": "now, where a span is told that was relative to it",
+    "sisock/wamp/certificate.py": "from when to when a certificate is valid",
+    "sisock/wamp/node_server.py": "the stamps of samples, and the multiples at which machines sample together",
+}
+READS_WALL_CLOCK = {"time.time", "time.time_ns", "datetime.now", "dt.datetime.now", "datetime.utcnow"}
+
+
+def attributes(path: Path) -> Iterator[str]:
+    """Yield the dotted names that a module uses, and those that it imports."""
+    yield from imports(path)
+    yield from (ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute))
+
+
+def test_the_wall_clock_is_read_for_what_samples_mean_only():
+    """A module that reads the wall clock is in a list, with its reason; whatever takes time is measured otherwise."""
+    reading = {path.relative_to(ROOT).as_posix() for path in modules() if READS_WALL_CLOCK & set(attributes(path))}
+    assert reading == WALL_CLOCK.keys()
+
+
+def test_the_reactor_is_steady_in_each_program():
+    """Whatever runs a reactor, or is run on one, first makes it measure delays by a clock that never steps."""
+    running = [path for path in modules() if "reactor.run" in set(attributes(path))]
+    for path in [*running, ROOT / "sisock/base.py", ROOT / "sisock/wamp/authenticator.py"]:
+        assert {"sisock.wamp.steady.keep_steady", "sisock.gateway.session.connect_gateway"} & set(imports(path)), path

@@ -107,6 +107,10 @@ class DataRequest:
         Parts of [start, end) that are wanted, reduced each on its own; None for all of it.
     ahead
         Seconds. With spans: what windows that begin up to so much later need of their first bucket is wanted as well.
+    edge
+        Seconds. With spans: the first samples of windows that begin up to so much later are wanted as well.
+    before
+        With an edge: the last sample before the start, too.
     """
 
     fields: tuple[str, ...]
@@ -119,6 +123,8 @@ class DataRequest:
     after: float | None = None
     spans: tuple[Span, ...] | None = None
     ahead: float = 0.0
+    edge: float = 0.0
+    before: bool = False
 
     @property
     def extended(self) -> bool:

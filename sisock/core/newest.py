@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from sisock.core.downsample import Sampled
 from sisock.core.halving import MOST_REFUSALS, Read, Said, joined
-from sisock.core.model import DataBlock, DataRequest, Span, Statement
+from sisock.core.model import DataBlock, Span, Statement
 
 
 class NewestSearch:
@@ -19,20 +17,26 @@ class NewestSearch:
 
     Parameters
     ----------
+    stride, length_s
+        Seconds: the stride, and how far is looked at first.
+
+    Attributes
+    ----------
     known
-        The fields that exist, with the mean spacing of their samples, seconds, if that is known.
+        The fields that exist; more may be added.
+    newest
+        What was found of them.
     """
 
-    def __init__(self, request: DataRequest, known: Mapping[str, float | None]) -> None:
-        self._fields = request.fields
-        self._start, self._end = request.start, request.end
-        self._stride = request.min_stride or 0.0
-        self.known = {name for name in request.fields if name in known}
+    def __init__(self, fields: tuple[str, ...], window: Span, stride: float, length_s: float) -> None:
+        self._fields = fields
+        self._start, self._end = window
+        self._stride = stride
+        self.known: set[str] = set()
         self.newest: dict[str, Sampled] = {}
-        self._said: dict[str, list[Said]] = {name: [] for name in request.fields}
-        self._searched = request.end
-        spacings = [known[name] or 0.0 for name in self.known]
-        self._length_s = max(self._stride, *spacings, float(np.spacing(request.end)))
+        self._said: dict[str, list[Said]] = {name: [] for name in fields}
+        self._searched = self._end
+        self._length_s = max(length_s, float(np.spacing(self._end)))
         self._strided = False
         self._refusals = 0
         self._given_up = False
@@ -43,10 +47,15 @@ class NewestSearch:
         fields = tuple(name for name in self._fields if name in self.known and name not in self.newest)
         if self._searched == self._end:
             fields = self._fields  # nothing was read of the end: what is stated there is wanted of all
-        if not fields or self._searched <= self._start or self._given_up:
+        if not fields or self.is_exhausted or self._given_up:
             return None
         low = max(self._start, self._searched - self._length_s)
         return Read(fields, low, self._searched, self._stride if self._strided else None)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether all of the window is searched: what is not found is not there."""
+        return self._searched <= self._start
 
     def take_beside(self, span: Span, block: DataBlock, *, whole: bool) -> None:
         """Take what was read of a span of the window for its own sake; thinned, it does not tell the newest sample."""
@@ -82,7 +91,7 @@ class NewestSearch:
     def statement(self, name: str) -> Statement | None:
         """Return what is stated of a field from its newest sample to the window's end; None when nothing is."""
         said = self._said[name]
-        if name not in self.newest and self._searched > self._start:
+        if name not in self.newest and not self.is_exhausted:
             said = [*said, ((self._start, self._searched), None)]
         return joined(said) if any(statement for _, statement in said) else None
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sisock.core.column import Column
-from sisock.core.downsample import Sampled, add_newest
+from sisock.core.downsample import Sampled, add_newest, find_reducer
+from sisock.core.edge import Edge, edge_of
 from sisock.core.errors import BadRequest
 from sisock.core.halving import UNSTATED, Halving, Read, Said
 from sisock.core.lookahead import look_ahead
@@ -40,14 +41,18 @@ class Reduction:
     ahead
         What is needed of the first bucket of windows that begin later, see :func:`sisock.core.lookahead.look_ahead`;
         None where it was not wanted, or is not known.
+    edge
+        What lies at the window's start; None where it was not wanted, or is not told.
     final
-        For each span the time before which it is final, UNIX seconds; empty where the statement holds for all.
+        For each span the time before which it is final, UNIX seconds, and one more for what an edge tells; empty where
+        the statement holds for all.
     """
 
     pieces: tuple[Sampled, ...]
     newest: Sampled
     statement: Statement
     ahead: Sampled | None = None
+    edge: Edge | None = None
     final: tuple[float, ...] = ()
 
 
@@ -73,7 +78,9 @@ def reduce_window(columns: Mapping[str, Series], request: DataRequest) -> DataBl
     blocks = {}
     for name, column in columns.items():
         reduced = column.reduced(request.start, request.end, request.reduce, request.min_stride)
-        times, values = add_newest(reduced, column.newest(request.start, request.end))
+        selection = find_reducer(request.reduce).for_dtype(column.dtype)
+        newest = column.newest(request.start, request.end) if selection.adds_newest else NO_SAMPLES
+        times, values = add_newest(reduced, newest)
         stated = column.statement
         blocks[name] = TimelineBlock(
             times, {name: values}, stated.finalized_until, stated.available_from, stated.generation
@@ -89,7 +96,8 @@ def _reduce(column: Series, request: DataRequest) -> Reduction:
     ahead = None
     if request.ahead:
         ahead = look_ahead(column, request.start, request.end, request.reduce, request.min_stride, request.ahead)
-    return Reduction(pieces, column.newest(request.start, request.end), column.statement, ahead)
+    edge = edge_of(column, request) if request.edge else None
+    return Reduction(pieces, column.newest(request.start, request.end), column.statement, ahead, edge)
 
 
 class SpanReading:
@@ -115,7 +123,10 @@ class SpanReading:
         self._open = list(request.spans or ())[::-1]
         self._pieces: dict[str, list[Sampled]] = {name: [] for name in request.fields}
         self._said: dict[str, list[Said]] = {name: [] for name in request.fields}
-        self._search = NewestSearch(request, known or {})
+        known = known or {}
+        length_s = max([self._stride, *(known.get(name) or 0.0 for name in request.fields)])
+        self._search = NewestSearch(request.fields, (request.start, request.end), self._stride, length_s)
+        self._search.known.update(name for name in request.fields if name in known)
         self._halving = self._next_span()
         self.thinned: list[Span] = []
 
@@ -137,6 +148,11 @@ class SpanReading:
     def refuse(self) -> None:
         """Note that the source has more than it can give; raise BadReply when there is nothing left to try."""
         (self._search if self._halving is None else self._halving).refuse()
+
+    @property
+    def known(self) -> Sequence[str]:
+        """The fields that exist."""
+        return [name for name in self._request.fields if name in self._search.known]
 
     def reductions(self) -> list[Reduction | None]:
         """Return the reduction of each field, in the order of the request; None for one that the source lacks."""

@@ -31,6 +31,10 @@ class Series(Protocol):
         """Return the last sample inside [start, end), UNIX seconds, or none."""
         ...
 
+    def oldest(self, start: float, end: float) -> Sampled:
+        """Return the first sample inside [start, end), UNIX seconds, or none."""
+        ...
+
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake.
 

@@ -31,6 +31,8 @@ def parse_request(
     after: Any = None,
     spans: Any = None,
     ahead: Any = None,
+    edge: Any = None,
+    before: Any = False,
 ) -> DataRequest:
     """Check the arguments of a call of ``get_data`` and resolve its sisock times at ``now``, UNIX seconds.
 
@@ -57,7 +59,9 @@ def parse_request(
         limit=parse_limit(limit),
         after=None if after is None else times.to_unix(after, now),
         spans=None if spans is None else wire_spans.parse_spans(spans, start, end, now),
-        ahead=wire_spans.parse_ahead(ahead, spans),
+        ahead=wire_spans.parse_seconds(ahead, "ahead", spans),
+        edge=wire_spans.parse_seconds(edge, "edge", spans),
+        before=bool(before),
     )
 
 

@@ -4,20 +4,24 @@
 field in the order asked: None for one that is not known, else ``[number of its statement, dtype, [samples of each
 span], times, values]``. Times and values are those of the spans one after the other and, at most, one sample more: the
 newest of the window. Arrays are bytes, little-endian; texts are a list. Where the call had ``ahead``, a last number
-among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known. Where the
+among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known. Where it had
+``edge``, a list ``edges`` has for each field ``[number of samples before the start, dtype, times, values]``. Where the
 node has something to tell of fields in words, ``"remarks": {field: [texts]}`` is there as well; and where a statement
-does not hold for all spans of a field, ``"final": {field: [times]}``, until when each is final, None for all of it.
+does not hold for all spans of a field, ``"final": {field: [times]}``, until when each is final, and what an edge tells
+is; None for all of it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from sisock.core.edge import MOST_FOLLOWING, Edge, is_edge_of, joined
 from sisock.core.errors import BadReply, BadRequest
 from sisock.core.model import DataRequest, Span, Statement, Times, Values
 from sisock.core.reduction import NO_SAMPLES, Reduction, check_spans
@@ -39,11 +43,11 @@ def parse_spans(spans: Any, start: float, end: float, now: float) -> tuple[Span,
     return check_spans([(to_unix(low, now), to_unix(high, now)) for low, high in spans], start, end)
 
 
-def parse_ahead(ahead: Any, spans: Any) -> float:
-    """Read the argument ``ahead`` of a call, seconds; raise BadRequest for what is none, or stands alone."""
-    seconds = check_number(0.0 if ahead is None else ahead, "'ahead'")
+def parse_seconds(given: Any, name: str, spans: Any) -> float:
+    """Read an argument of a call with spans, seconds; raise BadRequest for what is none, or stands alone."""
+    seconds = check_number(0.0 if given is None else given, f"'{name}'")
     if seconds < 0 or (seconds and spans is None):
-        raise BadRequest("'ahead' must be seconds, zero or more, and goes with 'spans'")
+        raise BadRequest(f"'{name}' must be seconds, zero or more, and goes with 'spans'")
     return seconds
 
 
@@ -66,6 +70,8 @@ def encode_reductions(
         for name, one in zip(request.fields, reductions, strict=True)
         if one is not None and one.final
     }
+    if request.edge:
+        reply["edges"] = [one and _encode_edge(one.edge) for one in reductions]
     further = {"final": finals, "remarks": dict(remarks or {})}
     return {**reply, **{key: told for key, told in further.items() if told}}
 
@@ -79,10 +85,26 @@ def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
     counts = [int(times.size) for times, _ in parts]
     if ahead and reduction.ahead is None:
         counts[-1] = UNKNOWN
+    return [statement, _dtype_of(values), counts, times.astype(TIME_DTYPE).tobytes(), _encode_values(values)]
+
+
+def _encode_edge(edge: Edge | None) -> list[Any] | None:
+    """Return how many samples are before the start, -1 where that is not known, the dtype, times and values."""
+    if edge is None:
+        return None
+    times, values = edge.following if edge.before is None else joined(edge.before, edge.following)
+    known = UNKNOWN if edge.before is None else int(edge.before[0].size)
+    return [known, _dtype_of(values), times.astype(TIME_DTYPE).tobytes(), _encode_values(values)]
+
+
+def _dtype_of(values: Values) -> str:
+    return values.dtype.newbyteorder("<").str if values.dtype.kind in "fib" else LISTED
+
+
+def _encode_values(values: Values) -> Any:
     if values.dtype.kind not in "fib":
-        return [statement, LISTED, counts, times.astype(TIME_DTYPE).tobytes(), values.tolist()]
-    little_endian = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    return [statement, little_endian.dtype.str, counts, times.astype(TIME_DTYPE).tobytes(), little_endian.tobytes()]
+        return values.tolist()
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _encode_statement(statement: Statement, end: float) -> list[Any]:
@@ -107,9 +129,16 @@ def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
     try:
         statements = [_decode_statement(one) for one in reply["statements"]]
         entries = zip(request.fields, reply["series"], strict=True)
+        found = {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
+        edges = dict(zip(request.fields, reply["edges"], strict=True)) if request.edge and "edges" in reply else {}
         finals = reply.get("final") or {}
         return {
-            name: _decode(entry, statements, request, finals.get(name)) for name, entry in entries if entry is not None
+            name: replace(
+                one,
+                edge=_decode_edge(edges.get(name), request),
+                final=_decode_finals(finals.get(name), len(one.pieces) + bool(request.edge)),
+            )
+            for name, one in found.items()
         }
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise BadReply(f"the answer to 'get_data' with spans cannot be read ({error})") from None
@@ -131,7 +160,7 @@ def _decode_statement(entry: Any) -> Statement:
     )
 
 
-def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest, finals: Any) -> Reduction:
+def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest) -> Reduction:
     number, dtype, counts, time_bytes, given = entry
     times: Times = np.frombuffer(time_bytes, dtype=TIME_DTYPE)
     values = _decode_values(dtype, given)
@@ -148,8 +177,7 @@ def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest, f
     pieces: list[Any] = [(times[low:high], values[low:high]) for low, high in pairwise(edges)]
     newest = (times[-1:], values[-1:]) if spare else NO_SAMPLES
     *pieces, ahead = pieces if request.ahead else (*pieces, None)
-    final = _decode_finals(finals, len(pieces))
-    return Reduction(tuple(pieces), newest, statements[number], None if unknown else ahead, final)
+    return Reduction(tuple(pieces), newest, statements[number], None if unknown else ahead)
 
 
 def _decode_finals(given: Any, count: int) -> tuple[float, ...]:
@@ -159,6 +187,22 @@ def _decode_finals(given: Any, count: int) -> tuple[float, ...]:
     if len(finals) != count or any(map(math.isnan, finals)):
         raise ValueError("it does not state of each span until when it is final")
     return finals
+
+
+def _decode_edge(entry: Any, request: DataRequest) -> Edge | None:
+    if entry is None:
+        return None
+    count, dtype, time_bytes, given = entry
+    times: Times = np.frombuffer(time_bytes, dtype=TIME_DTYPE)
+    values = _decode_values(dtype, given)
+    if len(values) != times.size or not UNKNOWN <= count <= 1 or times.size > MOST_FOLLOWING + 2:
+        raise ValueError("an edge is not as long as it says")
+    place = max(count, 0)
+    before = None if count == UNKNOWN else (times[:place], values[:place])
+    edge = Edge(before, (times[place:], values[place:]))
+    if not is_edge_of(edge, (request.start, request.end)):
+        raise ValueError("an edge is not at the window's start")
+    return edge
 
 
 def _decode_values(dtype: Any, given: Any) -> Values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +55,10 @@ class Series:
         Width of the buckets that were reduced; None when every sample is here.
     finalized_until
         No sample before this time will change any more; +inf when none ever will, -inf when nothing is promised.
+    before
+        Time of the last sample before the window, UNIX seconds; None where it is not known.
+    held
+        Whether that sample's value is the first one here, at the window's start.
     problem
         What is missing, why, and since when, in words; None when all came. There may be samples all the same.
     notices
@@ -68,8 +73,17 @@ class Series:
     interval_s: float | None = None
     bucket_s: float | None = None
     finalized_until: float = math.inf
+    before: float | None = None
+    held: bool = False
     problem: str | None = None
     notices: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> float | None:
+        """Time of the newest sample that is drawn, UNIX seconds; None when there is none."""
+        if self.times.size <= self.held:
+            return self.before
+        return float(self.times[-1])
 
     @classmethod
     def missing(cls, wanted: SeriesWanted, problem: str, described: Field | None = None) -> Series:
@@ -77,6 +91,10 @@ class Series:
         if described is None:
             return cls(wanted, problem=problem)
         return cls(wanted, type=described.type, units=described.units, problem=problem)
+
+
+Drawn = Mapping[SeriesWanted, Series]
+"""Series by what was wanted."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,22 +10,33 @@ from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.times import format_iso8601
-from sisock.gateway.answer import Answer, Series, SeriesWanted
+from sisock.gateway.answer import Answer, Drawn, Series, SeriesWanted
+from sisock.gateway.cells import Cells
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
-from sisock.gateway.finish import break_line, is_live, staleness
+from sisock.gateway.few import keep_few
+from sisock.gateway.finish import break_line, is_live, silence, staleness
+from sisock.gateway.grid import Gridder
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
-from sisock.gateway.merging import join
+from sisock.gateway.merging import joined
 from sisock.gateway.peer import Peer
-from sisock.gateway.plan import PLAIN, Drawing, NodeQuestion, Resolution, choose_resolution, clamp_points, plan
+from sisock.gateway.plan import (
+    LATER_REDUCERS,
+    PLAIN,
+    Asked,
+    Drawing,
+    NodeQuestion,
+    Resolution,
+    choose_resolution,
+    clamp_points,
+    plan,
+)
 from sisock.gateway.reading import Questions, Reader, Reading
 from sisock.gateway.store import Store
 
 DEADLINE_S = 2.0
 CACHE_BYTES = 256 * 2**20
-
-Drawn = Mapping[SeriesWanted, Series]
 
 
 class Gateway:
@@ -36,22 +47,32 @@ class Gateway:
     caller
         The session to call through; None while there is none (see :meth:`connected`).
     clock
-        Twisted's IReactorTime: the reactor, or a manual clock.
+        Twisted's IReactorTime: the reactor, or a manual clock. Deadlines, pauses and ages are measured by it, so a
+        step of the wall clock should not touch it.
     deadline_s
         Seconds that one question waits for one node.
     cache_bytes
         The most that is kept of answers; 0 keeps nothing.
+    wall
+        Returns the present, UNIX seconds: what windows, samples and notices mean by now. The clock's time unless
+        given.
     """
 
     def __init__(
-        self, caller: Caller | None, clock: Any, deadline_s: float = DEADLINE_S, cache_bytes: int = CACHE_BYTES
+        self,
+        caller: Caller | None,
+        clock: Any,
+        deadline_s: float = DEADLINE_S,
+        cache_bytes: int = CACHE_BYTES,
+        wall: Callable[[], float] | None = None,
     ) -> None:
         self._clock = clock
         self._deadline_s = deadline_s
-        self._link = Link(caller, clock)
+        self._link = Link(caller, clock, wall)
         self._store = Store(cache_bytes)
         self._questions = Questions()
         self.directory = Directory(self._link, deadline_s)
+        self._gridder = Gridder(self.directory, self.now, self._ask_all, self._drawn_plainly, self._noted)
 
     def connected(self, caller: Caller) -> Deferred[None]:
         """Use a session that has just joined; fires when the hub has been asked which nodes are online."""
@@ -76,7 +97,7 @@ class Gateway:
 
     def now(self) -> float:
         """Return the present, UNIX seconds."""
-        return float(self._clock.seconds())
+        return float(self._link.wall())
 
     def history(self) -> list[NodeChange]:
         """Return the nodes that came and left since the first list of the hub, oldest first, a bounded number."""
@@ -97,25 +118,72 @@ class Gateway:
         end: float,
         max_points: int | None = None,
         drawing: Drawing = PLAIN,
+        *,
+        cells: Cells | None = None,
+        least_s: float = 0.0,
     ) -> Deferred[Answer]:
         """Ask for series inside [start, end), UNIX seconds.
 
         Never fails for what a node does: one result for each series wanted, with what came until the deadline and
         the reason why something did not. No series is longer than ``max_points``.
+
+        Parameters
+        ----------
+        cells
+            The grid of what is drawn on one; chosen from these series where none is given.
+        least_s
+            The shortest stride that somebody wants, seconds.
         """
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
-        until = self._clock.seconds() + self._deadline_s
-        resolution = choose_resolution(start, end, clamp_points(max_points), drawing.reducer)
-        parts = [part for one in series for part in one.parts]
-        asked = [self._ask(question, until) for question in plan(parts, start, end, resolution)]
+        points = clamp_points(max_points)
+        asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s, least_s)
+        if drawing.on_grid:
+            cells = cells or self.cells({drawing: series}, start, end, points, least_s)[drawing]
+            return Deferred.fromCoroutine(self._gridder.draw(asked, drawing, cells))
+        return self._drawn_plainly(asked, drawing)
 
-        def assemble(outcomes: list[Drawn]) -> Answer:
-            drawn = {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
-            finished = [self._finish(_joined(one, drawn, resolution), end, resolution, drawing) for one in series]
+    def cells(
+        self,
+        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
+        start: float,
+        end: float,
+        max_points: int | None,
+        least_s: float = 0.0,
+    ) -> dict[Drawing, Cells]:
+        """Return the grid of each drawing that is on one, of [start, end), which is not empty; most have the same."""
+        return self._gridder.cells(drawn, start, end, max_points, least_s)
+
+    def _drawn_plainly(self, asked: Asked, drawing: Drawing) -> Deferred[Answer]:
+        """Draw samples where they were measured."""
+        start, end = asked.start, asked.end
+        resolution = choose_resolution(
+            start,
+            end,
+            asked.max_points,
+            drawing.reducer,
+            chosen=drawing.chosen,
+            least_s=asked.least_s,
+            before=drawing.before,
+        )
+
+        def assemble(drawn: Drawn) -> Answer:
+            finished = [
+                self._finish(joined(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
+            ]
             return Answer(tuple(finished), start, end)
 
-        return gatherResults(asked, consumeErrors=True).addCallback(assemble)
+        return self._ask_all(asked, resolution).addCallback(assemble)
+
+    def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[Drawn]:
+        """Ask all nodes side by side."""
+        parts = [part for one in asked.series for part in one.parts]
+        asking = [self._ask(question, asked.until) for question in plan(parts, asked.start, asked.end, resolution)]
+
+        def together(outcomes: list[Drawn]) -> Drawn:
+            return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
+
+        return gatherResults(asking, consumeErrors=True).addCallback(together)
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[Drawn]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
@@ -148,12 +216,19 @@ class Gateway:
             assert peer.info is not None
             if "spans" not in peer.info.capabilities:
                 return await self._ask_original(peer, question, until)
+            if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
+                return self._all_missing(question, peer.cannot(question.resolution.reducer))
             reading = await reader.read()
         return self._drawn(peer, question, reading)
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, {}, question.resolution)
-        _note_newest(peer, drawn, self._clock.seconds())
+        for name, time in reading.before.items():
+            wanted = SeriesWanted(peer.name, name)
+            series = drawn[wanted]
+            held = name in reading.held and series.times.size > 0 and series.times[0] == question.request.start
+            drawn[wanted] = replace(series, before=time, held=bool(held))
+        _note_newest(peer, drawn, self.now())
         for name, texts in reading.remarks.items():
             wanted = SeriesWanted(peer.name, name)
             said = (f"node '{peer.name}': {text}" for text in texts)
@@ -176,7 +251,7 @@ class Gateway:
         reading = await LegacyReader(peer, question, self._clock, until).read()
         fields, resolution = question.request.fields, question.resolution
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
-        _note_newest(peer, drawn, self._clock.seconds())
+        _note_newest(peer, drawn, self.now())
         return {
             wanted: replace(
                 series, notices=(reading.notice, *series.notices), problem=series.problem or reading.problem
@@ -184,12 +259,18 @@ class Gateway:
             for wanted, series in drawn.items()
         }
 
-    def _finish(self, series: Series, end: float, resolution: Resolution, drawing: Drawing) -> Series:
-        newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, end, self._clock.seconds())
-        if stale:
-            series = replace(series, notices=(*series.notices, stale))
+    def _finish(self, series: Series, asked: Asked, resolution: Resolution, drawing: Drawing) -> Series:
+        series = self._noted(series, asked.end, drawing)
+        if resolution.few:
+            return keep_few(series, resolution, asked.start, asked.end)
         return break_line(series, resolution) if drawing.breaks else series
+
+    def _noted(self, series: Series, end: float, drawing: Drawing) -> Series:
+        """Return a series, as its samples came, with what its viewer should know of their age."""
+        newest = max(map(self.directory.newest, series.wanted.parts))
+        stale = staleness(series, newest, end, self.now())
+        said = stale or silence(series, held_on_purpose=drawing.before is True)
+        return replace(series, notices=(*series.notices, said)) if said else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> Drawn:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
@@ -209,13 +290,9 @@ def _cause(failure: Any) -> BaseException:
     return error.subFailure.value if isinstance(error, FirstError) else error
 
 
-def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Series:
-    parts = wanted.parts
-    return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
-
-
 def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:
     """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
-        if series.times.size and (wanted.field in peer.newest or is_live(series, now)):
-            peer.note_newest(wanted.field, float(series.times[-1]))
+        newest = series.newest
+        if newest is not None and (wanted.field in peer.newest or is_live(series, now)):
+            peer.note_newest(wanted.field, newest)

@@ -9,14 +9,28 @@ PAUSE_S = 2.0
 
 
 class Breaker:
-    """Counts the misses of one node; pure, with the clock passed in.
+    """Counts the misses of one node; pure, with the clocks passed in.
 
     Closed, every question passes. After ``misses`` consecutive misses it opens: nothing passes for ``pause_s``,
     then one probe at a time, until one is answered.
+
+    Parameters
+    ----------
+    clock
+        Returns seconds, for the pause.
+    wall
+        Returns the present, UNIX seconds, for since when the node misses; the clock's unless given.
     """
 
-    def __init__(self, clock: Callable[[], float], misses: int = MISSES, pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        misses: int = MISSES,
+        pause_s: float = PAUSE_S,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
         self._clock = clock
+        self._wall = wall or clock
         self._misses = misses
         self._pause_s = pause_s
         self._missed = 0
@@ -46,8 +60,7 @@ class Breaker:
 
     def missed(self, reason: str) -> None:
         """Note that the node let a deadline pass."""
-        now = self._clock()
         self._missed += 1
-        self._paused_at = now
+        self._paused_at = self._clock()
         self.reason = reason
-        self.since = now if self.since is None else self.since
+        self.since = self._wall() if self.since is None else self.since

@@ -123,6 +123,14 @@ class Directory:
         fields = [peer.catalogue.find(wanted.field) for peer in peers]
         return next((field for field in fields if field is not None), None)
 
+    def interval_s(self, wanted: SeriesWanted) -> float | None:
+        """Return the mean spacing that a node states of numbers; None where it states none, or is not known."""
+        peer = self._peers.get(wanted.node) or self._gone.get(wanted.node)
+        field = peer.catalogue.find(wanted.field) if peer else None
+        if peer is None or field is None or field.type != "number":
+            return None
+        return peer.catalogue.timelines[field.timeline].interval_s
+
     def newest(self, wanted: SeriesWanted) -> float:
         """Return the time of the newest sample seen of a field of a node that still grows; -inf when none was."""
         peer = self._peers.get(wanted.node)
@@ -177,7 +185,7 @@ class Directory:
         peer = self._peers.pop(name, None)
         if peer is not None:
             self._note(name, came=False)
-            peer.left_at = self._link.clock.seconds()
+            peer.left_at = self._link.wall()
             self._gone[name] = peer
             while len(self._gone) > MOST_GONE_KEPT:
                 del self._gone[next(iter(self._gone))]
@@ -185,7 +193,7 @@ class Directory:
     def _note(self, name: str, *, came: bool) -> None:
         """Keep that a node came or left; those that the first list has were there before us."""
         if self._told_once:
-            self.history.append(NodeChange(self._link.clock.seconds(), name, came))
+            self.history.append(NodeChange(self._link.wall(), name, came))
 
     def _add(self, name: str, description: str) -> None:
         self._gone.pop(name, None)

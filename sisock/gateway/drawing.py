@@ -63,7 +63,7 @@ def draw(
     block: TimelineBlock,
     resolution: Resolution,
 ) -> Series:
-    """Return the series of one field: never more points than the resolution allows.
+    """Return the series of one field: never more points than the resolution allows, unless few are chosen later.
 
     Parameters
     ----------
@@ -73,7 +73,9 @@ def draw(
         The reduced samples, all inside the span.
     """
     try:
-        block = _bounded(wanted.field, _typed(wanted.field, block, field.type), resolution)
+        block = _typed(wanted.field, block, field.type)
+        if not (resolution.on_grid or resolution.few):
+            block = _bounded(wanted.field, block, resolution)
     except ValueError as error:
         return Series.missing(wanted, f"node '{wanted.node}': field '{wanted.field}' is left out: {error}", field)
     bucket_s = resolution.bucket_s(field.type)

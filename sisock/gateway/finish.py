@@ -36,7 +36,7 @@ def grows(series: Series) -> bool:
 
 def is_live(series: Series, now: float) -> bool:
     """Tell whether a series is seen to grow: its node says so, or its newest sample is of now, UNIX seconds."""
-    return bool(series.times.size) and (grows(series) or float(series.times[-1]) >= now - NOW_S)
+    return series.newest is not None and (grows(series) or series.newest >= now - NOW_S)
 
 
 def staleness(series: Series, newest: float, end: float, now: float) -> str | None:
@@ -59,15 +59,29 @@ def staleness(series: Series, newest: float, end: float, now: float) -> str | No
         return None
     if end < now - NOW_S or not grows(series):
         return None
-    drawn = float(series.times[-1]) if series.times.size else -math.inf
-    newest = max(newest, drawn)
+    newest = max(newest, -math.inf if series.newest is None else series.newest)
     silence_s = min(end, now) - newest  # what came after the end was not asked for
     if not max(STALE_INTERVALS * series.interval_s, SPACINGS * _usual_at_end(series), STALE_S) < silence_s < math.inf:
         return None
     moment = format_iso8601(newest)
-    return f"'{series.wanted.target}' has stopped: its newest sample is {format_duration(now - newest)} old, of {moment}"
+    return (
+        f"'{series.wanted.target}' has stopped: its newest sample is {format_duration(now - newest)} old, of {moment}"
+    )
+
+
+def silence(series: Series, *, held_on_purpose: bool) -> str | None:
+    """Return in words when the last sample was of a field that has none in the window; None when there is no news.
+
+    That a state holds is no news, nor is what somebody asked to be held.
+    """
+    if series.times.size > series.held or series.before is None:
+        return None
+    if series.held and (held_on_purpose or series.type != "number"):
+        return None
+    moment = format_iso8601(series.before)
+    return f"'{series.wanted.target}' has no sample in this window; the last one before it is of {moment}"
 
 
 def _usual_at_end(series: Series) -> float:
-    spacings = np.diff(series.times)
+    spacings = np.diff(series.times[series.held :])
     return float(usual_spacings(spacings, np.array([spacings.size]))[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from autobahn.wamp.exception import ApplicationError, TransportLost
@@ -24,23 +25,32 @@ class Caller(Protocol):
 
 
 class Link:
-    """Calls through whichever session is connected now."""
+    """Calls through whichever session is connected now.
 
-    def __init__(self, caller: Caller | None, clock: Any) -> None:
+    Parameters
+    ----------
+    clock
+        Twisted's IReactorTime, for whatever takes time; a step of the wall clock should not touch it.
+    wall
+        Returns the present, UNIX seconds, for what people are told; the clock's time unless given.
+    """
+
+    def __init__(self, caller: Caller | None, clock: Any, wall: Callable[[], float] | None = None) -> None:
         self.clock = clock
+        self.wall: Callable[[], float] = wall or clock.seconds
         self._caller = caller
-        self._since = clock.seconds()
+        self._since = self.wall()
 
     def connected(self, caller: Caller) -> None:
         """Use this session from now on."""
         self._caller = caller
-        self._since = self.clock.seconds()
+        self._since = self.wall()
 
     def disconnected(self) -> None:
         """Note that the session is gone."""
         if self._caller is not None:
             self._caller = None
-            self._since = self.clock.seconds()
+            self._since = self.wall()
 
     @property
     def outage(self) -> str | None:

@@ -19,6 +19,7 @@ from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError, DeadlinePas
 from sisock.gateway.shared import Shared
 
 PAGE_FIELDS = 5000
+AHEAD_S = 60.0  # clocks of several machines may differ by that, and their samples are of the present yet
 CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
 log = Logger()
 _numbers = count(1)
@@ -53,7 +54,7 @@ class Peer:
         self.name = name
         self.description = description
         self.number = next(_numbers)  # tells it from other peers of the same name
-        self.breaker = Breaker(link.clock.seconds)
+        self.breaker = Breaker(link.clock.seconds, wall=link.wall)
         self._link = link
         self._deadline_s = deadline_s
         self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)
@@ -82,13 +83,22 @@ class Peer:
         return self._known.newest
 
     def note_newest(self, field_name: str, time: float) -> None:
-        """Note that a field that still grows has a sample of this time."""
-        self._known.newest[field_name] = max(time, self._known.newest.get(field_name, time))
+        """Note that a field that still grows has a sample of this time.
+
+        It takes the place of a later one from a clock that was ahead and has been set right.
+        """
+        known = self._known.newest.get(field_name, time)
+        self._known.newest[field_name] = time if known > self._link.wall() + AHEAD_S else max(time, known)
 
     @property
     def problem(self) -> str | None:
         """Return in words why nothing, or nothing new, is known of the node."""
         return self._held_back() if self.breaker.is_open else self._known.problem
+
+    def cannot(self, reducer: str) -> str:
+        """Return in words that the node has not the reducer, and what to do."""
+        version = self.info.version if self.info else ""
+        return f"node '{self.name}' runs sisock {version}, which cannot make the '{reducer}' of samples: update it"
 
     def view(self) -> NodeView:
         """Return what is known now."""

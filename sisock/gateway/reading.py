@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,15 +11,17 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from sisock.core import wire
 from sisock.core.downsample import Sampled, add_newest
+from sisock.core.edge import Edge
 from sisock.core.errors import BadReply, OverAllowance, SisockError
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 from sisock.core.reduction import MOST_SPANS, NO_SAMPLES, Reduction
 from sisock.core.remarks import Told
 from sisock.core.wire_spans import decode_reductions, decode_remarks
+from sisock.gateway.edges import add_first, add_held
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.pieces import Grid, Piece, join, without
-from sisock.gateway.plan import NodeQuestion
+from sisock.gateway.plan import NodeQuestion, Resolution
 from sisock.gateway.store import Found, SeriesKey, Store
 
 ROUNDS = 5
@@ -30,14 +32,17 @@ FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 
 @dataclass(frozen=True)
 class Reading:
-    """What could be read of the fields of one node, a timeline each; for those not whole, why in words.
+    """What could be read of the fields of one node, a timeline each; and, for those not whole, why in words.
 
-    What the node itself tells of fields is in ``remarks``.
+    What the node itself tells of fields is in ``remarks``. ``before`` has the times of the last samples before the
+    window, UNIX seconds, where these are known, and ``held`` the names of those that are drawn at its start.
     """
 
     block: DataBlock
     problems: Mapping[str, str]
     remarks: Told
+    before: Mapping[str, float] = field(default_factory=dict)
+    held: Collection[str] = ()
 
 
 @dataclass(eq=False)
@@ -108,6 +113,13 @@ class Reader:
         self._problems: dict[str, str] = {}
         self._absent: set[str] = set()
         self._doubted: set[str] = set()
+        self._empty: dict[str, TimelineBlock] = {}  # until it is known what was before
+        self._edges: dict[str, Edge] = {}
+        self._holding = {name for name in question.request.fields if self._holds(name, question.resolution)}
+        self._held: set[str] = set()
+        self._tells_edges = peer.info is not None and "edge" in peer.info.capabilities
+        self._asks_when_empty = self._tells_edges and question.resolution.before is not False
+        self._wanting = set(self._holding) if self._tells_edges else set()  # what is before the window
         self._remarks: dict[str, Sequence[str]] = {}
 
     async def read(self) -> Reading:
@@ -115,19 +127,20 @@ class Reader:
         for turn in range(ROUNDS):
             settled = {name: self._look(key) for name, key in self._keys.items() if self._is_open(name)}
             found = {name: one.with_tail() for name, one in settled.items()}
-            lacking = {name: one for name, one in found.items() if not one.complete}
+            lacking = self._lacking(found)
             under_way = self._under_way(lacking) if lacking and turn < PATIENT_ROUNDS else None
             if under_way is not None:
                 await self._wait(under_way, lacking)
                 continue
             if lacking:  # a call is due: it brings the end of the window anew for all, and spares the next one
                 found = settled
-                lacking = {name: one for name, one in found.items() if not one.complete}
+                lacking = self._lacking(found)
             for name in found.keys() - lacking.keys():
-                self._blocks[name] = _assemble(self._keys[name].field, found[name], {}, None)
-            if not lacking:
+                self._put(name, found[name], {}, None)
+            if lacking:
+                await self._ask_all(lacking, whole=turn == ROUNDS - 1)
+            if not any(map(self._is_open, self._keys)):
                 break
-            await self._ask_all(lacking, whole=turn == ROUNDS - 1)
         return self._reading()
 
     def kept(self, error: BaseException) -> Reading:
@@ -137,7 +150,14 @@ class Reader:
 
     def _reading(self) -> Reading:
         remarks = {name: self._store.remarks(key) for name, key in self._keys.items()}
-        return Reading(DataBlock(self._blocks), self._problems, {**remarks, **self._remarks})
+        before = {name: edge.before[0] for name, edge in self._edges.items() if edge.before is not None}
+        return Reading(
+            DataBlock({**self._empty, **self._blocks}),
+            self._problems,
+            {**remarks, **self._remarks},
+            {name: float(times[0]) for name, times in before.items() if times.size},
+            self._held,
+        )
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
         known = self._peer.catalogue.find(name)
@@ -145,6 +165,34 @@ class Reader:
         width = selection.width(question.resolution.stride_s)
         reducer = question.resolution.reducer
         return SeriesKey(self._peer.name, name, reducer, width, selection.chooses, selection.looks_ahead)
+
+    def _holds(self, name: str, resolution: Resolution) -> bool:
+        """Tell whether what holds at the window's start is drawn of a field."""
+        known = self._peer.catalogue.find(name)
+        interval_s = self._peer.catalogue.timelines[known.timeline].interval_s if known else None
+        return resolution.holds(known.type if known else "number", interval_s, self._window[1] - self._window[0])
+
+    def _lacking(self, found: Mapping[str, Found]) -> dict[str, Found]:
+        """Return what must be asked for."""
+        return {name: one for name, one in found.items() if not one.complete or self._lacks_edge(name, one)}
+
+    def _put(self, name: str, found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> None:
+        """Put together what there is of a field; of an empty window it is asked what was before, if that is told."""
+        edge = (reduction and reduction.edge) or found.edge
+        block = _assemble(name, found, came, reduction)
+        if edge is not None:
+            self._edges[name] = edge
+            samples = block.times, block.values[name]
+            first = add_first(samples, edge) if self._keys[name].looks_ahead else samples
+            times, values = add_held(first, edge, self._window[0]) if name in self._holding else first
+            if times.size > first[0].size:
+                self._held.add(name)
+            block = replace(block, times=times, values={name: values})
+        if not block.times.size and self._asks_when_empty and name not in self._wanting and not _tells_before(edge):
+            self._wanting.add(name)
+            self._empty[name] = block
+        else:
+            self._blocks[name] = block
 
     def _is_open(self, name: str) -> bool:
         return not (name in self._blocks or name in self._problems or name in self._absent)
@@ -187,7 +235,7 @@ class Reader:
     async def _ask(self, lacking: Mapping[str, Found], spans: tuple[Span, ...]) -> None:
         """Ask for some spans of some fields in one call, or in several where one would be too large."""
         try:
-            reductions = await self._call(tuple(lacking), spans, self._ahead_s(lacking))
+            reductions = await self._call(tuple(lacking), spans, self._ahead_s(lacking), self._edge_wanted(lacking))
         except FAILURES as error:
             if len(lacking) > 1 and isinstance(error, ApplicationError) and error.error == OverAllowance.uri:
                 names = list(lacking)
@@ -209,8 +257,27 @@ class Reader:
         moves = found.statement is not None and found.statement.finalized_until < self._window[1]
         return key.patience_s if moves and key.looks_ahead and not found.lasting else 0.0
 
-    async def _call(self, names: tuple[str, ...], spans: tuple[Span, ...], ahead_s: float) -> dict[str, Reduction]:
-        request = replace(self._request, fields=names, spans=spans, ahead=ahead_s)
+    def _edge_wanted(self, lacking: Mapping[str, Found]) -> tuple[float, bool]:
+        """Return how long windows to come should find what lies at their start, and whether what is before, too."""
+        if not self._tells_edges:
+            return 0.0, False
+        before = any(
+            name in self._wanting or (self._asks_when_empty and found.pieces and not _samples_in(found.pieces))
+            for name, found in lacking.items()
+        )
+        keys = [self._keys[name] for name, found in lacking.items() if self._lacks_edge(name, found)]
+        return max((key.patience_s for key in keys), default=0.0), before
+
+    def _lacks_edge(self, name: str, found: Found) -> bool:
+        """Tell whether what lies at the window's start is drawn, but not known."""
+        if name in self._wanting:
+            return not _tells_before(found.edge)
+        return self._tells_edges and self._keys[name].looks_ahead and found.edge is None
+
+    async def _call(
+        self, names: tuple[str, ...], spans: tuple[Span, ...], ahead_s: float, edge: tuple[float, bool]
+    ) -> dict[str, Reduction]:
+        request = replace(self._request, fields=names, spans=spans, ahead=ahead_s, edge=edge[0], before=edge[1])
         question = Question(frozenset(self._keys[name] for name in names), self._window, spans)
         arguments, keywords = wire.request_arguments(request)
         asked_at = self._clock.seconds()
@@ -243,18 +310,19 @@ class Reader:
             (self._absent if spans == (self._window,) else self._doubted).add(name)
             return
         same = found.statement is not None and found.statement.generation == reduction.statement.generation
-        if found.pieces and not same:
+        if not same and (found.pieces or found.edge is not None):
             return  # the next round sees what is missing of the new data
         came = dict(zip(spans, reduction.pieces, strict=True))
-        self._blocks[name] = _assemble(name, found, came, reduction)
+        self._put(name, found, came, reduction)
 
     def _give_up(self, lacking: Mapping[str, Found], error: BaseException) -> None:
         """Draw what is kept, and say why there is no more."""
         reason = self._peer.explain(error)
         for name, found in lacking.items():
             self._problems[name] = reason
+            self._wanting.add(name)  # nothing more is asked
             if found.pieces:
-                self._blocks[name] = _assemble(name, found, {}, None)
+                self._put(name, found, {}, None)
 
 
 def _grouped(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[tuple[Span, ...], list[str]]]:
@@ -338,6 +406,14 @@ def _beside(piece: Piece, came: Mapping[Span, Sampled]) -> list[Piece]:
     """Return the parts of a kept piece that have not come anew; what came begins and ends on buckets there."""
     over = [Piece(*span, *NO_SAMPLES) for span in came if span[0] < piece.end and piece.start < span[1]]
     return [piece.part(*span) for span in without((piece.start, piece.end), over)] if over else [piece]
+
+
+def _samples_in(pieces: Iterable[Piece]) -> bool:
+    return any(piece.times.size for piece in pieces)
+
+
+def _tells_before(edge: Edge | None) -> bool:
+    return edge is not None and edge.before is not None
 
 
 def _as_stated(statement: Statement) -> tuple[float, float, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from autobahn.wamp.types import ComponentConfig
@@ -13,13 +14,15 @@ from sisock.settings import Settings
 from sisock.wamp.connection import connection
 from sisock.wamp.consumer import ConsumerSession
 from sisock.wamp.credentials import CONSUMER
+from sisock.wamp.steady import keep_steady
 
 REFRESH_INTERVAL_S = 10.0  # an event that was lost must not hide a node, or keep one, for longer
 
 
 def connect_gateway(settings: Settings, reactor: Any) -> Gateway:
     """Return a gateway that is connected, and reconnected, for as long as the reactor runs."""
-    gateway = Gateway(None, reactor, settings.deadline_s, settings.cache_mib * 2**20)
+    keep_steady(reactor)
+    gateway = Gateway(None, reactor, settings.deadline_s, settings.cache_mib * 2**20, wall=time.time)
     topics = {
         uri("consumer.data_node_added"): gateway.directory.node_added,
         uri("consumer.data_node_subtracted"): gateway.directory.node_subtracted,

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from sisock.core.downsample import Sampled, find_reducer, reduce_samples
+from sisock.core.edge import Edge
 from sisock.core.model import Span, Statement
 from sisock.core.reduction import NO_SAMPLES, Reduction
 from sisock.core.times import bucket_number
+from sisock.gateway.edges import NO_EDGE, KeptEdge
 from sisock.gateway.lru import Lru
 from sisock.gateway.pieces import TILE_BUCKETS, Grid, Piece, join, merge, without
 
@@ -51,7 +53,7 @@ class SeriesKey(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What a node stated of a field, and when it was asked, UNIX seconds."""
+    """What a node stated of a field, and when it was asked, in seconds of the clock that never steps."""
 
     statement: Statement
     asked_at: float
@@ -84,6 +86,8 @@ class Found(NamedTuple):
         What was asked for a moment ago and covers the last of the missing spans, though it is not final.
     lasting
         Whether what is kept of the bucket that the window's start cuts will do for the windows of the next moment.
+    edge
+        What lies at the window's start; None when it is not known.
     """
 
     pieces: Sequence[Piece]
@@ -93,6 +97,7 @@ class Found(NamedTuple):
     fresh: bool = False
     tail: Tail | None = None
     lasting: bool = False
+    edge: Edge | None = None
 
     @property
     def complete(self) -> bool:
@@ -125,7 +130,10 @@ class Store:
         return self._kept.size_bytes
 
     def look(self, key: SeriesKey, grid: Grid, now: float) -> Found:
-        """Return what is kept of a series in a window, laid on the buckets of its width, at ``now``, UNIX seconds."""
+        """Return what is kept of a series in a window, laid on the buckets of its width, at ``now``.
+
+        The time is that of a clock which never steps, as for :meth:`keep`: only how long ago something was counts.
+        """
         told: Told | None = self._kept.get(("told", key.node, key.field))
         if told is None:
             return Found((), ((grid.start, grid.end),))
@@ -147,11 +155,14 @@ class Store:
         final = min(statement.finalized_until, window[1])
         self._kept.put(("told", key.node, key.field), Told(statement, asked_at), 0)
         scope = _scope(key, statement)
-        finals = [min(final, own) for own in reduction.final] or [final] * len(spans)
-        for span, (times, values), own in zip(spans, reduction.pieces, finals, strict=True):
+        finals = [min(final, own) for own in reduction.final or [final] * (len(spans) + 1)]
+        for span, (times, values), own in zip(spans, reduction.pieces, finals, strict=False):
             self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, own))
         if reduction.ahead is not None and statement.available_from <= window[0]:
             self._keep_ahead(scope, key.width, Piece(window[0], window[0] + ahead_s, *reduction.ahead), final)
+        if reduction.edge is not None:
+            edge = KeptEdge.of(window, reduction.edge, asked_at, finals[-1])
+            self._kept.put((scope, "edge"), edge, edge.size_bytes)
         newest = Piece(*window, *(part.copy() for part in reduction.newest))
         if window[1] <= final:
             self._kept.put((scope, "newest", window[1]), newest, newest.size_bytes)
@@ -159,7 +170,7 @@ class Store:
         ends_with = spans and spans[-1][1] == window[1]
         if ends_with:
             piece = Piece(*spans[-1], *reduction.pieces[-1])
-            own, low = finals[-1], piece.start
+            own, low = finals[len(spans) - 1], piece.start
             if own > low:
                 low = max(low, bucket_number(own, key.width) * key.width)
             tail = Tail(piece.part(low, piece.end).owned(), _samples(newest), asked_at)
@@ -224,7 +235,18 @@ class _Look:
         tail = None
         if self._fresh and missing and missing[-1][1] == grid.end:
             tail = self._tail(missing[-1], grid, _last_time(pieces))
-        return Found(pieces, missing, self._newest(grid), self._statement, self._fresh, tail, self._lasts(head))
+        newest, edge = self._newest(grid), self._edge(grid)
+        return Found(pieces, missing, newest, self._statement, self._fresh, tail, self._lasts(head), edge)
+
+    def _edge(self, grid: Grid) -> Edge | None:
+        edge: KeptEdge | None = self._kept.get((self._scope, "edge"))
+        fresh = edge is not None and self._is_fresh(edge.asked_at)
+        if edge is None or not (edge.is_final or fresh):
+            return None
+        found = edge.at((grid.start, grid.end))
+        if found is None and fresh and edge.serves(grid.start, self._key.patience_s):
+            return NO_EDGE
+        return found
 
     def _is_fresh(self, asked_at: float) -> bool:
         return 0 <= self._now - asked_at <= self._key.patience_s

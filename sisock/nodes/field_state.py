@@ -125,6 +125,10 @@ class FieldSeries:
         """Return the last sample inside [start, end), UNIX seconds, or none."""
         return self._joined(end, end).newest(start, end)
 
+    def oldest(self, start: float, end: float) -> Sampled:
+        """Return the first sample inside [start, end), UNIX seconds, or none."""
+        return self._joined(start, start).oldest(start, end)
+
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake."""
         return self._joined(start, end).reduced(start, end, reducer, stride)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,8 @@ class G3Node:
         Folder where what was read of the files is kept; None to keep it in memory only.
     frames
         Reads the frames of a file; unset, so3g does.
+    clock
+        Seconds, never stepping; for the rest after a scan.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class G3Node:
         max_points: int = 0,
         cache: Path | str | None = None,
         frames: FrameReader | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.description = description
@@ -91,15 +94,16 @@ class G3Node:
         self._index = G3Index(engine, archive, units)
         parts = PartCache(Path(cache), "g3", READER_VERSION) if cache else None
         self._archive = _Archive(self._index, folder, partial(read_fields, frames), parts)
+        self._clock = clock
         self._rest_until = -math.inf
         self._is_stuck = False
 
     def poll(self, now: float) -> None:
         """Index what is new; after a scan that took long, only after a rest that is longer."""
-        if self._scans and now >= self._rest_until:
-            began = time.monotonic()
+        began = self._clock()
+        if self._scans and began >= self._rest_until:
             self._scan()
-            self._rest_until = now + REST * (time.monotonic() - began)
+            self._rest_until = began + REST * (self._clock() - began)
 
     def _scan(self) -> None:
         """Index what is new; that it cannot be done is told once, until it can."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType
 from sisock.nodes.host_readings import HostReadings, Reading, Value
 from sisock.nodes.persistence import BufferFolder
 
+ASIDE_S = 3600.0
 Sample = Callable[[float], Mapping[str, Reading]]
 
 
@@ -25,6 +27,14 @@ class _State:
 
     fields: Mapping[str, Field] = field(default_factory=dict)
     buffers: Mapping[str, RollingBuffer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """What a jump of the clock would have dropped, and until when it is kept, by the clock that never steps."""
+
+    state: _State
+    until: float
 
 
 class HostNode:
@@ -49,6 +59,8 @@ class HostNode:
         Where samples are kept, so that they survive a restart; without it they are in memory only. One process at a
         time uses a folder. It holds little more than what is kept. When it cannot be written to, the log says so
         once, and the node goes on in memory.
+    clock
+        Seconds, never stepping; for how long what a jump of the wall clock would drop is put aside.
     """
 
     def __init__(
@@ -59,6 +71,7 @@ class HostNode:
         poll_interval_s: float = 1.0,
         sample: Sample | None = None,
         folder: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.description = description
@@ -67,11 +80,18 @@ class HostNode:
         self._sample = sample or HostReadings()
         self._folder = BufferFolder(folder)
         self._state = self._restored()
+        self._clock = clock
+        self._aside: _Aside | None = None
 
     def poll(self, now: float) -> None:
-        """Take one sample of everything at ``now``, UNIX seconds."""
+        """Take one sample of everything at ``now``, UNIX seconds.
+
+        After a small step back of the wall clock, samples of the time that is yet to come are dropped: they would make
+        all that comes late. After a jump so far that nothing of the past could stay, the node begins anew, and takes
+        the past up again if the clock is set right within an hour.
+        """
         readings = self._sample(now)
-        state = self._with_new_timelines(self._without_stale_timelines(now), readings)
+        state = self._with_new_timelines(self._without_stale_timelines(self._after_jump(now), now), readings)
         # Served only once each timeline has its first sample, so that none is ever seen without one.
         for buffer in state.buffers.values():
             if _newest(buffer) > now + 2 * self.poll_interval_s:  # the clock was ahead, and is set right
@@ -124,9 +144,34 @@ class HostNode:
                 fields[name] = Field(name, timeline, kind, *about.get("fields", {}).get(name, ()))
         return _State(fields, buffers)
 
-    def _without_stale_timelines(self, now: float) -> _State:
+    def _after_jump(self, now: float) -> _State:
+        """Return what to go on with: another state where the clock jumped so far that nothing of this could stay."""
+        state, aside = self._state, self._aside
+        if aside is not None and self._clock() > aside.until:
+            self._discard(aside.state)
+            self._aside = aside = None
+        if not state.buffers or self._is_kept(state, now):
+            return state
+        if aside is None:
+            self._aside = _Aside(state, self._clock() + ASIDE_S)
+            return _State()
+        self._discard(state)
+        if not self._is_kept(aside.state, now):
+            return _State()
+        self._aside = None
+        return aside.state
+
+    def _is_kept(self, state: _State, now: float) -> bool:
+        """Tell whether any of it is kept at a time; what is in the far future is not."""
+        return any(abs(now - _newest(buffer)) <= self._keep_s for buffer in state.buffers.values())
+
+    def _discard(self, state: _State) -> None:
+        for buffer in state.buffers.values():
+            self._folder.discard(buffer)
+
+    def _without_stale_timelines(self, state: _State, now: float) -> _State:
         """Drop what is no longer kept, also when a step of the clock left it in the far future."""
-        state, buffers = self._state, {}
+        buffers = {}
         for name, buffer in state.buffers.items():
             if abs(now - _newest(buffer)) <= self._keep_s:
                 buffers[name] = buffer

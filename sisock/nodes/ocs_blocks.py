@@ -39,7 +39,10 @@ class Timeline:
 
 @dataclass
 class _Clock:
-    """How far the times of a block have come, what came that is far ahead of it, and when something came last."""
+    """How far the times of a block have come, what came that is far ahead of it, and when something came last.
+
+    The former is UNIX time, the latter of the clock that never steps.
+    """
 
     newest: float
     heard_at: float
@@ -59,13 +62,23 @@ class LiveBlocks:
         Where they are kept, too; None for in memory only.
     now
         Returns the present, UNIX seconds.
+    steady
+        Returns seconds of a clock that never steps, for how long nothing was heard.
     """
 
     def __init__(
-        self, keep_s: float, max_bytes: float, late_s: float, folder: str | None, now: Callable[[], float], tell: Tell
+        self,
+        keep_s: float,
+        max_bytes: float,
+        late_s: float,
+        folder: str | None,
+        now: Callable[[], float],
+        steady: Callable[[], float],
+        tell: Tell,
     ) -> None:
         self._limits = (keep_s, max_bytes, late_s)
         self._now = now
+        self._steady = steady
         self._tell = tell
         self._folder = BufferFolder(folder)
         self._timelines: dict[str, Timeline] = {}
@@ -86,8 +99,8 @@ class LiveBlocks:
 
     def tidy(self) -> None:
         """Forget the blocks that nothing was heard of for longer than samples are kept."""
-        now, keep_s = self._now(), self._limits[0]
-        silent = {key for key, clock in self._clocks.items() if abs(now - clock.heard_at) > keep_s}
+        steady, keep_s = self._steady(), self._limits[0]
+        silent = {key for key, clock in self._clocks.items() if steady - clock.heard_at > keep_s}
         for key in silent:
             del self._clocks[key]
         for timeline in [one for one in self._timelines.values() if (one.address, one.block) in silent]:
@@ -103,8 +116,8 @@ class LiveBlocks:
         One wild time would otherwise let all that is kept expire.
         """
         now = self._now()
-        clock = self._clocks.setdefault((address, block.name), _Clock(-math.inf, now))
-        clock.heard_at = now
+        clock = self._clocks.setdefault((address, block.name), _Clock(-math.inf, 0.0))
+        clock.heard_at = self._steady()
         limit = max(clock.newest, now) + MOST_AHEAD_S
         near, far = list(block.rows), []
         if any(rows.newest > limit for rows in near):
@@ -264,6 +277,6 @@ class LiveBlocks:
                 continue
             self._add(timeline)
             newest = buffer.newest or -math.inf
-            clock = self._clocks.setdefault((timeline.address, timeline.block), _Clock(newest, newest))
+            clock = self._clocks.setdefault((timeline.address, timeline.block), _Clock(newest, 0.0))
             clock.newest = max(clock.newest, newest)
-            clock.heard_at = min(clock.newest, self._now())
+            clock.heard_at = self._steady() - max(0.0, self._now() - clock.newest)

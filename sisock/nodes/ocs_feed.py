@@ -76,6 +76,8 @@ class OcsFeedNode:
         Where samples are kept, so that they survive a restart; without it they are in memory only.
     clock
         Returns the present, UNIX seconds.
+    steady
+        Returns seconds of a clock that never steps, for how long nothing was heard of a block.
     """
 
     poll_interval_s = 10.0
@@ -92,6 +94,7 @@ class OcsFeedNode:
         router: str | None = None,
         folder: str | None = None,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = monotonic,
     ) -> None:
         self.name = name
         self.description = description
@@ -107,7 +110,7 @@ class OcsFeedNode:
             raise ConfigurationError(f"ocs_feed: late_s is {late_s}, but must be a number of seconds, or 0")
         self._guard = threading.Lock()
         self._told: set[tuple[str, str]] = set()
-        self._blocks = LiveBlocks(buffer_time, max_mib * MIB, late_s, folder, clock, self._tell)
+        self._blocks = LiveBlocks(buffer_time, max_mib * MIB, late_s, folder, clock, steady, self._tell)
         self._named_version = -1
         self._name_at = -math.inf
         self._state = _State()

@@ -20,6 +20,7 @@ from twisted.internet.error import ReactorAlreadyRunning, ReactorNotRestartable
 from twisted.python import threadable
 
 from sisock.core.errors import SisockError
+from sisock.wamp.steady import keep_steady
 
 STOP_S = 3.0
 FORKED = (
@@ -70,6 +71,7 @@ class Loop:
             reactor.callFromThread(function, reactor)
 
     def _run(self, reactor: Any) -> None:
+        keep_steady(reactor)  # one that runs already is not ours
         running = threading.Event()
         reactor.callWhenRunning(running.set)
 

@@ -60,7 +60,7 @@ class Line:
             address = f"{self._settings.host}:{self._settings.tls_port}"
             raise NodeUnavailable(
                 f"the router at {address} cannot be used ({self._reason}): start it with 'sisock router' or "
-                "'sisock demo', or set CROSSBAR_HOST, CROSSBAR_TLS_PORT and SISOCK_STATE"
+                "'sisock demo', or set CROSSBAR_HOST, CROSSBAR_TLS_PORT and SISOCK_STATE, or WAMP_USER and WAMP_SECRET"
             )
 
     def call(self, timeout_s: float, procedure: str, *arguments: Any, **keywords: Any) -> Any:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.wamp.types import ComponentConfig
-from twisted.internet import task, threads
+from twisted.internet import threads
 from twisted.internet.defer import Deferred, inlineCallbacks
 
 from sisock.base import DataNodeServer
 from sisock.core import serving
+from sisock.core.edge_reading import EdgeReading
 from sisock.core.model import DataRequest
 from sisock.core.reduction import Reduction, SpanReading, reduce_spans
 from sisock.core.review import Review
 from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
 from sisock.wamp.inbox import Inbox
 
+SAME_POLL = 0.1  # of an interval: two polls closer than that would be one and the same
 SAMPLES_AT_ONCE = 50_000  # that many are reduced in about a millisecond
 log = logging.getLogger(__name__)
 
@@ -97,27 +100,58 @@ def reduce_from(node: DataNode, request: DataRequest, review: Review | None = No
     """
     if isinstance(node, Summarizes):
         return reduce_spans(node.columns(request.fields), request)
-    reading = SpanReading(request)
+    reading, edges = SpanReading(request), EdgeReading(request)
     while (read := reading.read) is not None:
         block = node.read(read.fields, *read.span)
-        reading.take(block if review is None else review.take(block).within(*read.span))
-    return reading.reductions()
+        block = block if review is None else review.take(block).within(*read.span)
+        reading.take(block)
+        edges.take(read, block)
+    while (read := edges.read(reading.known)) is not None:
+        edges.take(read, node.read(read.fields, *read.span))
+    return edges.beside(reading.reductions())
 
 
-def start_polling(node: DataNode, reactor: Any) -> None:
+def start_polling(node: DataNode, reactor: Any, wall: Callable[[], float] = time.time) -> None:
     """Let a node that polls take its samples, in a thread, for as long as the process lasts.
 
-    Polls follow the wall clock's multiples of the interval, so that nodes on several machines sample together; one
-    that takes too long is followed by the next multiple, never by a burst.
+    The first poll comes at once, the others at the wall clock's multiples of the interval, so that nodes on several
+    machines sample together. One that takes too long is followed by the next multiple, never by a burst. After a step
+    of the wall clock, back or ahead, the next poll comes within an interval, and from there on at the new multiples.
+
+    Parameters
+    ----------
+    reactor
+        Measures the time until the next poll; a step of the wall clock should not touch it.
+    wall
+        Returns the present, UNIX seconds.
     """
     if isinstance(node, Polls):
-        loop = task.LoopingCall(_poll, node)
-        loop.clock = reactor
-        loop.start(node.poll_interval_s)
+        _Polling(node, reactor, wall).poll()
 
 
-def _poll(node: Polls) -> Deferred[None]:
-    def failed(failure: Any) -> None:
+class _Polling:
+    """The polls of one node, one after the other."""
+
+    def __init__(self, node: Polls, reactor: Any, wall: Callable[[], float]) -> None:
+        self._node = node
+        self._reactor = reactor
+        self._wall = wall
+
+    def poll(self) -> None:
+        polled = threads.deferToThread(self._node.poll, self._wall())
+        polled.addErrback(self._failed).addCallback(self._polled)
+
+    def _failed(self, failure: Any) -> None:
         log.error("a poll failed and is left out: %s", failure.value)
 
-    return threads.deferToThread(node.poll, time.time()).addErrback(failed)
+    def _polled(self, _: None) -> None:
+        self._reactor.callLater(until_next(self._wall(), self._node.poll_interval_s), self.poll)
+
+
+def until_next(now: float, interval_s: float) -> float:
+    """Return the seconds from ``now``, UNIX seconds, until a multiple of the interval that is not just about now.
+
+    A delay ends by another clock than the one that says when it should: a little too soon, it must not count twice.
+    """
+    left_s = interval_s - now % interval_s
+    return left_s if left_s > SAME_POLL * interval_s else left_s + interval_s

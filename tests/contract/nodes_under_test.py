@@ -114,7 +114,7 @@ def read_table(path: Path) -> Contents:
 def make_g3(folder: Path, cache: Path | None = None) -> NodeUnderTest:
     """An archive of two files, the second of which grows, with NaN, a field of two blocks, a text and a truth."""
     steps = itertools.count()
-    node = G3Node(folder, index=str(folder / "index"), cache=cache, frames=read_frames)
+    node = G3Node(folder, index=str(folder / "index"), cache=cache, frames=read_frames, clock=lambda: 0.0)
 
     def advance() -> None:
         step = next(steps)

@@ -94,6 +94,18 @@ def test_nodes_fields_and_samples_are_printed(settings, field):
     assert lines[1].partition(",")[0].endswith("Z")
 
 
+def test_consumer_of_ones_own_reads(settings, tmp_path):
+    """With a name and a secret of its own and the certificate a consumer elsewhere reads; with another it can't."""
+    secret = sisock("credential", "--consumer", "lab", settings=settings)[1].strip()
+    elsewhere = settings.replace(
+        state=tmp_path / "none", certificate=str(settings.state / "server_cert.pem"), wamp_user="lab"
+    )
+    assert sisock("nodes", settings=elsewhere.replace(wamp_secret=secret))[1].split()[0] == "roof"
+    status, _, errors = sisock("nodes", settings=elsewhere.replace(wamp_secret="guess"))
+    assert (status, "signature is invalid" in errors) == (1, True)
+    assert sisock("nodes", settings=settings.replace(wamp_user="lab"))[1].split()[0] == "roof"
+
+
 def test_samples_can_be_thinned(settings, field):
     """A stride and a reducer give fewer samples."""
     everything = sisock("get", f"roof::{field}", "--start", "1", settings=settings)[1]
@@ -256,6 +268,11 @@ def test_the_credential_of_a_node_is_made_once(tmp_path):
     assert sisock("credential", "roof", **state)[1] == secret
     assert sisock("credential", "cellar", **state)[1] != secret
     assert json.loads((tmp_path / "credentials.json").read_text())["roof"] == secret.strip()
+    status, lab, _ = sisock("credential", "--consumer", "lab", **state)
+    assert (status, json.loads((tmp_path / "credentials.json").read_text())["consumer:lab"]) == (0, lab.strip())
+    status, output, errors = sisock("credential", "--consumer", "roof", **state)
+    assert (status, output) == (2, "")
+    assert "'roof' logs in as a data node already" in errors
     status, output, errors = sisock("credential", "roof", SISOCK_STATE=str(tmp_path / "nosuch"))
     assert (status, output) == (2, "")
     assert "there is no state directory" in errors
@@ -279,7 +296,7 @@ def test_the_credential_of_a_node_is_made_once(tmp_path):
         (("node", "host", "--option", "depth"), "KEY=VALUE"),
         (("node", "bad.py"), "bad.py cannot be run: line 2: ModuleNotFoundError: No module named 'nosuch'"),
         (("node", "odd.py", "--option", "depth=3"), "odd.py: Odd() takes no arguments"),
-        (("node", "server.py", "--option", "depth=3"), "takes no options, but was given depth"),
+        (("node", "server.py", "--option", "depth=3"), "S() does not take 'depth'; it takes no options"),
     ],
 )
 def test_mistakes_are_one_line(settings, tmp_path, arguments, text):

@@ -396,7 +396,7 @@ def test_pages_are_of_one_catalogue(monkeypatch):
     asked = []
     monkeypatch.setattr(server, "_fields_in", lambda *span: asked.append(span) or Server._fields_in(server, *span))
     now = [1000.0]
-    monkeypatch.setattr(base, "time", SimpleNamespace(time=lambda: now[0]))
+    monkeypatch.setattr(base, "time", SimpleNamespace(time=time.time, monotonic=lambda: now[0]))
     result(server._serve_fields(1, 0, limit=1))
     assert list(result(server._serve_fields(1, 0, limit=1, after="a"))[0]) == ["s"]
     assert len(asked) == 1
@@ -413,7 +413,7 @@ def test_info_says_what_a_node_can_do():
     """Consumers learn the version, the extensions and the allowance."""
     info = Server()._serve_info()
     assert info["version"] == sisock.__version__
-    assert set(info["capabilities"]) == {"ahead", "packed", "paging", "reduce", "spans"}
+    assert set(info["capabilities"]) == {"aggregates", "ahead", "edge", "packed", "paging", "reduce", "spans"}
     assert info["allowance"] > 2**20
 
 

@@ -33,10 +33,18 @@ def test_a_live_field_that_stopped():
         replace(LIVE, problem="node 'host' did not answer"),
         replace(LIVE, times=np.empty(0), values=np.empty(0)),
     ],
-    ids=["within five intervals", "aperiodic", "all final", "a state", "as rare as before", "something worse", "nothing ever seen"],
+    ids=[
+        "within five intervals",
+        "aperiodic",
+        "all final",
+        "a state",
+        "as rare as before",
+        "something worse",
+        "nothing ever seen",
+    ],
 )
 def test_what_cannot_be_stale(series):
-    """Nothing is said of a field that is on time, or rare as before, that has no rhythm, that is all final, that only changes, or is unknown."""
+    """Nothing is said of what is on time, rare as before, aperiodic, all final, a state, or unknown."""
     assert staleness(series, -np.inf, NOW, NOW) is None
 
 

@@ -56,7 +56,10 @@ def _obvious_gaps(times, bucket_s, interval_s):
     spacings = [later - earlier for earlier, later in pairwise(times)]
     gaps = []
     for place, spacing in enumerate(spacings):
-        sides = [_obvious_usual(spacings[max(place - 16, 0) : place]), _obvious_usual(spacings[place + 1 : place + 17])]
+        sides = [
+            _obvious_usual(spacings[max(place - 16, 0) : place]),
+            _obvious_usual(spacings[place + 1 : place + 17]),
+        ]
         usual = max((one for one in sides if one is not None), default=interval_s)
         if spacing > max(3 * usual, 2 * bucket_s, interval_s):
             gaps.append(times[place])

@@ -16,6 +16,7 @@ from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.directory import NodeChange
 
 WANTED = SeriesWanted("site", "x")
+UNTIL = 100.0
 
 
 def series(kind, values):
@@ -24,7 +25,7 @@ def series(kind, values):
 
 
 def marks(text, kind, values):
-    found = mark(parse_annotation(text), series(kind, values))
+    found = mark(parse_annotation(text), series(kind, values), UNTIL)
     return [(one.time, one.end, one.title) for one in found]
 
 
@@ -61,36 +62,36 @@ def test_long_queries_are_read_quickly(text):
 
 
 def test_a_bool_is_a_region_while_true():
-    """A region begins when a bool becomes true and ends when it becomes false, or at a break or the last sample."""
+    """A region begins when a bool becomes true and ends at the next sample that is not, or with the window."""
     assert marks("site::x", "bool", [False, True, True, False, True, None, True]) == [
         (1.0, 3.0, "site::x"),
-        (4.0, 4.0, "site::x"),
-        (6.0, 6.0, "site::x"),
+        (4.0, 5.0, "site::x"),
+        (6.0, UNTIL, "site::x"),
     ]
 
 
 def test_a_text_is_a_region_while_it_lasts():
-    """Each text is a region with its value as title."""
+    """Each text is a region with its value as title; it holds until the next sample."""
     assert marks("changes site::x", "string", ["a", "a", "b", None, "b"]) == [
         (0.0, 2.0, "a"),
-        (2.0, 2.0, "b"),
-        (4.0, 4.0, "b"),
+        (2.0, 3.0, "b"),
+        (4.0, UNTIL, "b"),
     ]
 
 
 def test_a_threshold_is_a_region_while_it_is_crossed():
     """A region holds from the first sample beyond the threshold to the first that isn't, with the farthest value."""
     values = [1, 6, 9, 2, np.nan, 7, np.nan, 8]
-    found = mark(parse_annotation("site::x > 5"), series("number", values))
+    found = mark(parse_annotation("site::x > 5"), series("number", values), UNTIL)
     assert [(one.time, one.end) for one in found] == [(1.0, 3.0), (5.0, 5.0), (7.0, 7.0)]
     assert found[0].text == "site::x > 5: up to 9"
-    assert "down to 1" in mark(parse_annotation("site::x < 5"), series("number", values))[0].text
-    assert not mark(parse_annotation("site::x >= 9.5"), series("number", values))
+    assert "down to 1" in mark(parse_annotation("site::x < 5"), series("number", values), UNTIL)[0].text
+    assert not mark(parse_annotation("site::x >= 9.5"), series("number", values), UNTIL)
 
 
 def test_changes_of_a_number():
     """Each change of a number is a mark without an end."""
-    found = mark(parse_annotation("changes site::x"), series("number", [1, 1, 2, np.nan, 2, 5]))
+    found = mark(parse_annotation("changes site::x"), series("number", [1, 1, 2, np.nan, 2, 5]), UNTIL)
     assert [(one.time, one.end, one.text) for one in found] == [
         (2.0, None, "site::x changed from 1 to 2"),
         (5.0, None, "site::x changed from 2 to 5"),
@@ -101,14 +102,14 @@ def test_changes_of_a_number():
 @pytest.mark.parametrize("text", ["changes site::x", "site::x > 1", "site::x"])
 def test_no_samples(kind, text):
     """Without samples there is nothing to mark."""
-    found = mark(parse_annotation(text), series(kind, []))
+    found = mark(parse_annotation(text), series(kind, []), UNTIL)
     assert found == [] or isinstance(found, str)
 
 
 def test_what_cannot_be_marked_says_what_to_write():
     """A number without a condition, and a text with one, say what to write."""
-    assert "site::x > 5" in mark(parse_annotation("site::x"), series("number", [1]))
-    assert "write changes site::x" in mark(parse_annotation("site::x > 5"), series("string", ["a"]))
+    assert "site::x > 5" in mark(parse_annotation("site::x"), series("number", [1]), UNTIL)
+    assert "write changes site::x" in mark(parse_annotation("site::x > 5"), series("string", ["a"]), UNTIL)
 
 
 HISTORY = [

@@ -387,7 +387,7 @@ def test_a_table_says_what_it_is_drawn_from(site):
     """A table of decimated samples says its buckets, for nobody sees that in numbers."""
     times = [1795325000.0 + number for number in range(900)]
     site.hub.add(FakeNode("fast", {"x": (times, [1.0] * 900)}))
-    sent = body(maxDataPoints=20, targets=[{"target": "fast::x", "refId": "A", "type": "table"}])
+    sent = body(maxDataPoints=22, targets=[{"target": "fast::x", "refId": "A", "type": "table"}])
     assert "min buckets (minmax)" in notices(site.client.post("/query", json=sent).json[0])
 
 

@@ -39,7 +39,7 @@ def test_states_are_a_typed_frame():
     """Booleans and texts are frames with their type for the JSON plugin, a break being null."""
     frame = reply("frame", STATES)
     assert frame["fields"] == [
-        {"name": "time", "type": "time", "values": [1000.0, 2000.0]},
+        {"name": "Time", "type": "time", "values": [1000.0, 2000.0]},
         {
             "name": "weather::temp",
             "type": "boolean",

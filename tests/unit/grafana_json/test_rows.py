@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -85,12 +86,12 @@ SERIES = [
 
 
 def test_rows_as_json():
-    """Rows are sorted by time, in whole milliseconds that stay inside the window, and NaN is null."""
+    """Rows are sorted by time, milliseconds to the microsecond, and NaN is null."""
     assert [tuple(row.values()) for row in json.loads(encode_rows(SERIES, "json"))] == [
         (1000, "a::n", 1.5),
-        (2000, "b::s,\n", "x"),
         (2000, "c::on", True),
-        (2999, "b::s,\n", "y,z"),
+        (2000.5, "b::s,\n", "x"),
+        (2999.99, "b::s,\n", "y,z"),
         (3000, "a::n", None),
     ]
 
@@ -102,7 +103,17 @@ def test_rows_as_csv():
     assert table[1] == ["1000", "a::n", "1.5"]
     assert ["2000", "c::on", "true"] in table
     assert table[-1] == ["3000", "a::n", ""]
-    assert ["2000", "b::s,\n", "x"] in table
+    assert ["2000.5", "b::s,\n", "x"] in table
+
+
+def test_rows_of_one_series_have_no_equal_times():
+    """Who makes a table of rows by time keeps one of equal times: each is a microsecond after the one before."""
+    values = np.array([1.0, 9.0, 1.0, 2.0])
+    one = Series(SeriesWanted("a", "n"), np.array([1.0, 1.0, 1.0, 1.0000015]), values)
+    found = json.loads(encode_rows([one, replace(one, wanted=SeriesWanted("b", "n"))], "json"))
+    assert [row["time"] for row in found if row["metric"] == "a::n"] == [1000, 1000.001, 1000.002, 1000.003]
+    assert [row["time"] for row in found][:2] == [1000, 1000]
+    assert b"\n1000,a::n" in encode_rows([one], "csv")
 
 
 def test_no_rows_are_no_empty_body():
@@ -158,7 +169,7 @@ def test_rows_are_those_of_a_plain_loop(series, at_once):
     expected = [tuple(map(sendable, row)) for row in rows(series)]
     assert [tuple(row.values()) for row in json.loads(encoded["json"])] == expected
     table = list(csv.reader(io.StringIO(encoded["csv"].decode(), newline="")))[1:]
-    assert [(int(time), name) for time, name, _ in table] == [row[:2] for row in expected]
+    assert [(float(time), name) for time, name, _ in table] == [row[:2] for row in expected]
     assert all(cell_means(cell, value) for (_, _, cell), (_, _, value) in zip(table, expected, strict=True))
 
 

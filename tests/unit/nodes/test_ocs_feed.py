@@ -26,7 +26,8 @@ ALL_TIME = (1e-3, 4e9)
 
 
 def make(**options):
-    return OcsFeedNode(**{"clock": ManualClock(NOW)} | options)
+    clock = options.pop("clock", None) or ManualClock(NOW)
+    return OcsFeedNode(clock=clock, steady=clock.seconds, **options)
 
 
 def send(node, topic=FEED, agent_class="FakeDataAgent", **blocks):
@@ -365,6 +366,35 @@ def test_a_clock_that_is_set_right_loses_nothing_from_then_on(tmp_path):
     node._blocks._folder._ending()
     again = make(buffer_time=100, folder=str(tmp_path))
     assert (samples(again, f"{FEED}.x"), statement(again, f"{FEED}.x")) == ([(-1, 2), (-0.5, 3)], before)
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0, 3.7e8])
+def test_a_block_is_silent_for_as_long_as_it_is(step_s):
+    """A step of this machine's clock forgets no block: how long nothing was heard is measured by another."""
+    clock = ManualClock(NOW)
+    node = make(buffer_time=100, clock=clock)
+    send(node, a=([0], {"x": [1]}))
+    clock.step(step_s)
+    clock.advance(99)
+    node.poll(clock())
+    assert samples(node, f"{FEED}.x") == [(0, 1)]
+    clock.advance(2)
+    node.poll(clock())
+    assert names(node) == set()
+
+
+@pytest.mark.parametrize("step_s", [-20.0, -3600.0])
+def test_samples_after_a_step_back_are_put_where_their_stamps_say(step_s):
+    """What an agent publishes after a step back is taken, and the generation says that the past is another."""
+    clock = ManualClock(NOW)
+    node = make(clock=clock)
+    send(node, a=(list(range(-4000, 1)), {"x": list(range(4001))}))
+    before = statement(node, f"{FEED}.x").generation
+    clock.step(step_s)
+    send(node, a=([step_s + 0.5], {"x": [-1]}))
+    assert samples(node, f"{FEED}.x")[4001 + int(step_s)] == (step_s + 0.5, -1)
+    assert len(samples(node, f"{FEED}.x")) == 4002
+    assert statement(node, f"{FEED}.x").generation != before
 
 
 def test_samples_survive_a_restart(tmp_path):

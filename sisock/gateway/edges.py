@@ -1,0 +1,90 @@
+"""What lies at the start of windows, as it is kept and drawn; pure."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from sisock.core.downsample import Sampled
+from sisock.core.edge import MOST_FOLLOWING, Edge, joined
+from sisock.core.model import Span
+from sisock.core.reduction import NO_SAMPLES
+
+NO_EDGE = Edge(None, NO_SAMPLES)
+OBJECTS_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
+
+
+class KeptEdge(NamedTuple):
+    """Consecutive samples about the start of a window, which tell the same of windows that begin near it.
+
+    Parameters
+    ----------
+    window
+        For which it was asked.
+    edge
+        As the node told it.
+    asked_at
+        When, by the clock that never steps.
+    is_final
+        Whether no sample will come between those.
+    """
+
+    window: Span
+    edge: Edge
+    asked_at: float
+    is_final: bool
+
+    @classmethod
+    def of(cls, window: Span, edge: Edge, asked_at: float, final_until: float) -> KeptEdge:
+        """Keep an edge of data that are final until a time, UNIX seconds."""
+        times = edge.following[0]
+        reach = float(times[-1]) if times.size else window[1]
+        return cls(window, edge, asked_at, reach <= final_until)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return the memory that it takes, texts apart."""
+        return OBJECTS_BYTES + 16 * self.edge.following[0].size
+
+    def at(self, window: Span) -> Edge | None:
+        """Return the edge of another window; None where it does not follow from this one."""
+        start, end = window
+        before, (times, values) = self.edge.before, self.edge.following
+        low = self.window[0] if before is None else float(before[0][0]) if before[0].size else -math.inf
+        high = float(times[-1]) if times.size else self.window[1]
+        if not (low < start <= high or start == self.window[0]) or (not times.size and end > self.window[1]):
+            return None
+        place, stop = times.searchsorted([start, end])
+        if place:
+            before = times[place - 1 : place], values[place - 1 : place]
+        return Edge(before, (times[place:stop], values[place:stop]))
+
+    def serves(self, start: float, patience_s: float) -> bool:
+        """Tell whether a window goes without its first sample: the kept ones are too many to reach to its start."""
+        return self.edge.following[0].size >= MOST_FOLLOWING and 0 < start - self.window[0] <= patience_s
+
+
+def add_first(drawn: Sampled, edge: Edge) -> Sampled:
+    """Return the samples of a window with its first one at their beginning, unless it is there."""
+    times, values = edge.following
+    if not times.size or _begins_with(drawn, edge.following):
+        return drawn
+    return joined((times[:1], values[:1]), drawn)
+
+
+def add_held(drawn: Sampled, edge: Edge, start: float) -> Sampled:
+    """Return the samples of a window with what was there before drawn at its start, unless there is one."""
+    held = edge.before
+    if held is None or not held[0].size or (drawn[0].size and drawn[0][0] <= start):
+        return drawn
+    return joined((np.array([start]), held[1]), drawn)
+
+
+def _begins_with(drawn: Sampled, following: Sampled) -> bool:
+    """Tell whether the first sample is drawn already, or is newer than what is: then that is of another moment."""
+    times, values = drawn
+    if not times.size or following[0][0] > times[0]:
+        return bool(times.size)
+    return bool(following[0][0] == times[0] and (following[1][0] == values[0] or following[1][0] != following[1][0]))
