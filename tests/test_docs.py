@@ -41,7 +41,7 @@ PAGES = [
     ROOT / "tests" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-SHELL_WORDS = {"source", "export", "echo"}
+SHELL_WORDS = {"source", "export", "echo", "cd"}
 SYSTEM_COMMANDS = {"install", "systemctl", "useradd"}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 COMPOSE_COMMANDS = {"up", "ps", "exec", "logs", "down", "cp"}
@@ -107,8 +107,11 @@ def check_paths(arguments: list[str]) -> None:
 
 
 def check_docker(arguments: list[str]) -> None:
-    """Check that profiles and services exist, and commands that run inside of them."""
+    """Check that files, profiles and services exist, and commands that run inside of them."""
     assert arguments[0] == "compose"
+    while arguments[1] == "--file":
+        check_paths([arguments[2]])
+        arguments = [arguments[0], *arguments[3:]]
     if arguments[1] == "--profile":
         assert [arguments[2]] in [one.get("profiles") for one in COMPOSE["services"].values()]
         arguments = arguments[2:]
@@ -135,6 +138,7 @@ CHECKS = {
     **dict.fromkeys(SYSTEM_COMMANDS, check_system),
     "make": check_make,
     ".venv/bin/python": check_paths,
+    "python3": check_paths,
 }
 
 

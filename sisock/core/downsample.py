@@ -26,6 +26,7 @@ Sampled = tuple[Times, Values]
 
 # Samples handled at once: small enough that the passes over them find them in the processor's cache.
 _CHUNK_SAMPLES = 65536
+_PIECE_SAMPLES = 8192  # where the passes leave several arrays behind
 
 
 @dataclass(frozen=True)
@@ -228,9 +229,8 @@ def _reduce_timeline(timeline: TimelineBlock, reducer: Reducer, stride: float) -
 def _made(make: str, values: Values, starts: Indices) -> Values:
     """Return what is made of each bucket; of a long one's deviation in pieces, which takes several arrays more."""
     if make == "stddev" and len(values) > _CHUNK_SAMPLES:  # they are of one bucket
-        lows = range(0, len(values), _CHUNK_SAMPLES)
-        blocks = [summed_up(SamplePieces(values[low : low + _CHUNK_SAMPLES]), starts) for low in lows]
-        return MAKES[make](chained(blocks), starts)
+        parts = [values[low : low + _PIECE_SAMPLES] for low in range(0, len(values), _PIECE_SAMPLES)]
+        return MAKES[make](chained([summed_up(SamplePieces(part), len(part), len(part)) for part in parts]), starts)
     return MAKES[make](SamplePieces(values), starts)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from sisock.core.model import Values
 _NONE = np.empty(0, dtype=np.intp)
 _HUGE = np.finfo(np.float64).max
 _SCALE = 2.0**-64  # so many huge values may be added without overflow
-_SQUARED = 2.0**-450, 2.0**450  # what lies between them can be squared, and the squares added
+_SQUARED = 450  # numbers of no larger powers of two can be squared, and the squares added; of no smaller ones as well
 
 Counts = NDArray[np.integer]
 """How many finite values there are; 32 bits where it is kept, 64 where it is added up."""
@@ -46,9 +46,11 @@ class Weighed(NamedTuple):
         """Return how many finite values each bucket has."""
         if self.counts is not None:
             return np.add.reduceat(self.counts, starts, dtype=np.int64)
+        lengths = stops_of(starts, len(self.means)) - starts
+        if not self.missing.size:
+            return lengths
         before = np.searchsorted(self.missing, starts)
-        missing = stops_of(before, len(self.missing)) - before
-        return stops_of(starts, len(self.means)) - starts - missing
+        return lengths - (stops_of(before, len(self.missing)) - before)
 
     def summed(self, starts: Indices, scale: float = 1.0) -> Values:
         """Return the sum of the finite values of each bucket, times a scale; zero where there are none."""
@@ -56,10 +58,20 @@ class Weighed(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):
             return np.add.reduceat(means if self.counts is None else means * self.counts, starts)
 
-    def averaged(self, starts: Indices, scale: float = 1.0) -> Values:
-        """Return the mean of the finite values of each bucket, times a scale; zero where there are none."""
-        averages: Values = self.summed(starts, scale) / np.maximum(self.counted(starts), 1)
-        return averages
+
+class Scatter(NamedTuple):
+    """How the finite values of pieces lie about their means; zero where there are none.
+
+    Parameters
+    ----------
+    deviation
+        The standard deviation of each.
+    rest
+        What the mean of each lacks by rounding: beside a large mean it is as much as the means of its parts differ.
+    """
+
+    deviation: Values
+    rest: Values
 
 
 class Pieces(Protocol):
@@ -81,8 +93,8 @@ class Pieces(Protocol):
         ...
 
     @property
-    def deviation(self) -> Values | None:
-        """The standard deviation of the finite values of each, zero where there are none; None: zero of all."""
+    def scatter(self) -> Scatter | None:
+        """How the finite values of each lie about their mean; None: each is its mean."""
         ...
 
 
@@ -106,13 +118,14 @@ class SamplePieces:
     def weighed(self) -> Weighed:
         """The samples, with zero for those that are not finite."""
         means = self.values.astype(np.float64)
-        missing = np.flatnonzero(~np.isfinite(means))
+        finite = np.isfinite(means)
+        missing = _NONE if finite.all() else np.flatnonzero(~finite)
         means[missing] = 0.0
         return Weighed(means, None, missing)
 
     @property
-    def deviation(self) -> None:
-        """Zero, of one value."""
+    def scatter(self) -> None:
+        """Each sample is its mean."""
         return
 
 
@@ -122,16 +135,16 @@ class BlockPieces:
 
     Parameters
     ----------
-    mean, count, deviation
-        Of the finite values of each: their mean, how many there are, and their standard deviation; zero where there
-        are none. The deviation is only wanted where deviations are made.
+    mean, count, scatter
+        Of the finite values of each: their mean, zero where there are none; how many there are; and how they lie about
+        the mean, which is wanted only where deviations are made.
     """
 
     low: Values
     high: Values
     mean: Values
     count: Counts
-    deviation: Values | None = None
+    scatter: Scatter | None = None
 
     @property
     def weighed(self) -> Weighed:
@@ -140,25 +153,23 @@ class BlockPieces:
 
 
 def merged(pieces: Pieces, starts: Indices) -> BlockPieces:
-    """Return one block for each bucket of pieces, without its deviation."""
+    """Return one block for each bucket of pieces, without its scatter."""
     mean, count = _merged_means(pieces, starts)
     return BlockPieces(lowest_values(pieces.low, starts), highest_values(pieces.high, starts), mean, count)
 
 
-def summed_up(pieces: Pieces, starts: Indices) -> BlockPieces:
-    """Return one block for each bucket of pieces, with all that is to be known of it."""
-    blocks = merged(pieces, starts)
-    return replace(blocks, deviation=_deviations(pieces, starts, blocks))
+def summed_up(pieces: Pieces, count: int, length: int) -> BlockPieces:
+    """Return a block for every ``length`` of ``count`` pieces, with all that is to be known of it."""
+    blocks = merged(pieces, np.arange(0, count, length))
+    return replace(blocks, scatter=_scatter(pieces, _Even(length), blocks))
 
 
 def chained(blocks: Sequence[BlockPieces]) -> BlockPieces:
-    """Return the blocks of several arrays one after the other; with deviations where all have them."""
+    """Return the blocks of several arrays one after the other; with their scatter where all have it."""
     low, high, mean, count = zip(*((one.low, one.high, one.mean, one.count) for one in blocks), strict=True)
-    known = [one.deviation for one in blocks if one.deviation is not None]
-    deviation = np.concatenate(known) if len(known) == len(blocks) else None
-    return BlockPieces(
-        np.concatenate(low), np.concatenate(high), np.concatenate(mean), np.concatenate(count), deviation
-    )
+    known = [one.scatter for one in blocks if one.scatter is not None]
+    scatter = Scatter(*map(np.concatenate, zip(*known, strict=True))) if len(known) == len(blocks) else None
+    return BlockPieces(np.concatenate(low), np.concatenate(high), np.concatenate(mean), np.concatenate(count), scatter)
 
 
 def made_mean(pieces: Pieces, starts: Indices) -> Values:
@@ -186,9 +197,10 @@ def made_count(pieces: Pieces, starts: Indices) -> Values:
 def made_stddev(pieces: Pieces, starts: Indices) -> Values:
     """Return the standard deviation of the finite values of each bucket, as of a whole population; NaN without any."""
     blocks = merged(pieces, starts)
-    deviation = _deviations(pieces, starts, blocks)
+    lengths = stops_of(starts, len(pieces.weighed.means)) - starts
+    deviation = _scatter(pieces, _Uneven(starts, lengths), blocks).deviation
     deviation[blocks.count == 0] = np.nan
-    return deviation
+    return _unsigned_zero(deviation)
 
 
 def made_min(pieces: Pieces, starts: Indices) -> Values:
@@ -221,12 +233,14 @@ def _unsigned_zero(made: Values) -> Values:
 def _merged_means(pieces: Pieces, starts: Indices) -> tuple[Values, Counts]:
     """Return the mean of the finite values of each bucket, zero where there are none, and how many there are."""
     weighed = pieces.weighed
-    mean = weighed.averaged(starts)
+    count = weighed.counted(starts)
+    divisor = np.maximum(count, 1)
+    mean = weighed.summed(starts) / divisor
     over = ~np.isfinite(mean)
     if over.any():  # the values are finite, and so must be their mean
         with np.errstate(over="ignore"):
-            mean[over] = np.clip(weighed.averaged(starts, _SCALE)[over] / _SCALE, -_HUGE, _HUGE)
-    return mean, weighed.counted(starts)
+            mean[over] = np.clip((weighed.summed(starts, _SCALE) / divisor)[over] / _SCALE, -_HUGE, _HUGE)
+    return mean, count
 
 
 def _or_not_finite(made: Values, count: Counts, pieces: Pieces, starts: Indices) -> Values:
@@ -238,44 +252,103 @@ def _or_not_finite(made: Values, count: Counts, pieces: Pieces, starts: Indices)
     return np.where(count == 0, otherwise, made)
 
 
-def _deviations(pieces: Pieces, starts: Indices, blocks: BlockPieces) -> Values:
-    """Return the standard deviation of the finite values of each bucket, zero where there are none.
+class _Buckets(Protocol):
+    """Which of the values that follow one another are of one bucket."""
 
-    It is never larger than half of what lies between the lowest and the highest, so that equal values have none.
+    def each(self, per_bucket: NDArray[Any]) -> NDArray[Any]:
+        """Return the entry of each bucket for each of its values."""
+        ...
+
+    def less(self, values: Values, per_bucket: Values) -> Values:
+        """Return values less the entry of their bucket."""
+        ...
+
+    def total(self, values: Values) -> Values:
+        """Return the sum of each bucket."""
+        ...
+
+    def product(self, values: Values, others: Values) -> Values:
+        """Return the sum of the products of each bucket."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Uneven:
+    """Buckets of any length."""
+
+    starts: Indices
+    lengths: Indices
+
+    def each(self, per_bucket: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(per_bucket, self.lengths)
+
+    def less(self, values: Values, per_bucket: Values) -> Values:
+        less: Values = values - self.each(per_bucket)
+        return less
+
+    def total(self, values: Values) -> Values:
+        return np.add.reduceat(values, self.starts)
+
+    def product(self, values: Values, others: Values) -> Values:
+        return np.add.reduceat(values * others, self.starts)
+
+
+@dataclass(frozen=True)
+class _Even:
+    """Buckets of one length, which are summed up in a third of the time."""
+
+    length: int
+
+    def each(self, per_bucket: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(per_bucket, self.length)
+
+    def less(self, values: Values, per_bucket: Values) -> Values:
+        less: Values = (values.reshape(-1, self.length) - per_bucket[:, np.newaxis]).reshape(-1)
+        return less
+
+    def total(self, values: Values) -> Values:
+        total: Values = np.einsum("ij->i", values.reshape(-1, self.length))
+        return total
+
+    def product(self, values: Values, others: Values) -> Values:
+        product: Values = np.vecdot(values.reshape(-1, self.length), others.reshape(-1, self.length))
+        return product
+
+
+def _scatter(pieces: Pieces, buckets: _Buckets, blocks: BlockPieces) -> Scatter:
+    """Return how the finite values of each bucket lie about its mean.
+
+    The deviation is never larger than half of what lies between the lowest and the highest: equal values have none.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        most = blocks.high.astype(np.float64) / 2 - blocks.low.astype(np.float64) / 2
-        most[blocks.count == 0] = 0.0
-        found = _spread(pieces, starts, blocks)
-        least, largest = _SQUARED
-        beside = ((most < least) & (most > 0)) | (most > largest)
+        most = np.multiply(blocks.high, 0.5, dtype=np.float64) - np.multiply(blocks.low, 0.5, dtype=np.float64)
+        deviation, rest = _spread(pieces, buckets, blocks)
+        exponents = np.frexp(most)[1]
+        beside = np.abs(exponents) > _SQUARED
         if beside.any():
-            exponents = np.frexp(most)[1]
-            found[beside] = np.ldexp(_spread(pieces, starts, blocks, exponents), exponents)[beside]
-    return np.fmin(found, most)
+            scaled = (np.ldexp(one, exponents) for one in _spread(pieces, buckets, blocks, exponents))
+            deviation, rest = (np.where(beside, *pair) for pair in zip(scaled, (deviation, rest), strict=True))
+        return Scatter(np.fmin(deviation, most), rest)
 
 
 def _spread(
-    pieces: Pieces, starts: Indices, blocks: BlockPieces, exponents: NDArray[np.int32] | None = None
-) -> Values:
-    """Return the root of the mean square of what lies off the mean of each bucket, in powers of two if given.
-
-    What the mean lacks by rounding is taken out again: beside a large mean it may be as much as the values differ.
-    """
+    pieces: Pieces, buckets: _Buckets, blocks: BlockPieces, exponents: NDArray[np.int32] | None = None
+) -> tuple[Values, Values]:
+    """Return deviations and rests, in powers of two if given, and as they come out where values are beside those."""
     means, counts, missing = pieces.weighed
-    own, middle = pieces.deviation, blocks.mean
-    lengths = stops_of(starts, len(means)) - starts
+    middle, own = blocks.mean, pieces.scatter
     if exponents is not None:
-        each = np.repeat(-exponents, lengths)
+        each = buckets.each(-exponents)
         means, middle = np.ldexp(means, each), np.ldexp(middle, -exponents)
-        own = None if own is None else np.ldexp(own, each)
-    off = means - np.repeat(middle, lengths)
+        own = None if own is None else Scatter(*(np.ldexp(one, each) for one in own))
+    off = buckets.less(means, middle)
     off[missing] = 0.0
-    weighted = off if counts is None else off * counts
-    squares = off * weighted
     if own is not None:
-        squares += own * own if counts is None else own * own * counts
+        off += own.rest
+    weighted = off if counts is None else off * counts
+    squares = buckets.product(off, weighted)
+    if own is not None:
+        squares += buckets.product(own.deviation, own.deviation if counts is None else own.deviation * counts)
     count = np.maximum(blocks.count, 1)
-    total = np.add.reduceat(squares, starts) - np.add.reduceat(weighted, starts) ** 2 / count
-    spread: Values = np.sqrt(np.maximum(total, 0.0) / count)
-    return spread
+    rest = buckets.total(weighted) / count
+    return np.sqrt(np.maximum(squares / count - rest * rest, 0.0)), rest

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.times import format_iso8601
-from sisock.gateway.answer import Answer, Series, SeriesWanted
-from sisock.gateway.cells import Cells, choose_cells
+from sisock.gateway.answer import Answer, Drawn, Series, SeriesWanted
+from sisock.gateway.cells import Cells
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
 from sisock.gateway.few import keep_few
 from sisock.gateway.finish import break_line, is_live, silence, staleness
-from sisock.gateway.gridded import by_bucket, lay, parts_of, seam
+from sisock.gateway.grid import Gridder
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
-from sisock.gateway.merging import join, join_by
+from sisock.gateway.merging import joined
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import (
     LATER_REDUCERS,
     PLAIN,
+    Asked,
     Drawing,
     NodeQuestion,
     Resolution,
@@ -37,25 +37,6 @@ from sisock.gateway.store import Store
 
 DEADLINE_S = 2.0
 CACHE_BYTES = 256 * 2**20
-
-FEWEST_ON_GRID = 8
-
-Drawn = Mapping[SeriesWanted, Series]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked for inside [start, end), and until when answers are waited for, UNIX seconds."""
-
-    series: tuple[SeriesWanted, ...]
-    start: float
-    end: float
-    max_points: int
-    until: float
-
-    def of(self, series: Iterable[SeriesWanted]) -> Asked:
-        """Return the same for some of the series."""
-        return replace(self, series=tuple(series))
 
 
 class Gateway:
@@ -91,6 +72,7 @@ class Gateway:
         self._store = Store(cache_bytes)
         self._questions = Questions()
         self.directory = Directory(self._link, deadline_s)
+        self._gridder = Gridder(self.directory, self.now, self._ask_all, self._drawn_plainly, self._noted)
 
     def connected(self, caller: Caller) -> Deferred[None]:
         """Use a session that has just joined; fires when the hub has been asked which nodes are online."""
@@ -155,11 +137,11 @@ class Gateway:
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
         points = clamp_points(max_points)
-        asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s)
+        asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s, least_s)
         if drawing.on_grid:
             cells = cells or self.cells({drawing: series}, start, end, points, least_s)[drawing]
-            return Deferred.fromCoroutine(self._on_grid(asked, drawing, cells, least_s))
-        return self._drawn_plainly(asked, drawing, least_s)
+            return Deferred.fromCoroutine(self._gridder.draw(asked, drawing, cells))
+        return self._drawn_plainly(asked, drawing)
 
     def cells(
         self,
@@ -170,21 +152,9 @@ class Gateway:
         least_s: float = 0.0,
     ) -> dict[Drawing, Cells]:
         """Return the grid of each drawing that is on one, of [start, end), which is not empty; most have the same."""
-        points = clamp_points(max_points)
-        on_grid = {drawing: series for drawing, series in drawn.items() if drawing.on_grid}
-        common = [drawing for drawing in on_grid if drawing.every is None]
-        cells = {}
-        if common:
-            intervals_s = [self.directory.interval_s(part) for d in common for one in on_grid[d] for part in one.parts]
-            known = [interval_s for interval_s in intervals_s if interval_s]
-            if not any(drawing.align for drawing in common):
-                # Who did not ask for a grid need not have the series that hardly have a sample here on it.
-                known = [interval_s for interval_s in known if interval_s * FEWEST_ON_GRID <= end - start]
-            cells = dict.fromkeys(common, choose_cells(start, end, points, known, least_s))
-        lengths = {drawing.every: drawing.every.cells(start, end, points) for drawing in on_grid if drawing.every}
-        return cells | {drawing: lengths[drawing.every] for drawing in on_grid if drawing.every}
+        return self._gridder.cells(drawn, start, end, max_points, least_s)
 
-    def _drawn_plainly(self, asked: Asked, drawing: Drawing, least_s: float) -> Deferred[Answer]:
+    def _drawn_plainly(self, asked: Asked, drawing: Drawing) -> Deferred[Answer]:
         """Draw samples where they were measured."""
         start, end = asked.start, asked.end
         resolution = choose_resolution(
@@ -193,62 +163,17 @@ class Gateway:
             asked.max_points,
             drawing.reducer,
             chosen=drawing.chosen,
-            least_s=least_s,
+            least_s=asked.least_s,
             before=drawing.before,
         )
 
         def assemble(drawn: Drawn) -> Answer:
             finished = [
-                self._finish(_joined(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
+                self._finish(joined(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
             ]
             return Answer(tuple(finished), start, end)
 
         return self._ask_all(asked, resolution).addCallback(assemble)
-
-    async def _on_grid(self, asked: Asked, drawing: Drawing, cells: Cells, least_s: float) -> Answer:
-        """Draw numbers as one value a cell, and states so where the series are aligned."""
-        states = [one for one in asked.series if self._is_state(one)]
-        others = [one for one in asked.series if one not in states] if states else asked.series
-        asking = [self._laid(asked.of(others), drawing.reducer, drawing, cells)]
-        if states and drawing.aligns:
-            asking.append(self._laid(asked.of(states), "last", drawing, cells))
-        elif states:
-            asking.append(self._drawn_plainly(asked.of(states), drawing, least_s))
-        answers: list[Answer] = await gatherResults(asking, consumeErrors=True)
-        found = {one.wanted: one for answer in answers for one in answer.series}
-        return Answer(tuple(found[one] for one in asked.series), asked.start, asked.end)
-
-    def _laid(self, asked: Asked, reducer: str, drawing: Drawing, cells: Cells) -> Deferred[Answer]:
-        """Draw series on cells."""
-        names = parts_of(reducer, cells)
-        resolutions = [Resolution(name, cells.part_s, cells.parts, drawing.before, on_grid=True) for name in names]
-
-        def assemble(outcomes: list[Drawn]) -> Answer:
-            drawn = dict(zip(names, outcomes, strict=True))
-            return Answer(
-                tuple(self._lay(one, drawn, reducer, drawing, cells, asked) for one in asked.series),
-                asked.start,
-                asked.end,
-            )
-
-        asking = [self._ask_all(asked, resolution) for resolution in resolutions]
-        return gatherResults(asking, consumeErrors=True).addCallback(assemble)
-
-    def _lay(
-        self,
-        wanted: SeriesWanted,
-        drawn: Mapping[str, Drawn],
-        reducer: str,
-        drawing: Drawing,
-        cells: Cells,
-        asked: Asked,
-    ) -> Series:
-        whole = _joined(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts))
-        said = self._noted(whole, asked.end, drawing)
-        series = {name: _by_bucket(wanted, found, cells.part_s) for name, found in drawn.items()}
-        nulls = drawing.breaks and (drawing.aligns or said.interval_s is not None)
-        laid = lay(series, reducer, cells, nulls=nulls, until=self.now())
-        return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
 
     def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[Drawn]:
         """Ask all nodes side by side."""
@@ -259,10 +184,6 @@ class Gateway:
             return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
 
         return gatherResults(asking, consumeErrors=True).addCallback(together)
-
-    def _is_state(self, wanted: SeriesWanted) -> bool:
-        field = self.directory.field(wanted)
-        return field is not None and field.type != "number"
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[Drawn]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
@@ -301,7 +222,7 @@ class Gateway:
         return self._drawn(peer, question, reading)
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
-        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
+        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, {}, question.resolution)
         for name, time in reading.before.items():
             wanted = SeriesWanted(peer.name, name)
             series = drawn[wanted]
@@ -332,7 +253,9 @@ class Gateway:
         drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
         _note_newest(peer, drawn, self.now())
         return {
-            wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
+            wanted: replace(
+                series, notices=(reading.notice, *series.notices), problem=series.problem or reading.problem
+            )
             for wanted, series in drawn.items()
         }
 
@@ -365,17 +288,6 @@ def _cause(failure: Any) -> BaseException:
     """Return what went wrong in the first of several calls side by side."""
     error: BaseException = failure.value
     return error.subFailure.value if isinstance(error, FirstError) else error
-
-
-def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Series:
-    parts = wanted.parts
-    return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
-
-
-def _by_bucket(wanted: SeriesWanted, drawn: Drawn, part_s: float) -> Series:
-    """Return a series with one value for each bucket, put together of its parts."""
-    parts = [by_bucket(drawn[part], part_s) for part in wanted.parts]
-    return parts[0] if len(parts) == 1 else join_by(wanted, parts, partial(seam, part_s=part_s))
 
 
 def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:

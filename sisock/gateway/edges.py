@@ -26,7 +26,7 @@ class KeptEdge(NamedTuple):
     edge
         As the node told it.
     asked_at
-        When, UNIX seconds.
+        When, by the clock that never steps.
     is_final
         Whether no sample will come between those.
     """

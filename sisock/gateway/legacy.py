@@ -17,6 +17,8 @@ from sisock.core import times, wire
 from sisock.core.downsample import reduce_block
 from sisock.core.errors import BadReply, SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
+from sisock.core.remarks import Told
+from sisock.core.review import Review
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
@@ -25,8 +27,10 @@ FIRST_SPAN_S = 10.0
 SHORTEST_SPAN_S = 1e-3
 VALUES_IN_A_REPLY = 8_000
 LONGEST_REPLY_VALUES = 20_000  # under 1 MiB in any serializer
-MOST_VALUES = 400_000  # what can be read in the time that a panel waits, fifty replies
+MOST_REPLIES = 50  # what can be read in the time that a panel waits
+MOST_VALUES = MOST_REPLIES * VALUES_IN_A_REPLY
 GROWTH = 8.0
+REFUSALS_BEFORE_STRIDE = 6  # one after the other: what fits is found sooner, unless the node wants a stride
 LEAST_TIME_S = 0.1
 
 
@@ -38,6 +42,14 @@ class SpanWalk:
         self.reached = end
         self.longest_s = longest_s
         self._span_s = min(FIRST_SPAN_S, longest_s)
+        self._wanted_values = VALUES_IN_A_REPLY
+        self._limited = False
+        self.refusals = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the rest takes more replies than there is time for, because the node gives less than it could."""
+        return self._limited and (self.reached - self._start) > MOST_REPLIES * self._span_s
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -52,14 +64,25 @@ class SpanWalk:
         assert span is not None
         length_s = span[1] - span[0]
         self.reached = span[0]
+        # As much as came after a refusal is about what the node gives at once.
+        fits = min(max(values, 1), VALUES_IN_A_REPLY)
+        self._wanted_values = fits if self.refusals else max(self._wanted_values, fits)
+        self.refusals = 0
         # Silence says nothing of what was before it, so a span never grows beyond what the fields' spacing allows.
-        self._span_s = min(length_s * min(VALUES_IN_A_REPLY / max(values, 1), GROWTH), self.longest_s)
+        self._span_s = min(length_s * min(self._wanted_values / max(values, 1), GROWTH), self.longest_s)
         return values / length_s * (self.reached - self._start)
 
     def refused(self) -> bool:
         """Halve the span after a reply over the node's allowance; tell whether that leaves a span to ask for."""
+        self._limited = True
+        self.refusals += 1
         self._span_s /= 2
         return self._span_s >= SHORTEST_SPAN_S
+
+    def forget_refusals(self) -> None:
+        """Go back to the span before it was refused: it will be asked for in another way."""
+        self._span_s *= 2.0**self.refusals
+        self.refusals = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +92,7 @@ class LegacyReading:
     block: DataBlock
     notice: str
     problem: str | None
-    remarks: tuple[str, ...]
+    remarks: Told
 
 
 class LegacyReader:
@@ -82,7 +105,7 @@ class LegacyReader:
         self._until = until
         self._walk = SpanWalk(question.request.start, question.request.end, self._longest_span_s())
         self._pieces: list[DataBlock] = []
-        self._remarks: dict[str, None] = {}
+        self._review = Review((question.request.start, question.request.end))
         self._thinned_before: float | None = None
 
     async def read(self) -> LegacyReading:
@@ -94,7 +117,7 @@ class LegacyReader:
             block=self._reduced(),
             notice=self._notice(),
             problem=stopped and self._what_is_missing(stopped),
-            remarks=tuple(self._remarks),
+            remarks=self._review.by_field(),
         )
 
     def _longest_span_s(self) -> float:
@@ -122,19 +145,23 @@ class LegacyReader:
             if not self._pieces:
                 raise
             return self._peer.explain(error)
-        return None if self._walk.refused() else "the node refuses even the shortest span"
+        if not self._walk.refused():
+            return "the node refuses even the shortest span"
+        if self._walk.refusals >= REFUSALS_BEFORE_STRIDE and self._thinned_before is None:
+            self._thinned_before = self._walk.reached
+            self._walk.forget_refusals()
+        return None
 
     def _plain_request(self, span: tuple[float, float]) -> DataRequest:
         stride_s = None if self._thinned_before is None else self._question.request.min_stride
         return DataRequest(self._question.request.fields, *span, min_stride=stride_s)
 
     def _take(self, reply: Any, request: DataRequest) -> None:
-        block, remarks = wire.decode_data(reply, request.fields, self._peer.catalogue)
-        self._remarks.update(dict.fromkeys(remarks))
+        block = self._review.take(*wire.decode_data(reply, request.fields, self._peer.catalogue))
         timelines = {name: one.within(request.start, request.end) for name, one in block.timelines.items()}
         self._pieces.append(DataBlock(timelines))
         expected = self._walk.answered(sum(one.times.size * len(one.values) for one in timelines.values()))
-        if expected > MOST_VALUES and self._thinned_before is None:
+        if (expected > MOST_VALUES or self._walk.is_long) and self._thinned_before is None:
             self._thinned_before = self._walk.reached
             self._walk.longest_s = math.inf
 

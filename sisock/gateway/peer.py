@@ -19,6 +19,7 @@ from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError, DeadlinePas
 from sisock.gateway.shared import Shared
 
 PAGE_FIELDS = 5000
+AHEAD_S = 60.0  # clocks of several machines may differ by that, and their samples are of the present yet
 CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
 log = Logger()
 _numbers = count(1)
@@ -82,8 +83,12 @@ class Peer:
         return self._known.newest
 
     def note_newest(self, field_name: str, time: float) -> None:
-        """Note that a field that still grows has a sample of this time."""
-        self._known.newest[field_name] = max(time, self._known.newest.get(field_name, time))
+        """Note that a field that still grows has a sample of this time.
+
+        It takes the place of a later one from a clock that was ahead and has been set right.
+        """
+        known = self._known.newest.get(field_name, time)
+        self._known.newest[field_name] = time if known > self._link.wall() + AHEAD_S else max(time, known)
 
     @property
     def problem(self) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from sisock.core.downsample import Selection, find_reducer
 from sisock.core.model import DataRequest, FieldType
@@ -125,6 +125,25 @@ class Resolution:
         if self.on_grid or (self.few and self.reducer != "last"):
             return False
         return self.max_points < FEWEST_REDUCED or (interval_s or 0.0) >= span_s
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for inside [start, end), and until when answers are waited for, by the gateway's clock.
+
+    ``least_s`` is the shortest stride that somebody wants, seconds.
+    """
+
+    series: tuple[SeriesWanted, ...]
+    start: float
+    end: float
+    max_points: int
+    until: float
+    least_s: float = 0.0
+
+    def of(self, series: Iterable[SeriesWanted]) -> Asked:
+        """Return the same for some of the series."""
+        return replace(self, series=tuple(series))
 
 
 @dataclass(frozen=True)

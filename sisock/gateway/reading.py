@@ -112,6 +112,7 @@ class Reader:
         self._blocks: dict[str, TimelineBlock] = {}
         self._problems: dict[str, str] = {}
         self._absent: set[str] = set()
+        self._doubted: set[str] = set()
         self._empty: dict[str, TimelineBlock] = {}  # until it is known what was before
         self._edges: dict[str, Edge] = {}
         self._holding = {name for name in question.request.fields if self._holds(name, question.resolution)}
@@ -222,8 +223,8 @@ class Reader:
 
     async def _ask_all(self, lacking: Mapping[str, Found], *, whole: bool) -> None:
         """Ask for what is lacking, side by side; ``whole`` asks for all of the window, whatever is kept."""
-        if whole:
-            lacking = {name: Found((), (self._window,)) for name in lacking}
+        anew = lacking if whole else self._doubted
+        lacking = {name: Found((), (self._window,)) if name in anew else one for name, one in lacking.items()}
         groups = _grouped({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
         asking = [
             Deferred.fromCoroutine(self._ask({name: lacking[name] for name in names}, spans))
@@ -305,7 +306,8 @@ class Reader:
     def _take(self, name: str, found: Found, spans: tuple[Span, ...], reduction: Reduction | None) -> None:
         """Put what was kept and what has come together, unless the data have become others between the two."""
         if reduction is None:
-            self._absent.add(name)
+            # Nodes of former versions took a field without samples in one of several spans for unknown.
+            (self._absent if spans == (self._window,) else self._doubted).add(name)
             return
         same = found.statement is not None and found.statement.generation == reduction.statement.generation
         if not same and (found.pieces or found.edge is not None):

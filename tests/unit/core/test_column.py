@@ -179,6 +179,76 @@ def test_a_column_without_a_summary_answers_the_same(seed, kind, reducer):
         assert (reduced[0].tobytes(), str(reduced[1].tolist())) == (expected[0].tobytes(), str(expected[1].tolist()))
 
 
+def column_of_before(times, values):
+    """The column of files that an earlier version wrote, which knows of no deviations."""
+    arrays = Column.of(times, values).arrays()
+    for name in ("summary_deviation", "summary_rest"):
+        arrays.pop(name, None)
+    return Column.from_arrays(arrays)
+
+
+@many
+@given(seeds, st.sampled_from(["float", "mess", "int", "bool"]), reducers)
+def test_a_column_from_files_of_before_answers_the_same(seed, kind, reducer):
+    """Files without deviations are as good: what lacks is made of the samples, the rest is the same bit for bit."""
+    times, values, questions = series(seed, kind, 12_000)
+    column, before = Column.of(times, values), column_of_before(times, values)
+    for start, end, stride in questions:
+        expected, found = (one.reduced(start, end, reducer, stride) for one in (column, before))
+        if reducer == "stddev":
+            check_same(found, expected, reducer)
+        else:
+            assert [part.tobytes() for part in found] == [part.tobytes() for part in expected]
+
+
+def test_arrays_that_are_not_known_are_no_harm():
+    """What a later version wrote beside the rest is passed over, as this one's deviations are by earlier ones."""
+    times, values = np.arange(9000.0), np.random.default_rng(3).normal(size=9000)
+    column = Column.of(times, values)
+    arrays = column.arrays()
+    arrays["summary_skewness"] = arrays["summary_mean"] * 0.0
+    for reducer in REDUCERS:
+        found = Column.from_arrays(arrays).reduced(5.0, 8000.0, reducer, 700.0)
+        expected = column.reduced(5.0, 8000.0, reducer, 700.0)
+        assert [part.tobytes() for part in found] == [part.tobytes() for part in expected]
+
+
+@pytest.mark.parametrize("make", [Column.of, Column.plain, column_of_before])
+@pytest.mark.parametrize("stride", [0.5, 50.0, 2e4, 1e9])
+@pytest.mark.parametrize(("offset", "noise"), [(1e9, 1e-3), (-1e9, 1e-3), (0.0, 1.0), (1e15, 3.0), (0.1, 1e-9)])
+def test_a_deviation_is_right_beside_a_large_mean(make, stride, offset, noise):
+    """Noise is found as if it had no offset."""
+    times = np.arange(100_000) / 2.0
+    values = offset + np.random.default_rng(1).normal(size=len(times)) * noise
+    noise_alone = values - offset  # exact
+    reduced = make(times, values).reduced(0.3, 49_000.0, "stddev", stride)[1]
+    expected = raw(times, noise_alone, 0.3, 49_000.0, "stddev", stride)[1]
+    np.testing.assert_allclose(reduced, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", [Column.of, Column.plain, column_of_before])
+@pytest.mark.parametrize("value", [0.1, -7.3e250, 5e-324, 1.7976931348623157e308, 1e9 + 0.3])
+def test_equal_values_do_not_deviate(make, value):
+    """The deviation of a constant is zero, not what is left over by rounding, also where NaN lie between."""
+    values = np.full(30_000, value)
+    values[::7] = np.nan
+    column = make(np.arange(30_000.0), values)
+    for stride in (3.0, 1000.0, 1e6):
+        assert set(column.reduced(2.0, 29_999.0, "stddev", stride)[1].tolist()) <= {0.0}
+
+
+@pytest.mark.parametrize("make", [Column.of, Column.plain, column_of_before])
+@pytest.mark.parametrize("size", [1.7976931348623157e308, 1e200, 1e-200])
+def test_a_deviation_of_huge_and_of_tiny_values_is_found(make, size):
+    """Values whose squares are beyond all floats, or vanish, have their deviation."""
+    values = np.tile([size, -size, 0.0, 0.0], 5000)
+    column = make(np.arange(20_000.0), values)
+    for stride in (4.0, 1000.0, 1e6):
+        reduced = column.reduced(0.0, 20_000.0, "stddev", stride)[1]
+        np.testing.assert_allclose(reduced, size * math.sqrt(0.5), rtol=1e-13)
+        np.testing.assert_allclose(column.reduced(0.0, 20_000.0, "sum", stride)[1], 0.0, atol=size * 1e-9)
+
+
 @many
 @given(seeds, kinds, reducers, st.integers(1, 8))
 def test_a_column_that_grew_and_lost_its_head_answers_the_same(seed, kind, reducer, batches):

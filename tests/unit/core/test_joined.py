@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from unit.core.test_column import kinds, raw, reducers, seeds, series
+from unit.core.test_column import column_of_before, kinds, raw, reducers, seeds, series
 
 from sisock.core.column import Column
 from sisock.core.downsample import REDUCERS
@@ -22,13 +22,13 @@ STATED = Statement(5.0, 1.0, "g")
 
 
 def cut_at_random(times, values, seed):
-    """The samples as columns, cut where the time changes, some with a summary and some without."""
+    """The samples as columns, cut where the time changes: with a summary, one of before or none."""
     random = np.random.default_rng(seed)
     places = np.flatnonzero(np.diff(times) > 0) + 1
     count = min(len(places), int(random.choice([0, 1, 2, 10, 60])))
     cuts = [0, *np.sort(random.choice(places, count, replace=False)).tolist(), len(times)]
-    make = [Column.of, Column.plain]
-    return [make[int(random.integers(2))](times[low:high], values[low:high]) for low, high in itertools.pairwise(cuts)]
+    make = [Column.of, Column.plain, column_of_before]
+    return [make[int(random.integers(3))](times[low:high], values[low:high]) for low, high in itertools.pairwise(cuts)]
 
 
 def check_reduced(got, expected, reducer, values):

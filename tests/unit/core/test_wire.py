@@ -347,3 +347,29 @@ def test_aliases_travel():
     decoded, problems = wire.decode_catalogue(reply)
     assert [field.aliases for field in decoded.fields.values()] == [("t_1",), ()]
     assert problems == []
+
+
+@pytest.mark.parametrize("values", [5, "1.5", {"t": [1]}, (one for one in [1.0]), {"dtype": "<f8", "data": b"123"}])
+def test_values_that_are_no_list_are_told(values):
+    """What is neither a list nor an array is left out with its type, never taken for nothing."""
+    block, problems = wire.decode_data({"data": {"a": values}, "timeline": {"t": {"t": [1.0]}}}, ["a"])
+    assert block.find("a") is None
+    assert len(problems) == 1
+    assert problems[0].startswith("field 'a' is left out: its values are ")
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (None, r"is None \(is there a return statement\?\)"),
+        ({"a": [1.0]}, "is a dictionary with 'a'"),
+        ([[1.0], [2.0]], "is a list of list, list"),
+        (7, "is 7"),
+    ],
+)
+def test_a_reply_of_another_shape_is_told_with_what_it_is(reply, told):
+    """The error shows the right shape beside what was given."""
+    with pytest.raises(BadReply, match=f"must be .*but {told}"):
+        wire.decode_data(reply, ["a"])
+    with pytest.raises(BadReply, match=f"must be .*but {told}"):
+        wire.decode_catalogue(reply if not isinstance(reply, list) else [1.0, *reply][1:])

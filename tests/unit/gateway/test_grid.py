@@ -164,6 +164,19 @@ def test_states_hold_until_the_next_sample(seed, points, kind):
         assert value == (before[-1] if before else None), time
 
 
+@pytest.mark.parametrize("points", [3, 60])
+def test_what_holds_at_the_start_holds_on_the_grid(points):
+    """A state from before the window holds until the first sample in it, which is that of its own cell."""
+    times, values = [NOW - 9000.0, NOW - 599.9, NOW - 300.0], ["a", "b", "c"]
+    gateway = connected(FakeNode("x", {"s": (times, values), "t": (times[::2], values[::2])}))
+    drawn, held = ask(gateway, "x::s", "x::t", points=points, drawing=Drawing("mean", align=True))
+    assert shown(drawn)[0] == (NOW - 600, "b")
+    assert shown(held)[0] == (NOW - 600, "a")
+    assert held.values.tolist().index("c") == drawn.values.tolist().index("c")
+    (nothing,) = ask(gateway, "x::t", points=points, drawing=Drawing("mean", align=True, before=False))
+    assert shown(nothing)[0] == (NOW - 600, None)
+
+
 def test_states_do_not_hold_in_the_future():
     """Nobody knows yet what a state will be: a window that ends later than now has null there."""
     gateway = connected(FakeNode("a", {"on": ([NOW - 100.0], [True])}))
@@ -307,6 +320,17 @@ def test_what_nobody_asked_for_is_last_for_few_points():
     (drawn,) = ask(gateway, "a::x", points=3, drawing=Drawing())
     assert drawn.times[-1] == times[-1]
     assert drawn.times[0] > NOW - 400
+
+
+def test_parts_are_bounded():
+    """Cells that would be made of too many parts are not drawn, and the reason is said; nobody asks for them."""
+    node = FakeNode("a", {f"x{number}": ([NOW - 5.0], [1.0]) for number in range(60)})
+    gateway = connected(node)
+    asked = len(node.calls)
+    drawing = Drawing("mean", every=replace(parse_every("1d"), zone="Asia/Kathmandu"))
+    drawn = ask(gateway, *(f"a::x{number}" for number in range(60)), start=NOW - 5 * 365 * 86400, drawing=drawing)
+    assert all("too many parts" in one.problem for one in drawn)
+    assert len(node.calls) == asked
 
 
 def test_the_shortest_stride_that_somebody_wants():

@@ -1,0 +1,280 @@
+"""What is found again of what was kept: pieces of windows, their newest sample, and their end for a moment."""
+
+import numpy as np
+import pytest
+
+from sisock.core.model import Statement
+from sisock.core.reduction import NO_SAMPLES, Reduction
+from sisock.gateway.pieces import Grid
+from sisock.gateway.store import MOST_CUT_PIECES, SeriesKey, Store
+
+WIDTH = 10.0
+KEY = SeriesKey("node", "x", "minmax", WIDTH)
+MEAN = SeriesKey("node", "x", "mean", WIDTH, chooses=False)
+NOW = 5.0  # of the clock that never steps: only how long ago something was counts
+ALL = np.inf
+
+
+class Kept:
+    """A store, and a node whose answers are what lies at some times: buckets of one or two samples each."""
+
+    def __init__(self, times, key=KEY, final=ALL, oldest=-np.inf) -> None:
+        self.times = np.array(times, float)
+        self.key = key
+        self.final, self.oldest, self.generation = final, oldest, "g"
+        self.store = Store(2**20)
+
+    def within(self, start, end):
+        """Return the samples of a span; the value of each is its time."""
+        times = self.times[(self.times >= start) & (self.times < end)]
+        return times, times
+
+    def keep(self, start, end, spans=None, at=NOW) -> None:
+        """Ask for a window, or some spans of it, at a moment."""
+        spans = [(start, end)] if spans is None else spans
+        times = self.within(start, end)[0][-1:]
+        statement = Statement(self.final, self.oldest, self.generation)
+        reduction = Reduction(tuple(self.within(*span) for span in spans), (times, times), statement, None)
+        self.store.keep(self.key, (start, end), spans, reduction, at)
+
+    def look(self, start, end, at=NOW):
+        """Look for a window at a moment."""
+        return self.store.look(self.key, Grid.of(start, end, WIDTH), at)
+
+    def found(self, start, end, at=NOW):
+        """Return the times that are found of a window, and what is missing of it."""
+        found = self.look(start, end, at)
+        return [time for piece in found.pieces for time in piece.times.tolist()], list(found.missing)
+
+
+def test_whole_final_buckets_are_found():
+    """Of a window that was asked for, any whole buckets are there, and what a window cuts off them is missing."""
+    kept = Kept([11.0, 19.0, 22.0, 28.0, 33.0])
+    kept.keep(10.0, 40.0)
+    assert kept.found(10.0, 40.0) == ([11.0, 19.0, 22.0, 28.0, 33.0], [])
+    assert kept.found(20.0, 30.0) == ([22.0, 28.0], [])
+    assert kept.found(0.0, 50.0) == ([11.0, 19.0, 22.0, 28.0, 33.0], [(0.0, 10.0), (40.0, 50.0)])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (11.0, 40.0, ([11.0, 19.0, 22.0, 28.0, 33.0], [])),  # what the start cuts off holds no choice of its bucket
+        (11.5, 40.0, ([22.0, 28.0, 33.0], [(11.5, 20.0)])),  # it holds one: what else is there is not known
+        (10.0, 33.5, ([11.0, 19.0, 22.0, 28.0, 33.0], [])),
+        (10.0, 33.0, ([11.0, 19.0, 22.0, 28.0], [(30.0, 33.0)])),
+        (21.0, 29.0, ([22.0, 28.0], [])),
+        (21.0, 28.0, ([], [(21.0, 28.0)])),
+        (22.0, 28.5, ([22.0, 28.0], [])),
+        (22.5, 28.5, ([], [(22.5, 28.5)])),
+    ],
+)
+def test_what_a_window_cuts_off_follows_from_the_whole_bucket(start, end, expected):
+    """Where the choice of a whole bucket lies inside the window, it is the window's; else the bucket is asked for."""
+    kept = Kept([11.0, 19.0, 22.0, 28.0, 33.0])
+    kept.keep(10.0, 40.0)
+    assert kept.found(start, end) == expected
+
+
+def test_what_is_computed_does_not_follow():
+    """A mean of a bucket is not that of a part of it."""
+    kept = Kept([11.0, 22.0, 33.0], MEAN)
+    kept.keep(10.0, 40.0)
+    assert kept.found(11.0, 40.0) == ([22.0, 33.0], [(11.0, 20.0)])
+    kept.keep(11.0, 40.0)
+    assert kept.found(11.0, 40.0) == ([11.0, 22.0, 33.0], [])
+    assert kept.found(11.0, 39.0) == ([11.0, 22.0], [(30.0, 39.0)])
+    kept.keep(11.0, 15.0)
+    assert kept.found(11.0, 14.0) == ([], [(11.0, 14.0)])
+
+
+def test_a_cut_serves_shorter_cuts():
+    """What a window cut off a bucket serves windows that cut off more, as long as it holds the choice."""
+    kept = Kept([13.0, 16.0, 24.0])
+    kept.keep(12.0, 25.0)
+    assert kept.found(12.5, 25.0) == ([13.0, 16.0, 24.0], [])
+    assert kept.found(12.0, 24.5) == ([13.0, 16.0, 24.0], [])
+    assert kept.found(11.0, 25.0) == ([24.0], [(11.0, 20.0)])
+    assert kept.found(12.0, 26.0) == ([13.0, 16.0], [(20.0, 26.0)])
+    assert kept.found(14.0, 25.0) == ([24.0], [(14.0, 20.0)])
+
+
+def test_few_cuts_of_a_bucket_are_kept():
+    """Of the windows that cut one bucket at other places the last few are kept; the same again counts once."""
+    starts = [10.0 + number / 10 for number in range(1, MOST_CUT_PIECES + 2)]
+    kept = Kept([15.0, 25.0], MEAN)
+    for start in [*starts, starts[-1]]:
+        kept.keep(start, 30.0)
+    missing = [bool(kept.look(start, 30.0).missing) for start in starts]
+    assert missing == [True] + [False] * MOST_CUT_PIECES
+
+
+@pytest.mark.parametrize(
+    ("final", "oldest", "expected"),
+    [
+        (40.0, -np.inf, []),
+        (39.9, -np.inf, [(30.0, 40.0)]),
+        (30.0, -np.inf, [(30.0, 40.0)]),
+        (10.0, -np.inf, [(10.0, 40.0)]),
+        (ALL, 10.0, []),
+        (ALL, 10.1, [(10.0, 20.0)]),
+        (ALL, 20.0, [(10.0, 20.0)]),
+        (ALL, 40.0, [(10.0, 40.0)]),
+    ],
+)
+def test_only_what_is_sure_is_kept_for_good(final, oldest, expected):
+    """A bucket is kept that ends at what is final, or before, and begins at what the node still has, or after."""
+    kept = Kept([11.0, 22.0, 33.0], final=final, oldest=oldest)
+    kept.keep(10.0, 40.0)
+    assert kept.found(10.0, 40.0, NOW + 60.0)[1] == expected
+
+
+def test_a_cut_where_only_the_certain_ends_is_no_windows_own():
+    """Where finality or age cut a bucket inside the window, that part is not taken for a window's."""
+    kept = Kept([11.0, 15.0, 22.0, 24.0, 26.0], MEAN, final=25.0, oldest=12.0)
+    kept.keep(10.0, 40.0)
+    assert kept.found(12.0, 25.0)[1] == [(12.0, 25.0)]
+    kept = Kept([12.0, 14.0, 16.0], MEAN, final=15.0)
+    kept.keep(11.0, 18.0)
+    assert kept.found(11.0, 15.0)[1] == [(11.0, 15.0)]
+    kept.final = 18.0
+    kept.keep(11.0, 18.0)
+    assert kept.found(11.0, 18.0) == ([12.0, 14.0, 16.0], [])
+
+
+def test_the_newest_sample_is_asked_for_where_it_is_not_known():
+    """All buckets of a window may be there from a longer one, and yet not its newest sample."""
+    kept = Kept([11.0, 15.0, 22.0])
+    kept.keep(10.0, 40.0)
+    assert kept.look(10.0, 40.0).complete
+    shorter = kept.look(10.0, 20.0)
+    assert (list(shorter.missing), shorter.newest, shorter.complete) == ([], None, False)
+    kept.keep(10.0, 20.0, [])
+    found = kept.look(10.0, 20.0)
+    assert found.complete
+    assert found.newest[0].tolist() == [15.0]
+
+
+@pytest.mark.parametrize(("start", "expected"), [(0.0, [15.0]), (15.0, [15.0]), (15.5, []), (18.0, [])])
+def test_the_newest_sample_of_a_shorter_window(start, expected):
+    """It is the same if it lies inside; else there is none, as the window is the end of the other."""
+    kept = Kept([11.0, 15.0])
+    kept.keep(10.0, 20.0)
+    assert kept.look(start, 20.0).newest[0].tolist() == expected
+
+
+def test_of_a_longer_window_the_newest_is_not_known_where_there_was_none():
+    """A window without samples says nothing of one that begins earlier."""
+    kept = Kept([5.0])
+    kept.keep(10.0, 20.0)
+    assert kept.look(10.0, 20.0).newest is NO_SAMPLES
+    assert kept.look(12.0, 20.0).newest is NO_SAMPLES
+    assert kept.look(9.0, 20.0).newest is None
+
+
+def test_another_generation_is_other_data():
+    """What was kept of data that have been replaced is not found any more."""
+    kept = Kept([11.0, 22.0])
+    kept.keep(10.0, 30.0)
+    kept.generation = "h"
+    kept.keep(20.0, 30.0)
+    assert kept.found(10.0, 30.0) == ([22.0], [(10.0, 20.0)])
+
+
+# ---- the end of a window, which is not final
+
+
+@pytest.fixture
+def tail():
+    kept = Kept([11.0, 22.0, 31.0, 34.0, 36.0], final=29.0)
+    kept.keep(10.0, 37.0)
+    return kept
+
+
+@pytest.mark.parametrize("ago_s", [-0.001, -1.0, 1.001, 3600.0])
+def test_the_end_is_not_shared_but_for_a_second(tail, ago_s):
+    """What is not final serves who asks within a second after; never one who asked before, by whatever clock."""
+    assert tail.look(10.0, 37.0, NOW + ago_s).tail is None
+    assert not tail.look(10.0, 37.0, NOW + ago_s).fresh
+
+
+@pytest.mark.parametrize("ago_s", [0.0, 0.5, 1.0])
+def test_the_end_is_shared_for_a_second(tail, ago_s):
+    """Within the second it is as asked for: the bucket that is final in part, and what follows."""
+    found = tail.look(10.0, 37.0, NOW + ago_s)
+    assert found.fresh
+    whole = found.with_tail()
+    assert (list(whole.missing), whole.complete, whole.newest[0].tolist()) == ([], True, [36.0])
+    assert [time for piece in whole.pieces for time in piece.times.tolist()] == [11.0, 22.0, 31.0, 34.0, 36.0]
+
+
+def test_narrow_buckets_are_shared_for_as_long_as_they_are():
+    """Of buckets of a tenth of a second the end is shared for a tenth of a second."""
+    assert SeriesKey("node", "x", "minmax", 0.1).patience_s == 0.1
+
+
+@pytest.mark.parametrize(
+    ("end", "is_shared"), [(38.0, True), (38.1, False), (36.5, True), (36.1, True), (36.0, False), (35.9, False)]
+)
+def test_ends_of_windows_a_moment_apart_are_shared(tail, end, is_shared):
+    """An end a second later or earlier is the same, unless the newest sample is not inside."""
+    assert (tail.look(10.0, end).tail is not None) == is_shared
+
+
+@pytest.mark.parametrize(
+    ("start", "is_shared"),
+    [(30.0, True), (31.0, True), (30.5, True), (32.0, False), (33.0, False), (20.0, True), (36.0, False)],
+)
+def test_a_window_that_begins_in_the_end_shares_it_where_that_follows(start, is_shared):
+    """Of the bucket that its start cuts the choice must lie inside."""
+    kept = Kept([22.0, 31.0, 34.0, 36.0, 41.0], final=29.0)
+    kept.keep(20.0, 45.0)
+    found = kept.look(start, 45.0)
+    assert (found.tail is not None) == is_shared
+    if is_shared:
+        times = [time for piece in found.with_tail().pieces for time in piece.times.tolist()]
+        assert times == kept.within(start, 45.0)[0].tolist()
+
+
+def test_the_end_of_a_mean_is_shared_from_its_buckets_on():
+    """What is computed of a bucket serves no window that begins inside of it."""
+    kept = Kept([22.0, 34.0, 41.0], MEAN, final=29.0)
+    kept.keep(20.0, 45.0)
+    assert kept.look(30.0, 45.0).tail is not None
+    assert kept.look(33.0, 45.0).tail is None
+
+
+def test_an_end_is_not_put_before_what_is_known():
+    """Where somebody else has meanwhile got later samples, the end from before is not drawn behind them."""
+    kept = Kept([22.0, 34.0], final=29.0)
+    kept.keep(20.0, 37.0)
+    kept.times, kept.final = np.array([22.0, 34.0, 38.0, 39.0]), 40.0
+    kept.keep(30.0, 40.0, [(30.0, 40.0)], NOW + 0.1)
+    assert kept.look(20.0, 38.0).tail is None
+
+
+def test_an_end_without_samples_serves_no_window_that_has_some():
+    """A window that had no sample may have been shorter than this one."""
+    kept = Kept([15.0], final=9.0)
+    kept.keep(30.0, 37.0)
+    assert kept.look(30.0, 37.0).tail is not None
+    kept.final = 20.0
+    kept.keep(10.0, 20.0)
+    kept.final = 9.0
+    kept.keep(20.0, 37.0)
+    assert kept.look(10.0, 37.0).tail is None
+
+
+def test_a_window_that_begins_before_the_end_does_not_share_it():
+    """What lies between the pieces that are kept and the end is missing."""
+    kept = Kept([22.0, 34.0], final=9.0)
+    kept.keep(20.0, 37.0)
+    assert kept.look(15.0, 37.0).tail is None
+
+
+def test_keeping_nothing_finds_nothing():
+    """With no bytes all is asked for each time."""
+    kept = Kept([11.0])
+    kept.store = Store(0)
+    kept.keep(10.0, 20.0)
+    assert (kept.found(10.0, 20.0), kept.store.size_bytes) == (([], [(10.0, 20.0)]), 0)
