@@ -34,7 +34,8 @@ from sisock.gateway.plan import (
     clamp_points,
     plan,
 )
-from sisock.gateway.reading import Questions, Reader, Reading
+from sisock.gateway.questions import Questions
+from sisock.gateway.reading import Reader, Reading
 from sisock.gateway.store import Store
 
 DEADLINE_S = 2.0
