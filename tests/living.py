@@ -146,8 +146,9 @@ class LivingSite:
         """Ask both gateways the same, and compare."""
         start, end = self._window()
         points = self.random.choice((20, 20, 100, 1000, 5))
+        before = self.random.choice((None, None, None, True, False))
         align = self.random.random() < 0.3
-        drawing = Drawing(self.random.choice(self.reducers), breaks=False, align=align)
+        drawing = Drawing(self.random.choice(self.reducers), breaks=False, align=align, before=before)
         wanted = [SeriesWanted("node", name) for name in self._some() or NAMES]
         answers = [result_of(one.query(wanted, start, end, points, drawing)) for one in (self.keeping, self.plain)]
         self.asked = [one for one in self.asked if self.clock() - one[0] <= 1.0]

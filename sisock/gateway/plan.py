@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sisock.core.downsample import Selection, find_reducer
-from sisock.core.model import DataRequest, FieldType
+from sisock.core.model import DataRequest, FieldCatalogue, FieldType
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.every import Every
 
@@ -159,6 +159,17 @@ class NodeQuestion:
     node: str
     request: DataRequest
     resolution: Resolution
+
+    def holding(self, catalogue: FieldCatalogue) -> set[str]:
+        """Return the fields of which what holds at the window's start is drawn there."""
+        span_s = self.request.end - self.request.start
+        names = set()
+        for name in self.request.fields:
+            field = catalogue.find(name)
+            interval_s = catalogue.timelines[field.timeline].interval_s if field else None
+            if self.resolution.holds(field.type if field else "number", interval_s, span_s):
+                names.add(name)
+        return names
 
 
 def clamp_points(max_points: int | None) -> int:

@@ -21,7 +21,7 @@ from sisock.gateway.edges import add_first, add_held
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.pieces import Grid, Piece, join, without
-from sisock.gateway.plan import NodeQuestion, Resolution
+from sisock.gateway.plan import NodeQuestion
 from sisock.gateway.store import Found, SeriesKey, Store
 
 ROUNDS = 5
@@ -115,7 +115,7 @@ class Reader:
         self._doubted: set[str] = set()
         self._empty: dict[str, TimelineBlock] = {}  # until it is known what was before
         self._edges: dict[str, Edge] = {}
-        self._holding = {name for name in question.request.fields if self._holds(name, question.resolution)}
+        self._holding = question.holding(peer.catalogue)
         self._held: set[str] = set()
         self._tells_edges = peer.info is not None and "edge" in peer.info.capabilities
         self._asks_when_empty = self._tells_edges and question.resolution.before is not False
@@ -165,12 +165,6 @@ class Reader:
         width = selection.width(question.resolution.stride_s)
         reducer = question.resolution.reducer
         return SeriesKey(self._peer.name, name, reducer, width, selection.chooses, selection.looks_ahead)
-
-    def _holds(self, name: str, resolution: Resolution) -> bool:
-        """Tell whether what holds at the window's start is drawn of a field."""
-        known = self._peer.catalogue.find(name)
-        interval_s = self._peer.catalogue.timelines[known.timeline].interval_s if known else None
-        return resolution.holds(known.type if known else "number", interval_s, self._window[1] - self._window[0])
 
     def _lacking(self, found: Mapping[str, Found]) -> dict[str, Found]:
         """Return what must be asked for."""
