@@ -22,7 +22,7 @@ from sisock.gateway.answer import Series
 from sisock.gateway.cells import Cells
 
 LATE_S = 10.0  # some nodes tell of the last moments later than others
-LATE_SHARE = 0.02  # of a window, which may be left out for that
+LATE_SHARE = 0.05  # of a window, which may be left out for that
 # Where the sample that is chosen of a cell stands among what is chosen of its buckets, from their starts.
 _ENDS: Mapping[str, Callable[[Indices, int], Indices]] = {
     "first": lambda starts, _: starts,
