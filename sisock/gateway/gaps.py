@@ -13,6 +13,8 @@ from sisock.core.model import Times, Values
 SPACINGS = 3.0
 BUCKETS = 2.0
 NEIGHBOURS = 16
+FEW_INTERVALS = 5.0  # random arrivals that far apart are one in 150
+EVEN = 2 / 3
 USUAL = 9, 10  # so many of the neighbours are no longer than the usual one: the rest may be other gaps
 
 
@@ -27,7 +29,8 @@ def break_gaps(
 
     A gap is where consecutive samples are further apart than two buckets, than the interval that the node states,
     and than three times the spacing that is usual around the place (see :func:`usual_spacings`). So a change of rate
-    is none, nor are samples that come at random, and what is a gap at one zoom is one at every finer zoom. The break
+    is none, nor are samples that come at random: few that have no rhythm are judged by the interval, of which a gap
+    then takes five. What is a gap at one zoom is one at every finer zoom. The break
     is one bucket after the last sample, so it stands still between refreshes. Where breaks would exceed
     ``max_points``, the widest gaps are broken.
 
@@ -47,6 +50,8 @@ def break_gaps(
     """
     spacings = times[1:] - times[:-1]
     least_s = max(BUCKETS * bucket_s, interval_s)
+    if spacings.size <= NEIGHBOURS and not _are_even(spacings):
+        least_s = max(least_s, FEW_INTERVALS * interval_s)
     if not spacings.size or spacings.max() <= least_s:
         return times, values
     wide = np.flatnonzero(spacings > least_s)
@@ -85,6 +90,12 @@ def usual_spacings(spacings: Times, places: NDArray[np.intp], interval_s: float 
     sides = (_usual_of(spacings, places[:, np.newaxis] + way * offsets) for way in (-1, 1))
     usual = np.maximum(*sides)
     return np.where(usual == -math.inf, interval_s, usual)
+
+
+def _are_even(spacings: Times) -> bool:
+    """Tell whether spacings have a rhythm, gaps apart: the shortest is two thirds of the middle one at least."""
+    ordered = np.sort(spacings)
+    return bool(ordered.size and ordered[0] >= EVEN * ordered[ordered.size // 2])
 
 
 def _usual_of(spacings: Times, neighbours: NDArray[np.intp]) -> Times:

@@ -54,6 +54,8 @@ def _obvious_usual(spacings):
 
 def _obvious_gaps(times, bucket_s, interval_s):
     spacings = [later - earlier for earlier, later in pairwise(times)]
+    even = min(spacings) >= 2 / 3 * sorted(spacings)[len(spacings) // 2]
+    least_intervals = 1 if even or len(spacings) > 16 else 5
     gaps = []
     for place, spacing in enumerate(spacings):
         sides = [
@@ -61,7 +63,7 @@ def _obvious_gaps(times, bucket_s, interval_s):
             _obvious_usual(spacings[place + 1 : place + 17]),
         ]
         usual = max((one for one in sides if one is not None), default=interval_s)
-        if spacing > max(3 * usual, 2 * bucket_s, interval_s):
+        if spacing > max(3 * usual, 2 * bucket_s, least_intervals * interval_s):
             gaps.append(times[place])
     return gaps
 
@@ -137,3 +139,22 @@ def test_two_gaps_near_each_other_are_both_seen():
     spacings = np.ones(200)
     spacings[[100, 101, 110]] = 500.0
     assert _breaks(1.7e9 + np.cumsum(spacings), 1.0)[0].size == 3
+
+
+@pytest.mark.parametrize("count", [3, 5, 8, 12, 17, 30])
+def test_few_samples_that_come_at_random_are_a_line(count):
+    """However few random arrivals a window has, no more than about one in a hundred is a break."""
+    random = np.random.default_rng(count)
+    breaks = 0
+    for _ in range(2000):
+        times = 1e9 + np.cumsum(random.exponential(10.0, count))
+        breaks += break_gaps(times, times, 0.1, 1000, 10.0)[0].size - count
+    assert breaks <= 0.012 * 2000 * (count - 1)
+
+
+@pytest.mark.parametrize("count", [4, 6, 12, 17, 40])
+def test_a_gap_among_few_samples_of_a_rhythm_is_broken(count):
+    """What is a gap among many samples at a fixed spacing is one among few of them."""
+    times = 1e9 + np.arange(count) * 10.0
+    times[count // 2 :] += 25.0
+    assert break_gaps(times, times, 0.1, 1000, 10.0)[0].size == count + 1
