@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import yaml
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from sisock.client import Consumer
 
 CONFIGURATION_EXIT = 2
+INTERRUPTED_EXIT = 130
 ROUTER_TIMEOUT_S = 4.0  # whoever types a command will not wait long to hear that there is no router
 DEMO = Path(__file__).parent / "data" / "demo.yml"
 
@@ -118,26 +122,42 @@ def fields(node_name: str) -> None:
 
 @cli.command()
 @click.argument("target", metavar="NODE::FIELD")
-@click.option(
-    "--start", default="-3600", show_default=True, help="Seconds before now if negative, UNIX time, or ISO 8601."
-)
-@click.option("--end", default="0", show_default=True, help="As --start; 0 is now.")
+@click.option("--start", default="-1h", show_default=True, metavar="TIME", help="The first time that is wanted.")
+@click.option("--end", default="now", show_default=True, metavar="TIME", help="The time before which it ends.")
 @click.option("--min-stride", type=float, help="Seconds between samples that are fine enough.")
 @click.option("--reduce", "reducer", help="How to downsample to that: minmax, first, last.")
 def get(target: str, start: str, end: str, min_stride: float | None, reducer: str | None) -> None:
-    """Print the samples of a field as CSV: time (ISO 8601, UTC) and value.
+    """Print the samples of a field as CSV, as they come: time (ISO 8601, UTC, exact) and value.
+
+    A TIME is a date with or without the time of day and a zone (2013-01-01, '2013-01-01 12:30', 2013-01-01T12:30Z;
+    UTC without a zone), relative to now (-1h, now-30m, now), UNIX seconds, or, if negative, seconds before now. All
+    else that is said, such as what span the field has when it has nothing in this one, goes to standard error.
 
     \b
     sisock get host::cpu.percent --start -60
-    sisock get weather::jfk_temperature --start 2013-07-01T00:00:00Z --end 2013-07-02T00:00:00Z
+    sisock get weather::jfk_temperature --start 2013-07-01 --end 2013-07-02 > july.csv
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from sisock.core.times import format_iso8601
+    from sisock.printing import Progress, print_samples, read_span, say_empty
 
-    with _consumer() as consumer:
-        series = consumer.get(target, _instant(start), _instant(end), min_stride=min_stride, reduce=reducer)
-    click.echo(f"time,{target}")
-    for sample_time, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
-        click.echo(f"{format_iso8601(sample_time)},{value}")
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # half of the samples is no success
+    progress = Progress(sys.stderr, shown=sys.stderr.isatty() and not sys.stdout.isatty())
+
+    def say(text: str) -> None:
+        progress.clear()
+        click.echo(f"sisock: {text}", err=True)
+
+    try:
+        span = read_span(start, end, say, time.time())
+        with _consumer() as consumer:
+            pages = consumer.pages(target, *span, min_stride=min_stride, reduce=reducer)
+            if not print_samples(pages, target, sys.stdout, say, progress):
+                say_empty(consumer, target, *span, say)
+    except BrokenPipeError:
+        _end_quietly()
+    except KeyboardInterrupt:
+        progress.clear()
+        sys.exit(INTERRUPTED_EXIT)
 
 
 @cli.command("scan-g3")
@@ -192,16 +212,6 @@ def _consumer() -> Consumer:
     return Consumer(Settings.from_environment(), timeout_s=ROUTER_TIMEOUT_S)
 
 
-def _instant(text: str) -> float:
-    """Read sisock time, or ISO 8601."""
-    from sisock.core.times import parse_iso8601
-
-    try:
-        return float(text)
-    except ValueError:
-        return parse_iso8601(text)
-
-
 def _parse_option(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier():
@@ -220,10 +230,19 @@ def _run_site(path: Path) -> None:
     sys.exit(Supervisor(site.programs, startup.tell).run(startup.tick))
 
 
+def _end_quietly() -> NoReturn:
+    """End where who reads, such as "head", has seen enough: Python would complain once more when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
 def main() -> None:
     """Run the command; an error that a user can mend is one line, never a traceback."""
     try:
         cli(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _end_quietly()
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:

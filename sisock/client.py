@@ -19,9 +19,11 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from sisock.core import wire
 from sisock.core.errors import BadRequest, NodeUnavailable, OverAllowance, SisockError, UnknownField, UnknownNode
+from sisock.core.misplaced import is_unmistakable, misplaced
 from sisock.core.model import DataRequest, Field, FieldCatalogue, Span, Times, Values
 from sisock.core.times import resolve_span
 from sisock.core.walk import Walk
+from sisock.core.wire_spans import decode_remarks
 from sisock.settings import Settings
 from sisock.wamp.line import Line
 
@@ -183,6 +185,8 @@ class Consumer:
         if field is None:
             raise UnknownField(node, name, catalogue.fields)
         extended = bool(self._capabilities(node))
+        if not extended:  # what it gives must be cut, and so the span known
+            start, end = resolve_span(start, end, time.time())
         request = DataRequest(
             (name,), start, end, min_stride, reduce, packed=extended, limit=PAGE_SAMPLES if extended else None
         )
@@ -241,10 +245,16 @@ class Consumer:
         if reply is False:
             raise TooLarge(f"data node '{node}' has more samples than it can give: ask for a shorter span")
         block, remarks = wire.decode_data(reply, request.fields, catalogue)
+        remarks += decode_remarks(reply, request).get(name, ())
         found = block.find(name)
+        if found is not None and not request.extended:
+            if is_unmistakable(found.times):
+                remarks.append(misplaced(found.times, request.start, request.end) or "")
+            found = found.within(request.start, request.end)
         times, values = (found.times, found.values[name]) if found else (np.empty(0), np.empty(0))
         described = catalogue.find(name) or Field(name, name)
-        return Series(described, times, values, tuple(remarks)), replace(request, after=reply.get("after"))
+        series = Series(described, times, values, tuple(dict.fromkeys(filter(None, remarks))))
+        return series, replace(request, after=reply.get("after"))
 
     def _capabilities(self, node: str) -> frozenset[str]:
         try:

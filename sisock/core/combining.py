@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from sisock.core.choices import Indices
-from sisock.core.made import BlockPieces, Counts, SamplePieces, made_max, made_mean, made_min, made_stddev, made_sum
+from sisock.core.made import (
+    BlockPieces,
+    Counts,
+    SamplePieces,
+    Scatter,
+    made_max,
+    made_mean,
+    made_min,
+    made_stddev,
+    made_sum,
+)
 from sisock.core.model import Values
 
 _HUGE = np.finfo(np.float64).max
@@ -69,7 +79,7 @@ def _combined_stddev(parts: Parts, starts: Indices) -> Values:
     reach = np.where(deviation > 0, deviation + np.spacing(np.abs(mean)), 0.0)
     with np.errstate(over="ignore"):
         low, high = (np.where(count > 0, np.clip(end, -_HUGE, _HUGE), np.nan) for end in (mean - reach, mean + reach))
-    return made_stddev(BlockPieces(low, high, mean, count, deviation), starts)
+    return made_stddev(BlockPieces(low, high, mean, count, Scatter(deviation, np.zeros_like(mean))), starts)
 
 
 def _finite(parts: Parts) -> tuple[Values, Counts]:

@@ -17,7 +17,7 @@ from sisock.core.downsample import (
     find_reducer,
     reduce_samples,
 )
-from sisock.core.made import MAKES, chained
+from sisock.core.made import MAKES, Scatter, chained
 from sisock.core.model import Span, Statement, Times
 from sisock.core.times import bucket_edges, bucket_of, check_stride
 
@@ -154,7 +154,8 @@ class _Made:
         columns = [self._columns[owner] for owner in self._owners[low:high]]
         joined = chained([column.block(*span) for column in columns])
         if self._make == "stddev":  # those of the parts are made already
-            joined = replace(joined, deviation=np.where(joined.count > 0, self._values[low:high], 0.0))
+            deviation = np.where(joined.count > 0, self._values[low:high], 0.0)
+            joined = replace(joined, scatter=Scatter(deviation, np.zeros(high - low)))
         self._values[low] = MAKES[self._make](joined, _ONE_BUCKET)[0]
         self._times[low] = _middle([column.within(*span)[0] for column in columns])
 

@@ -59,6 +59,21 @@ class Weighed(NamedTuple):
             return np.add.reduceat(means if self.counts is None else means * self.counts, starts)
 
 
+class Scatter(NamedTuple):
+    """How the finite values of pieces lie about their means; zero where there are none.
+
+    Parameters
+    ----------
+    deviation
+        The standard deviation of each.
+    rest
+        What the mean of each lacks by rounding: beside a large mean it is as much as the means of its parts differ.
+    """
+
+    deviation: Values
+    rest: Values
+
+
 class Pieces(Protocol):
     """Consecutive samples, or blocks of them, of which values are made."""
 
@@ -78,8 +93,8 @@ class Pieces(Protocol):
         ...
 
     @property
-    def deviation(self) -> Values | None:
-        """The standard deviation of the finite values of each, zero where there are none; None: zero of all."""
+    def scatter(self) -> Scatter | None:
+        """How the finite values of each lie about their mean; None: each is its mean."""
         ...
 
 
@@ -109,8 +124,8 @@ class SamplePieces:
         return Weighed(means, None, missing)
 
     @property
-    def deviation(self) -> None:
-        """Zero, of one value."""
+    def scatter(self) -> None:
+        """Each sample is its mean."""
         return
 
 
@@ -120,16 +135,16 @@ class BlockPieces:
 
     Parameters
     ----------
-    mean, count, deviation
-        Of the finite values of each: their mean, how many there are, and their standard deviation; zero where there
-        are none. The deviation is only wanted where deviations are made.
+    mean, count, scatter
+        Of the finite values of each: their mean, zero where there are none; how many there are; and how they lie about
+        the mean, which is wanted only where deviations are made.
     """
 
     low: Values
     high: Values
     mean: Values
     count: Counts
-    deviation: Values | None = None
+    scatter: Scatter | None = None
 
     @property
     def weighed(self) -> Weighed:
@@ -138,7 +153,7 @@ class BlockPieces:
 
 
 def merged(pieces: Pieces, starts: Indices) -> BlockPieces:
-    """Return one block for each bucket of pieces, without its deviation."""
+    """Return one block for each bucket of pieces, without its scatter."""
     mean, count = _merged_means(pieces, starts)
     return BlockPieces(lowest_values(pieces.low, starts), highest_values(pieces.high, starts), mean, count)
 
@@ -146,17 +161,15 @@ def merged(pieces: Pieces, starts: Indices) -> BlockPieces:
 def summed_up(pieces: Pieces, count: int, length: int) -> BlockPieces:
     """Return a block for every ``length`` of ``count`` pieces, with all that is to be known of it."""
     blocks = merged(pieces, np.arange(0, count, length))
-    return replace(blocks, deviation=_deviations(pieces, _Even(length), blocks))
+    return replace(blocks, scatter=_scatter(pieces, _Even(length), blocks))
 
 
 def chained(blocks: Sequence[BlockPieces]) -> BlockPieces:
-    """Return the blocks of several arrays one after the other; with deviations where all have them."""
+    """Return the blocks of several arrays one after the other; with their scatter where all have it."""
     low, high, mean, count = zip(*((one.low, one.high, one.mean, one.count) for one in blocks), strict=True)
-    known = [one.deviation for one in blocks if one.deviation is not None]
-    deviation = np.concatenate(known) if len(known) == len(blocks) else None
-    return BlockPieces(
-        np.concatenate(low), np.concatenate(high), np.concatenate(mean), np.concatenate(count), deviation
-    )
+    known = [one.scatter for one in blocks if one.scatter is not None]
+    scatter = Scatter(*map(np.concatenate, zip(*known, strict=True))) if len(known) == len(blocks) else None
+    return BlockPieces(np.concatenate(low), np.concatenate(high), np.concatenate(mean), np.concatenate(count), scatter)
 
 
 def made_mean(pieces: Pieces, starts: Indices) -> Values:
@@ -185,9 +198,9 @@ def made_stddev(pieces: Pieces, starts: Indices) -> Values:
     """Return the standard deviation of the finite values of each bucket, as of a whole population; NaN without any."""
     blocks = merged(pieces, starts)
     lengths = stops_of(starts, len(pieces.weighed.means)) - starts
-    deviation = _deviations(pieces, _Uneven(starts, lengths), blocks)
+    deviation = _scatter(pieces, _Uneven(starts, lengths), blocks).deviation
     deviation[blocks.count == 0] = np.nan
-    return deviation
+    return _unsigned_zero(deviation)
 
 
 def made_min(pieces: Pieces, starts: Indices) -> Values:
@@ -302,41 +315,40 @@ class _Even:
         return product
 
 
-def _deviations(pieces: Pieces, buckets: _Buckets, blocks: BlockPieces) -> Values:
-    """Return the standard deviation of the finite values of each bucket, zero where there are none.
+def _scatter(pieces: Pieces, buckets: _Buckets, blocks: BlockPieces) -> Scatter:
+    """Return how the finite values of each bucket lie about its mean.
 
-    It is never larger than half of what lies between the lowest and the highest, so that equal values have none.
+    The deviation is never larger than half of what lies between the lowest and the highest: equal values have none.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         most = np.multiply(blocks.high, 0.5, dtype=np.float64) - np.multiply(blocks.low, 0.5, dtype=np.float64)
-        found = _spread(pieces, buckets, blocks)
+        deviation, rest = _spread(pieces, buckets, blocks)
         exponents = np.frexp(most)[1]
         beside = np.abs(exponents) > _SQUARED
         if beside.any():
-            found[beside] = np.ldexp(_spread(pieces, buckets, blocks, exponents), exponents)[beside]
-    deviations: Values = np.fmin(found, most)
-    return deviations
+            scaled = (np.ldexp(one, exponents) for one in _spread(pieces, buckets, blocks, exponents))
+            deviation, rest = (np.where(beside, *pair) for pair in zip(scaled, (deviation, rest), strict=True))
+        return Scatter(np.fmin(deviation, most), rest)
 
 
 def _spread(
     pieces: Pieces, buckets: _Buckets, blocks: BlockPieces, exponents: NDArray[np.int32] | None = None
-) -> Values:
-    """Return the root of the mean square of what lies off the mean of each bucket, in powers of two if given.
-
-    What the mean lacks by rounding is taken out again: beside a large mean it may be as much as the values differ.
-    """
+) -> tuple[Values, Values]:
+    """Return deviations and rests, in powers of two if given, and as they come out where values are beside those."""
     means, counts, missing = pieces.weighed
-    own, middle = pieces.deviation, blocks.mean
+    middle, own = blocks.mean, pieces.scatter
     if exponents is not None:
         each = buckets.each(-exponents)
         means, middle = np.ldexp(means, each), np.ldexp(middle, -exponents)
-        own = None if own is None else np.ldexp(own, each)
+        own = None if own is None else Scatter(*(np.ldexp(one, each) for one in own))
     off = buckets.less(means, middle)
     off[missing] = 0.0
+    if own is not None:
+        off += own.rest
     weighted = off if counts is None else off * counts
     squares = buckets.product(off, weighted)
     if own is not None:
-        squares += buckets.product(own, own if counts is None else own * counts)
+        squares += buckets.product(own.deviation, own.deviation if counts is None else own.deviation * counts)
     count = np.maximum(blocks.count, 1)
-    spread: Values = np.sqrt(np.maximum(squares - buckets.total(weighted) ** 2 / count, 0.0) / count)
-    return spread
+    rest = buckets.total(weighted) / count
+    return np.sqrt(np.maximum(squares / count - rest * rest, 0.0)), rest

@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sisock.core.choices import is_state
-from sisock.core.made import BlockPieces, SamplePieces, summed_up
+from sisock.core.made import BlockPieces, SamplePieces, Scatter, summed_up
 from sisock.core.samples import BLOCK, ArraySamples, GrowingArray, Samples
 from sisock.core.summary import NumberSummary, StateSummary, Summary
 
 __all__ = ["BLOCK", "ArraySamples", "NumberPyramid", "Pyramid", "Samples", "StatePyramid", "Summary", "pyramid_for"]
 
+_HUGE = np.finfo(np.float32).max
 _MOST_LEVELS = 5  # the counts of more would not fit their type, and a thousand million samples a block are enough
 _UPDATE_SAMPLES = BLOCK * 1024  # summarised at once, so that the passes over them find them in the processor's cache
 
@@ -112,19 +113,23 @@ class NumberPyramid(Pyramid):
 
     def _types(self) -> Mapping[str, DTypeLike]:
         types = {"low": self._dtype, "high": self._dtype, "mean": np.float64, "count": np.int32}
-        return {**types, "deviation": np.float64}
+        return {**types, "deviation": np.float64, "rest": np.float32}
 
     def _of_samples(self, samples: Samples, low: int, high: int) -> Sequence[NDArray[Any]]:
         values = samples.slice(low, high)
         return _arrays(summed_up(SamplePieces(values), len(values), BLOCK))
 
     def _of_blocks(self, parts: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        return _arrays(summed_up(BlockPieces(**parts), len(parts["low"]), BLOCK))
+        low, high, mean, count, deviation, rest = parts.values()
+        blocks = BlockPieces(low, high, mean, count, Scatter(deviation, rest))
+        return _arrays(summed_up(blocks, len(low), BLOCK))
 
 
 def _arrays(blocks: BlockPieces) -> Sequence[NDArray[Any]]:
-    assert blocks.deviation is not None
-    return blocks.low, blocks.high, blocks.mean, blocks.count, blocks.deviation
+    assert blocks.scatter is not None
+    deviation, rest = blocks.scatter
+    # Single precision is enough, and its range where any precision matters.
+    return blocks.low, blocks.high, blocks.mean, blocks.count, deviation, np.fmax(np.fmin(rest, _HUGE), -_HUGE)
 
 
 class StatePyramid(Pyramid):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.choices import NUMBER_CHOICES, Choice, Indices, first_true, ragged
-from sisock.core.made import MAKES, BlockPieces, SamplePieces, Weighed, merged
+from sisock.core.made import MAKES, BlockPieces, SamplePieces, Scatter, Weighed, merged
 from sisock.core.model import Values
 from sisock.core.samples import BLOCK, ArraySamples, Samples
 
@@ -78,8 +78,8 @@ class Summary(ABC):
         return Cells.of(starts, stops, [len(next(iter(level.values()))) for level in self.levels])
 
     def makes(self, make: str) -> bool:
-        """Tell whether it knows what a value is made of, by a key of ``MAKES``: files of before have no deviations."""
-        return make != "stddev" or all("deviation" in level for level in self.levels)
+        """Tell whether it knows what a value is made of, by a key of ``MAKES``: files of before have no scatter."""
+        return make != "stddev" or all({"deviation", "rest"} <= level.keys() for level in self.levels)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all there is as plain arrays: for each name the levels one after the other, and their bounds.
@@ -173,9 +173,10 @@ class Gathered:
         return Weighed(self.known("mean", raw.means), self.known("count", counts), _NONE)
 
     @property
-    def deviation(self) -> Values:
-        """The standard deviation of the finite values of each."""
-        return self.known("deviation", np.zeros(len(self.raw)))
+    def scatter(self) -> Scatter:
+        """How the finite values of each lie about their mean."""
+        none = np.zeros(len(self.raw))
+        return Scatter(self.known("deviation", none), self.known("rest", none))
 
 
 class NumberSummary(Summary):

@@ -24,8 +24,8 @@ from sisock.wamp.steady import keep_steady
 
 STOP_S = 3.0
 FORKED = (
-    "this process was forked from one in which sisock's connection ran already, and cannot use it: connect in the new "
-    "processes only, or start them anew with multiprocessing.set_start_method('spawn')"
+    "this process was forked from one that had an event loop (Twisted's reactor) already, and cannot use that: ask in "
+    "the new processes only, or start them anew with multiprocessing.set_start_method('spawn')"
 )
 IN_LOOP = (
     "a Consumer waits for its answers, and here that would stop the event loop which brings them: use it in another "

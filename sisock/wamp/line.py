@@ -54,7 +54,8 @@ class Line:
         LOOP.call(lambda: maybeDeferred(begin))
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until there is a session; NodeUnavailable when there is none in time."""
+        """Wait until there is a session; NodeUnavailable when there is none in time, SisockError where none can be."""
+        LOOP.start()
         if not self._online.wait(timeout_s):
             address = f"{self._settings.host}:{self._settings.tls_port}"
             raise NodeUnavailable(

@@ -167,8 +167,9 @@ def check_alike(old: Any, new: Any) -> None:
             near = dict(points(other))
             assert all(value == pytest.approx(near[t], rel=0.01, abs=0.05) for t, value in points(one))
         elif "datapoints" in one:
-            ours, theirs = picture([one]), picture([other])
-            assert flat(ours.pop()) == pytest.approx(flat(theirs.pop()), rel=1e-12, nan_ok=True)
+            ours, theirs = (flat(*picture([entry])) for entry in (one, other))
+            ours = theirs[:2] * (len(ours) + 2 == len(theirs)) + ours  # an old node does not tell the first sample
+            assert ours == pytest.approx(theirs, rel=1e-12, nan_ok=True)
         else:
             assert picture([one]) == picture([other])
 

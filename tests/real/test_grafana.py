@@ -247,6 +247,35 @@ def test_the_mean_of_extremes_is_no_mean(panels):
     assert means.reduced["lab::pulse"]["mean"] == pytest.approx(1 / 60, rel=0.01)
 
 
+def test_numbers_and_states_are_joined():
+    """Numbers and texts of several nodes stand in the same rows, by the field `Time`; a text holds until the next."""
+    changes = np.cumsum(np.random.default_rng(3).uniform(5.0, 200.0, 2000)) + NOW - 200_000
+    modes = np.array([f"mode {n % 7}" for n in range(changes.size)], dtype=object)
+    lab = Panels(
+        FakeNode("lab", {"mode": (changes, modes)}, interval_s=None),
+        FakeNode("node0", {"power": SAMPLES[0]}, interval_s=RATES[0][0]),
+        now=NOW,
+    )
+    windows = [zoom for zoom in zooms() if zoom[0] > changes[0]]
+    replies = [lab.draw(["node0::power", "lab::mode"], *zoom, align=True) for zoom in windows]
+    for (start, end, _), joined in zip(windows, grafana_code.join(replies), strict=True):
+        assert joined.frames == 1
+        grid = grid_of(joined.times, start, end)
+        ends = np.minimum((np.array(grid.numbers) + 1) * grid.width_s, end)
+        known = changes.searchsorted(ends) - 1
+        assert joined.columns["lab::mode"] == modes[known].tolist()
+        close(joined.columns["node0::power"], grid.column(0, "mean"))
+
+
+def test_states_as_they_are_can_be_joined():
+    """Without a grid, too, the time of texts has the name that Grafana gives to that of numbers."""
+    times = np.arange(NOW - 600, NOW, 60)
+    lab = Panels(FakeNode("lab", {"x": (times, times), "s": (times, np.array(["a"] * times.size, object))}), now=NOW)
+    (joined,) = grafana_code.join([lab.draw(["lab::x", "lab::s"], NOW - 600, NOW, 100)])
+    assert joined.frames == 1
+    assert joined.columns == {"lab::x": times.tolist(), "lab::s": ["a"] * times.size}
+
+
 @pytest.mark.parametrize("count", [2, 5])
 @pytest.mark.parametrize("reducer", ["", "max"])
 def test_rows_of_several_series_raise_alerts(panels, count, reducer):

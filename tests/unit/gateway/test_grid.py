@@ -341,3 +341,14 @@ def test_the_shortest_stride_that_somebody_wants():
     assert ask(gateway, "a::x", points=100, least_s=3.0)[0].bucket_s > 6.0
     assert ask(gateway, "a::x", points=1000, drawing=Drawing(), least_s=7.0)[0].bucket_s == 14.0
     assert ask(gateway, "a::x", points=7, least_s=300.0)[0].times.size == 2
+
+
+@pytest.mark.parametrize("reducer", ["minmax", "m4"])
+@pytest.mark.parametrize("points", [1, 100])
+def test_a_reducer_that_keeps_several_samples_is_the_mean_on_a_grid(reducer, points):
+    """A cell has room for one value: what keeps several samples is drawn as the mean there."""
+    gateway = connected(FakeNode("a", {"x": (np.arange(NOW - 600, NOW), np.random.default_rng(1).normal(size=600))}))
+    (drawn,) = ask(gateway, "a::x", points=points, drawing=Drawing(reducer, align=True))
+    (mean,) = ask(gateway, "a::x", points=points)
+    np.testing.assert_array_equal(drawn.times, mean.times)
+    np.testing.assert_array_equal(drawn.values, mean.values)

@@ -94,9 +94,9 @@ def library(request):
     return request.param
 
 
-def panel(clock, spoil, library, refreshes=6):
+def panel(clock, spoil, library, refreshes=6, kind=Server):
     """Draw a panel of two fields again and again; return its series each time, and the node's log."""
-    server = Server(Log())
+    server = kind(Log())
     server.spoil = spoil
     gateway = Gateway(None, clock, 2.0)
     router = FakeRouter(FakeHub([ServerNode(server, original=library == "original")]), clock)
@@ -153,7 +153,7 @@ SPOILED = {
 
 @pytest.mark.parametrize(("spoil", "name", "told"), SPOILED.values(), ids=SPOILED.keys())
 def test_a_panel_tells_what_is_wrong_with_a_field_once_and_as_long_as_it_is_so(clock, library, spoil, name, told):
-    """Each refresh has one word on the field that is wrong, whatever library serves it; the log has one in all."""
+    """Each refresh has one word on the field that is wrong, with either library, and the log one line in all."""
     drawn, log = panel(clock, spoil, library)
     for series, _ in drawn:
         assert series.times.size == 0
@@ -252,3 +252,37 @@ def test_an_exception_is_told_on_the_panel_and_logged_once(clock):
     drawn, log = panel(clock, spoil, "ours")
     assert all("failed in get_data: RuntimeError: no sensor" in series.problem for series, _ in drawn)
     assert len(log) == 1
+
+
+class WithoutFields(Server):
+    get_fields = base.DataNodeServer.get_fields
+
+
+class WithoutData(Server):
+    get_data = base.DataNodeServer.get_data
+
+
+class OtherFields(Server):
+    def get_fields(self, start, end):
+        return {"a": {"type": "number"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (
+            WithoutFields,
+            "has neither get_fields nor _get_fields_blocking: give its class one of them, def get_fields(self",
+        ),
+        (WithoutData, "has neither get_data nor _get_data_blocking: give its class one of them, def get_data(self"),
+        (
+            OtherFields,
+            "the answer to 'get_fields' must be two dictionaries: fields and timelines, but is a dictionary",
+        ),
+    ],
+)
+def test_what_a_server_lacks_is_told_on_the_panel(clock, kind, told):
+    """A panel of a server that lacks a method, or answers it in another shape, says what to write."""
+    drawn, _ = panel(clock, None, "ours", kind=kind)
+    for series, _ in drawn:
+        assert told in series.problem
