@@ -12,6 +12,7 @@ from sisock.core.downsample import Sampled
 from sisock.core.edge import Edge
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
+from sisock.core.newest import NewestSearch
 from sisock.core.reduction import NO_SAMPLES
 from sisock.core.times import EARLIEST
 from sisock.core.wire_spans import decode_reductions
@@ -21,9 +22,7 @@ from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
 
 FIRST_SPAN_S = 60.0
-GROWTH = 4.0
 LEAST_TIME_S = 0.05
-SHORTEST_SPAN_S = 1e-3
 FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 
 
@@ -101,24 +100,19 @@ class EarlierReader:
 
     async def _read_backwards(self, fields: Sequence[str], found: dict[str, Sampled]) -> None:
         """Ask a node of the original library for ever longer spans."""
-        reached, length_s = self._request.start, FIRST_SPAN_S
-        while reached > EARLIEST and self._time_left_s > LEAST_TIME_S and length_s > SHORTEST_SPAN_S:
-            wanted = tuple(name for name in fields if name not in found)
-            if not wanted:
-                return
-            request = DataRequest(wanted, max(reached - length_s, EARLIEST), reached)
-            arguments, keywords = wire.request_arguments(request)
+        start = self._request.start
+        search = NewestSearch(tuple(fields), (EARLIEST, start), self._request.min_stride or 0.0, FIRST_SPAN_S)
+        search.known.update(fields)
+        while (read := search.read) is not None and self._time_left_s > LEAST_TIME_S:
+            arguments, keywords = wire.request_arguments(DataRequest(*read))
             reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
-            if reply is False:  # so there are samples, and the last of them are wanted
-                length_s /= GROWTH
+            if reply is False:
+                search.refuse()
                 continue
-            block, _ = wire.decode_data(reply, wanted, self._peer.catalogue)
-            for name in wanted:
-                timeline = block.find(name)
-                if timeline is not None:
-                    inside = timeline.within(request.start, reached)
-                    self._note(name, (inside.times[-1:], inside.values[name][-1:]), found)
-            reached, length_s = request.start, length_s * GROWTH
+            block, _ = wire.decode_data(reply, read.fields, self._peer.catalogue)
+            search.take(block.within(*read.span))
+        for name, sample in search.newest.items():
+            self._note(name, sample, found)
 
     @property
     def _time_left_s(self) -> float:
