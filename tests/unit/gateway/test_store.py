@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from sisock.core.edge import MOST_FOLLOWING, Edge
 from sisock.core.model import Statement
 from sisock.core.reduction import NO_SAMPLES, Reduction
+from sisock.gateway.edges import NO_EDGE
 from sisock.gateway.pieces import Grid
 from sisock.gateway.store import MOST_CUT_PIECES, SeriesKey, Store
 
@@ -277,6 +279,75 @@ def test_a_window_that_needed_nothing_has_no_end_to_share():
     kept = Kept([22.0, 34.0], final=29.0)
     kept.keep(20.0, 37.0, [])
     assert kept.look(20.0, 37.0).tail is None
+
+
+def test_an_end_holds_no_more_than_was_asked_for():
+    """Where what is final ends in the bucket that the window cut, the end begins with the window."""
+    kept = Kept([10.5, 22.0, 34.0], final=15.0)
+    kept.keep(12.0, 37.0)
+    assert kept.look(12.0, 37.0).tail is not None
+    assert kept.look(10.0, 37.0).tail is None
+
+
+def test_an_end_is_not_put_behind_what_lies_after_it():
+    """Where the end of the window has become final meanwhile, what is missing before it is asked for."""
+    kept = Kept([22.0, 34.0], final=29.0)
+    kept.keep(20.0, 40.0)
+    kept.final = 40.0
+    kept.keep(30.0, 40.0, at=NOW + 0.1)
+    found = kept.look(20.0, 40.0, NOW + 0.1)
+    assert (list(found.missing), found.fresh, found.tail) == ([(20.0, 30.0)], True, None)
+
+
+def test_remarks_are_told_until_the_node_has_none():
+    """What a node tells of a field in words is forgotten once it answers without."""
+    store = Store(2**20)
+    assert store.remarks(KEY) == ()
+    store.keep_remarks(KEY, ["slow"])
+    store.keep_remarks(MEAN, [])
+    assert (store.remarks(KEY), store.remarks(MEAN)) == (("slow",), ())
+    store.keep_remarks(KEY, [])
+    assert store.remarks(KEY) == ()
+
+
+# ---- what lies at the start
+
+
+def edge_of(following, final=ALL, at=NOW):
+    """Keep what lies at the start of the window [12, 30): a sample before it, and the first ones in it."""
+    kept = Kept([11.0, *following], final=final)
+    times = np.array(following, float)
+    edge = Edge((np.array([11.0]),) * 2, (times, times))
+    reduction = Reduction((kept.within(12.0, 30.0),), kept.within(29.0, 30.0), Statement(final, -ALL, "g"), None, edge)
+    kept.store.keep(kept.key, (12.0, 30.0), [(12.0, 30.0)], reduction, at)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("start", "before", "first"), [(12.0, [11.0], [13.0]), (11.5, [11.0], [13.0]), (13.5, [13.0], [14.0])]
+)
+def test_what_lies_at_the_start_serves_windows_near_it(start, before, first):
+    """Of consecutive samples about a start it follows what lies about another one between them."""
+    found = edge_of([13.0, 14.0]).look(start, 30.0, NOW + 60.0).edge
+    assert (found.before[0].tolist(), found.following[0][:1].tolist()) == (before, first)
+
+
+def test_what_may_still_change_at_the_start_serves_for_a_second():
+    """Where samples may come between those, others are served for a second only."""
+    kept = edge_of([13.0, 14.0], final=12.0)
+    assert kept.look(12.0, 30.0, NOW + 1.0).edge is not None
+    assert kept.look(12.0, 30.0, NOW + 1.1).edge is None
+
+
+def test_a_window_behind_many_samples_goes_without_its_first_for_a_second():
+    """Where too many samples lie at the start to reach further, the windows of the next second ask nothing."""
+    following = 12.0 + np.arange(MOST_FOLLOWING) / 1000
+    kept = edge_of(following)
+    assert kept.look(12.9, 30.0, NOW + 0.5).edge is NO_EDGE
+    assert kept.look(12.9, 30.0, NOW + 1.5).edge is None
+    assert kept.look(13.1, 30.0, NOW + 0.5).edge is None
+    assert kept.look(12.0, 30.0, NOW + 0.5).edge.following[0].size == MOST_FOLLOWING
+    assert edge_of(following[:-1]).look(12.9, 30.0, NOW + 0.5).edge is None
 
 
 # ---- what is told ahead
