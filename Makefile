@@ -8,7 +8,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo         start router, hub, two data nodes and the Grafana adapter, and say where to look"
 	@echo "make test         lint, types and the tests"
-	@echo "make test-real    compare with the real OCS, so3g and MariaDB, which it installs, the latter with apt-get"
+	@echo "make test-real    compare with the real OCS, so3g, MariaDB and code of Grafana; it installs them, programs with apt-get"
 	@echo "make bench        measure what is promised, in under ten minutes; the figures go to build/bench.json too"
 	@echo "make bench-peers  compare with InfluxDB and VictoriaMetrics, where these are installed"
 	@echo "make clean        remove what the others made"

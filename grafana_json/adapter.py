@@ -23,6 +23,7 @@ from grafana_json.protocol import Query, Target
 from grafana_json.rows import Arguments, parse_rows, points_of_each
 from grafana_json.source import InThread, Source
 from grafana_json.status import Status, gather
+from grafana_json.strict import check_series, check_targets
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.answer import Series, SeriesWanted
@@ -135,7 +136,9 @@ class Adapter:
 
     async def _rows(self, arguments: Arguments) -> Rows:
         request = parse_rows(arguments, self._gateway.now())
-        choices = await self._chooser.choose(request.query)
+        choices = request.laid(await self._chooser.choose(request.query))
+        if request.strict:
+            await self._in_thread(check_targets, choices, self._gateway.snapshot())
         count = len({(wanted, way) for one in choices for wanted in one.wanted for way in one.target.options.drawings})
         points = points_of_each(count, request.query.max_points)
         drawn = await draw(self._gateway, replace(request.query, max_points=points), choices)
@@ -144,10 +147,13 @@ class Adapter:
             raise BadRequest("; ".join(said))
         named = [_named(series, ending) for choice in choices for series, ending in lines(choice, drawn)]
         series = list({one.wanted: one for one in named}.values())
+        if request.strict:
+            check_series(series)
         problems = [one.problem for one in series if one.problem]
         if len(problems) == len(series) and not any(one.times.size for one in series):
             raise NodeUnavailable("; ".join(problems))
-        return Rows(series, request.format, tuple(dict.fromkeys((*said, *problems))))
+        told = [text for one in series for text in one.notices]
+        return Rows(series, request.format, tuple(dict.fromkeys((*said, *problems, *told))))
 
     async def _node_healths(self) -> list[NodeHealth]:
         snapshot = await self.status()

@@ -18,10 +18,17 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "mean": "mean",
         "min": "min",
         "max": "max",
+        "count": "number of values (count)",
+        "sum": "sum",
+        "stddev": "standard deviation (stddev)",
         "first": "first",
         "last": "last",
     },
     "gaps": {"break": "break the line", "connect": "connect"},
+    "align": {
+        "false": "each series at its own times",
+        "true": "all at the same times: means, unless a reducer is chosen (max keeps peaks)",
+    },
 }
 """What may be chosen, and in which words it is offered."""
 INPUTS: Sequence[dict[str, Any]] = (
@@ -29,6 +36,8 @@ INPUTS: Sequence[dict[str, Any]] = (
     {"name": "alias", "label": "Alias", "type": "input", "placeholder": "{node} {field}", "width": 24},
     {"name": "units", "label": "Units", "type": "input", "placeholder": "as the node says", "width": 20},
     {"name": "gaps", "label": "Gaps", "type": "select", "placeholder": "break", "width": 16},
+    {"name": "align", "label": "One grid", "type": "select", "placeholder": "false", "width": 32},
+    {"name": "every", "label": "Every", "type": "input", "placeholder": "1h, 1d", "width": 12},
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import gatherResults
@@ -14,6 +14,8 @@ from grafana_json.protocol import Query
 from grafana_json.source import Source
 from sisock.core.errors import BadRequest
 from sisock.gateway.answer import Answer, Series, SeriesWanted
+from sisock.gateway.cells import Cells
+from sisock.gateway.gridded import ragged, without_times
 from sisock.gateway.plan import Drawing
 
 MOST_SERIES_IN_A_REQUEST = 1000
@@ -32,14 +34,51 @@ async def draw(source: Source, query: Query, choices: Sequence[Choice]) -> Drawn
     count = sum(len(group) for group in groups.values())
     if count > MOST_SERIES_IN_A_REQUEST:
         raise BadRequest(f"the targets match {count} series, over {MOST_SERIES_IN_A_REQUEST}: narrow them")
+    cells = _cells(source, query, groups)
     asked = [
-        source.query(list(group), query.start, query.end, query.max_points, drawing)
+        source.query(
+            list(group),
+            query.start,
+            query.end,
+            query.max_points,
+            drawing,
+            cells=cells.get(drawing),
+            least_s=query.least_s if query.is_sure else 0.0,
+        )
         for drawing, group in groups.items()
     ]
     # Most panels draw in one way only, and gathering costs as much as all the rest here.
     answers: list[Answer] = [await asked[0]] if len(asked) == 1 else await gatherResults(asked)
     found = [{series.wanted: series for series in answer.series} for answer in answers]
-    return dict(zip(groups, found, strict=True))
+    drawn = dict(zip(groups, found, strict=True))
+    return _with_even_ends(drawn, cells) if cells else drawn
+
+
+def _with_even_ends(drawn: Drawn, cells: Mapping[Drawing, Cells]) -> Drawn:
+    """Leave out the cells at the ends of the window in which some of the series on a grid have no value yet."""
+    even = dict(drawn)
+    for grid in dict.fromkeys(cells.values()):
+        members = [drawing for drawing, own in cells.items() if own is grid]
+        on_grid = [one for drawing in members for one in drawn[drawing].values() if _is_on_grid(one, drawing)]
+        left_out = ragged(on_grid, grid)
+        if left_out:
+            for drawing in members:
+                even[drawing] = {
+                    wanted: without_times(one, left_out) if _is_on_grid(one, drawing) else one
+                    for wanted, one in drawn[drawing].items()
+                }
+    return even
+
+
+def _is_on_grid(series: Series, drawing: Drawing) -> bool:
+    return drawing.aligns or (drawing.on_grid and series.type == "number")
+
+
+def _cells(source: Source, query: Query, groups: Mapping[Drawing, Iterable[SeriesWanted]]) -> Mapping[Drawing, Cells]:
+    """Return the grid of each drawing that is on one."""
+    if not query.end > query.start or not any(drawing.on_grid for drawing in groups):
+        return {}
+    return source.cells(groups, query.start, query.end, query.max_points, query.least_s)
 
 
 def count_points(choices: Sequence[Choice], drawn: Drawn) -> int:

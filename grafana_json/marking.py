@@ -13,7 +13,14 @@ from grafana_json.protocol import Query, Target
 from grafana_json.source import Source
 
 POINTS_FOR_ANNOTATIONS = 20_000
-PLAINLY_DRAWN: Mapping[str, Any] = {"reducer": "minmax", "connect": False, "before": True}
+PLAINLY_DRAWN: Mapping[str, Any] = {
+    "reducer": "minmax",
+    "connect": False,
+    "align": False,
+    "every": None,
+    "chosen": False,
+    "before": True,
+}
 
 
 async def annotate(
@@ -27,7 +34,7 @@ async def annotate(
     plain = replace(target, text=asked.target, options=replace(target.options, metrics=(), **PLAINLY_DRAWN))
     (choice,) = await chooser.choose(replace(query, targets=(plain,)))
     points = max(POINTS_FOR_ANNOTATIONS // max(len(choice.wanted), 1), 1000)
-    drawn = await draw(source, replace(query, max_points=points), [choice])
+    drawn = await draw(source, replace(query, max_points=points, least_s=0.0), [choice])
     until = min(query.end, max(source.now(), query.start))  # a state that lasts, lasts until now
     problems = [notice.text for notice in choice.notices if notice.severity == "error"]
     marks = []

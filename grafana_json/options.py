@@ -6,14 +6,16 @@ The JSON plugin sends it as typed, or with every value turned into text: ``{"con
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import orjson
 
 from sisock.core.downsample import REDUCERS
+from sisock.core.errors import BadRequest
 from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.every import Every, find_zone, parse_every
 from sisock.gateway.plan import DEFAULT_REDUCER, Drawing
 
 LONGEST_TEXT = 200
@@ -22,10 +24,17 @@ LONGEST_SHOWN = 60
 TRUE_TEXTS = {"true", "1", "yes", "on"}
 FALSE_TEXTS = {"false", "0", "no", "off", ""}
 GAPS = ("break", "connect")
+PANEL_UNITS = "panel"
 BAND = "band"
 REDUCE = (*REDUCERS, BAND)
-# What a band is made of, from below, and what is put behind the legend of each.
+# What is drawn of each cell of a grid, from below, and what is put behind the legend of each; others are drawn alone.
 BAND_PARTS: Mapping[str, str] = {"min": " min", "mean": "", "max": " max"}
+ALIGNED_PARTS: Mapping[str, Mapping[str, str]] = {
+    "minmax": {"min": " min", "max": " max"},
+    "m4": {"first": " first", "min": " min", "max": " max", "last": " last"},
+}
+DEFAULT_ALIGNED = "mean"
+ZONES = {"utc": "UTC"}  # as Grafana writes it
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Options:
     alias
         The legend, with ``{node}``, ``{field}`` and ``{units}``; empty for the target's name.
     units
-        In place of the field's own; empty for those.
+        In place of the field's own; empty for those, and ``panel`` for those that the panel itself sets.
     metrics
         Targets to draw in place of the query's text.
     connect
@@ -50,6 +59,14 @@ class Options:
         Whether what holds at the window's start is drawn there; None for where that is usual.
     changes
         Whether an annotation marks the changes of a field.
+    align
+        Whether all series of the request stand on one grid.
+    every
+        The length of the cells of that grid, which is then wanted; None for what fits.
+    zone
+        The time zone of their days; empty for the one of the dashboard.
+    chosen
+        Whether the author said which reducer.
     problems
         What could not be understood, in words.
     """
@@ -62,15 +79,39 @@ class Options:
     notices: bool = False
     before: bool | None = None
     changes: bool = False
+    align: bool = False
+    every: Every | None = None
+    zone: str = ""
+    chosen: bool = field(default=False, compare=False)
     problems: tuple[str, ...] = ()
 
     @cached_property
     def drawings(self) -> Mapping[Drawing, str]:
         """Return in which ways each series is drawn, and what is put behind the legend of each."""
-        parts = BAND_PARTS if self.reducer == BAND else {self.reducer: ""}
-        return {
-            Drawing(reducer, breaks=not self.connect, before=self.before): ending for reducer, ending in parts.items()
-        }
+        every = replace(self.every, zone=self.zone) if self.every and self.zone else self.every
+        drawn = Drawing(breaks=not self.connect, before=self.before, align=self.align, chosen=self.chosen, every=every)
+        return {replace(drawn, reducer=reducer): ending for reducer, ending in self._parts.items()}
+
+    @property
+    def aligns(self) -> bool:
+        """Whether all series stand on a grid."""
+        return self.align or self.every is not None
+
+    @property
+    def drawn_reducer(self) -> str:
+        """Return the reducer that is drawn: on a grid, the mean where none was chosen."""
+        return DEFAULT_ALIGNED if self.aligns and not self.chosen and self.reducer == DEFAULT_REDUCER else self.reducer
+
+    @property
+    def _parts(self) -> Mapping[str, str]:
+        reducer = self.drawn_reducer
+        if reducer == BAND:
+            return BAND_PARTS
+        return ALIGNED_PARTS.get(reducer, {reducer: ""}) if self.aligns else {reducer: ""}
+
+    def units_of(self, own: str | None) -> str | None:
+        """Return the units that a series of these units is drawn in; None when that is the panel's choice."""
+        return None if self.units == PANEL_UNITS else self.units or own
 
     def label(self, wanted: SeriesWanted, units: str | None) -> str:
         """Return the legend of a series."""
@@ -96,8 +137,11 @@ def parse_options(payload: Any) -> Options:
             continue
         try:
             changes[name] = read(payload[key])
+            changes["chosen"] = changes.get("chosen") or (name == "reducer" and payload[key] != "")
         except ValueError as error:
             problems.append(f"the payload's '{key}' {error}")
+        except BadRequest as error:
+            problems.append(f"the payload's '{key}': {error}")
     return replace(PLAIN, **changes, problems=tuple(problems))
 
 
@@ -143,7 +187,19 @@ def _connect(value: Any) -> bool:
     return bool(value == "connect")
 
 
-def _switch(value: Any) -> bool:
+def _every(value: Any) -> Every | None:
+    text = _text(value)
+    return parse_every(text) if text else None
+
+
+def parse_zone(value: Any) -> str:
+    """Return the name of a time zone as it is known; ValueError or BadRequest, in words, for what is none."""
+    name = _text(value)
+    return find_zone(ZONES.get(name.lower(), name)).key if name else ""
+
+
+def parse_switch(value: Any) -> bool:
+    """Return whether something is on; ValueError, in words, for what is no yes or no."""
     text = str(value).strip().lower()
     if text not in TRUE_TEXTS | FALSE_TEXTS:
         raise ValueError(f"{_shown(value)}, but must be true or false")
@@ -156,7 +212,10 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "units": ("units", _text),
     "metrics": ("metrics", _metrics),
     "gaps": ("connect", _connect),
-    "notices": ("notices", _switch),
-    "before": ("before", _switch),
-    "changes": ("changes", _switch),
+    "notices": ("notices", parse_switch),
+    "before": ("before", lambda value: None if value == "" else parse_switch(value)),
+    "changes": ("changes", parse_switch),
+    "align": ("align", parse_switch),
+    "every": ("every", _every),
+    "zone": ("zone", parse_zone),
 }

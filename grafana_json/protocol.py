@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
 
 from grafana_json.filters import NONE, Filters, parse_filters
-from grafana_json.options import PLAIN, Options, parse_options
+from grafana_json.intervals import is_grafanas, least_interval_s
+from grafana_json.options import PLAIN, Options, parse_options, parse_zone
 from sisock.core import times
 from sisock.core.errors import BadRequest
 
@@ -54,7 +55,16 @@ class Target:
 class Query:
     """A request for data inside [start, end), UNIX seconds.
 
-    ``max_points`` is None when the panel did not say. With ``annotation`` the targets are queries of annotations.
+    Parameters
+    ----------
+    max_points
+        None when the panel did not say.
+    annotation
+        Whether the targets are queries of annotations.
+    least_s
+        The shortest stride that the panel's author wants, seconds; 0 where none was set.
+    is_sure
+        Whether that is known for sure, so that samples may be passed over because of it.
     """
 
     start: float
@@ -63,6 +73,8 @@ class Query:
     targets: tuple[Target, ...]
     filters: Filters = NONE
     annotation: bool = False
+    least_s: float = 0.0
+    is_sure: bool = False
 
 
 def parse_json(body: bytes) -> Any:
@@ -96,10 +108,14 @@ def parse_query(request: Any) -> Query:
         raise BadRequest("'targets' must be a list")
     if len(targets) > MOST_TARGETS:
         raise BadRequest(f"{len(targets)} targets are too many: ask for {MOST_TARGETS} at most in one request")
-    parsed = tuple(_parse_target(target) for target in targets if _is_wanted(target))
+    zone = _parse_zone(request.get("timezone"))
+    parsed = tuple(_parse_target(target, zone) for target in targets if _is_wanted(target))
     filters = parse_filters(request.get("filters") or request.get("adhocFilters"))
     max_points = parse_max_points(request.get("maxDataPoints"))
-    return Query(start, end, max_points, parsed, filters, _is_annotation(request))
+    least_s = least_interval_s(request, start, end, max_points)
+    return Query(
+        start, end, max_points, parsed, filters, _is_annotation(request), least_s, is_sure=is_grafanas(request)
+    )
 
 
 def parse_annotations(request: Any) -> tuple[Query, Any]:
@@ -135,13 +151,24 @@ def _is_wanted(target: Any) -> bool:
     return not (isinstance(target, Mapping) and target.get("hide") is True)
 
 
-def _parse_target(target: Any) -> Target:
+def _parse_zone(value: Any) -> str:
+    """Return the dashboard's time zone; empty where the browser's is meant, which nobody tells."""
+    try:
+        return parse_zone(value)
+    except (ValueError, BadRequest):
+        return ""
+
+
+def _parse_target(target: Any, zone: str) -> Target:
     if not isinstance(target, Mapping):
         raise BadRequest("each of 'targets' must be an object with 'target' and 'refId'")
     kind: TargetKind = "frame"
     if "type" in target:
         kind = "table" if target["type"] == "table" else "timeserie"
-    return Target(_text(target.get("target")), _text(target.get("refId")), kind, parse_options(target.get("payload")))
+    options = parse_options(target.get("payload"))
+    if options.every and not options.zone:
+        options = replace(options, zone=zone)
+    return Target(_text(target.get("target")), _text(target.get("refId")), kind, options)
 
 
 def _text(value: Any) -> str:

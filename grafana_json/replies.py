@@ -74,7 +74,7 @@ def series_entry(
         notices.append(Notice("info", _decimation(target, series.bucket_s)))
     if series.problem:
         notices.append(Notice("error", series.problem))
-    name = target.options.label(series.wanted, target.options.units or series.units) + ending
+    name = target.options.label(series.wanted, target.options.units_of(series.units) or series.units) + ending
     shape = _shape_of(target, series)
     if shape == "series":
         identity = (series.wanted, target.options.reducer, ending, series.bucket_s)
@@ -103,11 +103,13 @@ def with_notices(entry: Entry, notices: Sequence[Notice]) -> Entry:
 
 
 def _decimation(target: Target, bucket_s: float) -> str:
-    return f"drawn from {format_duration(bucket_s)} buckets ({target.options.reducer})"
+    options = target.options
+    peaks = "; max keeps peaks" if options.aligns and not options.chosen and options.drawn_reducer == "mean" else ""
+    return f"drawn from {format_duration(bucket_s)} buckets ({options.drawn_reducer}{peaks})"
 
 
 def _unit(target: Target, series: Series) -> str | None:
-    return grafana_unit(target.options.units or series.units)
+    return grafana_unit(target.options.units_of(series.units))
 
 
 def _shape_of(target: Target, series: Series) -> str:

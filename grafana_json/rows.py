@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from grafana_json.options import Options, parse_options
+from grafana_json.choices import Choice
+from grafana_json.options import Options, parse_options, parse_switch
 from grafana_json.points import apart_us
 from grafana_json.protocol import MOST_TARGETS, Query, Target, check_range, parse_max_points
 from grafana_json.replies import encode
@@ -35,10 +36,32 @@ _Objects = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class RowsRequest:
-    """A request for rows; ``format`` is a key of ``FORMATS``."""
+    """A request for rows.
+
+    Parameters
+    ----------
+    format
+        A key of ``FORMATS``.
+    align
+        Whether all series stand on one grid; None where nothing was said, then several do.
+    strict
+        Whether anything that is missing makes an error.
+    """
 
     query: Query
     format: str
+    align: bool | None = None
+    strict: bool = False
+
+    def laid(self, choices: Sequence[Choice]) -> list[Choice]:
+        """Return what is drawn for targets: on a grid, where that is wanted or where there are several series."""
+        several = len({wanted for one in choices for wanted in one.wanted}) > 1
+        if not (several if self.align is None else self.align):
+            return list(choices)
+        return [
+            replace(one, target=replace(one.target, options=replace(one.target.options, align=True)))
+            for one in choices
+        ]
 
 
 def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
@@ -49,7 +72,8 @@ def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
     arguments
         The values of each: ``metric`` (several of them, or a list, or a pattern), ``from`` and ``to`` (milliseconds,
         ISO 8601, seconds before now as a number that isn't positive, or ``now-6h``), ``max_points``, ``reduce``,
-        ``format``.
+        ``align``, ``every``, ``zone``, ``before``,
+        ``strict``, ``format``.
     now
         UNIX seconds.
     """
@@ -66,7 +90,9 @@ def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
     shape = _argument(arguments, "format") or "json"
     if shape not in FORMATS:
         raise BadRequest(f"the format is {shape[:60]!r}, but must be one of {', '.join(FORMATS)}")
-    return RowsRequest(Query(start, end, parse_max_points(_argument(arguments, "max_points")), targets), shape)
+    query = Query(start, end, parse_max_points(_argument(arguments, "max_points")), targets)
+    align = _switch(arguments, "align") if _argument(arguments, "align") else None
+    return RowsRequest(query, shape, align, _switch(arguments, "strict"))
 
 
 def encode_rows(series: Sequence[Series], shape: str) -> bytes:
@@ -100,13 +126,20 @@ def points_of_each(series_count: int, max_points: int | None) -> int | None:
 
 
 def _options(arguments: Arguments) -> Options:
-    reducer = _argument(arguments, "reduce")
-    if not reducer:
+    given = {name: _argument(arguments, name) for name in ("reduce", "every", "zone", "before")}
+    if not any(given.values()):
         return LAST
-    options = parse_options({"reduce": reducer, "gaps": "connect", "before": False})
+    options = parse_options({"gaps": "connect"} | given | {"before": given["before"] or False})
     if options.problems:
         raise BadRequest(options.problems[0].replace("the payload's ", ""))
-    return options
+    return options if options.chosen else replace(options, reducer=LAST.reducer)
+
+
+def _switch(arguments: Arguments, name: str) -> bool:
+    try:
+        return parse_switch(_argument(arguments, name))
+    except ValueError as error:
+        raise BadRequest(f"'{name}' {error}") from None
 
 
 def _argument(arguments: Arguments, name: str) -> str:

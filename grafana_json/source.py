@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
 from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.cells import Cells
 from sisock.gateway.directory import NodeChange, NodeState, Snapshot
 from sisock.gateway.plan import PLAIN, Drawing
 
@@ -31,8 +32,21 @@ class Source(Protocol):
         end: float,
         max_points: int | None,
         drawing: Drawing = PLAIN,
+        *,
+        cells: Cells | None = None,
+        least_s: float = 0.0,
     ) -> Any:
         """Return a Deferred with an Answer."""
+
+    def cells(
+        self,
+        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
+        start: float,
+        end: float,
+        max_points: int | None,
+        least_s: float = 0.0,
+    ) -> Mapping[Drawing, Cells]:
+        """Return the grid of each drawing that is on one."""
 
     def refresh(self) -> Any:
         """Return a Deferred that fires when the hub has been asked again."""

@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
@@ -35,11 +34,14 @@ from sisock import __version__
 from sisock.core import serving, times, wire
 from sisock.core.edge_reading import EdgeReading
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
-from sisock.core.model import DataBlock, DataRequest, FieldCatalogue, Span
+from sisock.core.halving import Halving, Read
+from sisock.core.model import DataRequest, FieldCatalogue, Span
 from sisock.core.reduction import SpanReading
-from sisock.core.remarks import Remarks
+from sisock.core.remarks import Remarks, tell_thinned
+from sisock.core.review import Review
 from sisock.settings import Settings
 from sisock.wamp import credentials
+from sisock.wamp.author import AUTHOR
 from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.lifeline import LIFELINE
 from sisock.wamp.presence import Presence
@@ -49,9 +51,8 @@ from sisock.wamp.steady import keep_steady
 _settings = Settings.from_environment()
 
 WAMP_USER = _settings.wamp_user or credentials.LEGACY
-WAMP_SECRET = (
-    _settings.wamp_secret or credentials.Credentials(_settings.state / credentials.FILE_NAME).secret(WAMP_USER) or ""
-)
+_kept = credentials.Credentials(_settings.state / credentials.FILE_NAME)
+WAMP_SECRET = _settings.wamp_secret or _kept.secret(WAMP_USER) or _kept.consumer_secret(WAMP_USER) or ""
 SISOCK_HOST = _settings.host
 SISOCK_PORT = _settings.tls_port
 OCS_PORT = _settings.ocs_port
@@ -60,6 +61,14 @@ REALM = _settings.realm
 _EDGE_S = 0.5  # for what lies at a window's start, when all else of a reply is known
 _PAGING_S = 60.0  # within which the next page of a catalogue is asked for
 BASE_URI = wire.BASE_URI
+_LACKS_FIELDS = (
+    "has neither get_fields nor _get_fields_blocking: give its class one of them, "
+    "def get_fields(self, start, end), which returns the fields and their timelines"
+)
+_LACKS_DATA = (
+    "has neither get_data nor _get_data_blocking: give its class one of them, "
+    "def get_data(self, field, start, end, min_stride=None), which returns the samples"
+)
 
 
 def uri(s: str) -> str:
@@ -99,6 +108,7 @@ class DataNodeServer(Session):
     # Nothing is set in __init__: servers written for the original API call ApplicationSession's and not ours.
     _presence: Presence | None = None
     _catalogue = FieldCatalogue()
+    _proven: frozenset[str] = frozenset()
     _paged: tuple[tuple[Any, Any], float, FieldCatalogue] | None = None
 
     # ---- hooks of the session
@@ -120,14 +130,10 @@ class DataNodeServer(Session):
             self.closing_reason = f"its name is {self.name!r}, but must be 1 to 64 of the characters A-Z a-z 0-9 _ -"
             self.leave()
             return
+        self._report(self._lacking())
         self._presence = Presence(self, str(self.name), self.description, details.session)
-        yield self._presence.register(
-            {
-                wire.procedure(str(self.name), "get_fields"): self._serve_fields,
-                wire.procedure(str(self.name), "get_data"): self._serve_data,
-                wire.procedure(str(self.name), "info"): self._serve_info,
-            }
-        )
+        procedures = self._procedures().items()
+        yield self._presence.register({wire.procedure(str(self.name), name): serve for name, serve in procedures})
         yield self._presence.announce()
         yield maybeDeferred(self.after_onJoin, details)
 
@@ -167,7 +173,7 @@ class DataNodeServer(Session):
             or ``"bool"``; ``timelines[name]`` is ``{"interval", "field": [names]}`` with the mean spacing of samples
             in seconds, or None when they are aperiodic. A Deferred or coroutine of these will do.
         """
-        return threads.deferToThread(self._get_fields_blocking, start, end)
+        return self._in_thread(self._get_fields_blocking, start, end)
 
     def get_data(self, field: list[str], start: float, end: float, min_stride: float | None = None) -> Any:
         """Return all samples of some fields inside [start, end).
@@ -191,15 +197,29 @@ class DataNodeServer(Session):
             any more, None when all of it is final. False when it is more than can be given. A Deferred or coroutine
             of these will do.
         """
-        return threads.deferToThread(self._get_data_blocking, field, start, end, min_stride)
+        return self._in_thread(self._get_data_blocking, field, start, end, min_stride)
+
+    def _lacking(self) -> list[str]:
+        """Return in words which of the methods that a subclass must have it has not."""
+        methods = ((_LACKS_FIELDS, "get_fields"), (_LACKS_DATA, "get_data"))
+        return [f"it {text}" for text, name in methods if not any(map(self._overrides, (name, f"_{name}_blocking")))]
+
+    def _overrides(self, name: str) -> bool:
+        return getattr(getattr(self, name), "__func__", None) is not getattr(DataNodeServer, name)
 
     def _get_fields_blocking(self, start: float, end: float) -> Any:
-        raise NodeUnavailable(f"data node '{self.name}' has neither get_fields nor _get_fields_blocking")
+        raise NodeUnavailable(f"data node '{self.name}' {_LACKS_FIELDS}")
 
     def _get_data_blocking(self, field: list[str], start: float, end: float, min_stride: float | None = None) -> Any:
-        raise NodeUnavailable(f"data node '{self.name}' has neither get_data nor _get_data_blocking")
+        raise NodeUnavailable(f"data node '{self.name}' {_LACKS_DATA}")
 
     # ---- what is guaranteed around them
+
+    def _procedures(self) -> dict[str, Callable[..., Any]]:
+        return {"get_fields": self._serve_fields, "get_data": self._serve_data, "info": self._serve_info}
+
+    def _in_thread(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Deferred[Any]:
+        return threads.deferToThread(function, *arguments, **keywords)
 
     def _serve_info(self) -> dict[str, Any]:
         info = wire.NodeInfo(
@@ -222,11 +242,13 @@ class DataNodeServer(Session):
         try:
             reply = yield function(*arguments, **keywords)
         except SisockError as error:
+            if isinstance(error, BadReply):
+                self._report([str(error)])
             raise ApplicationError(error.uri, str(error)) from None
         except CancelledError:  # the caller has given up, so nobody reads this
             raise ApplicationError(ApplicationError.CANCELED, "the caller has canceled the call") from None
         except Exception as error:  # noqa: BLE001 - whatever a subclass raises must not harm the session
-            self.log.failure("data node '{name}': {what} failed", name=self.name, what=what)
+            AUTHOR.tell_failure(self.log, self.name, what, error)
             message = f"data node '{self.name}' failed in {what}: {type(error).__name__}: {error}"
             raise ApplicationError(SisockError.uri, message) from None
         return reply
@@ -238,7 +260,7 @@ class DataNodeServer(Session):
             catalogue = yield self._fields_in(*times.resolve_span(start, end, time.time()))
         if limit is not None:
             self._paged = (start, end), time.monotonic(), catalogue
-        reply = yield threads.deferToThread(serving.answer_fields, catalogue, limit, after)
+        reply = yield self._in_thread(serving.answer_fields, catalogue, limit, after)
         return reply
 
     def _catalogue_of_page(self, start: Any, end: Any, after: Any) -> FieldCatalogue | None:
@@ -260,34 +282,48 @@ class DataNodeServer(Session):
         if request.spans is not None:
             reply = yield self._reply_in_spans(request)
             return reply
-        block = yield self._samples_of(request, Remarks())
-        if block is None:
-            return False
-        downsampled = self.downsamples and request.reduce is None
-        reply = yield threads.deferToThread(serving.answer, block, request, downsampled=downsampled)
+        catalogue = yield self._catalogue_for(request)
+        review = Review((request.start, request.end), self._proven)
+        thins = self.downsamples and request.reduce is None
+        halving = Halving(request.fields, (request.start, request.end), request.min_stride, strided=thins)
+        while (read := halving.read) is not None:
+            block = yield self._ask(read, catalogue, review)
+            if block is not None:
+                halving.take(block)
+                continue
+            if halving.must_part and not request.extended:
+                return False  # the original API's own word for it
+            halving.refuse()
+        downsampled = thins and not halving.parted
+        remarks = self._reviewed(review, request, halving.thinned)
+        reply = yield self._in_thread(
+            serving.answer, halving.block(), request, downsampled=downsampled, remarks=remarks.by_field()
+        )
         return reply
 
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        reading, edges, remarks = SpanReading(request), EdgeReading(request), Remarks()
-        while (span := reading.span) is not None:
-            block = yield self._samples_in(request, span, remarks)
-            yield threads.deferToThread(reading.take, block)
-            edges.take(span, block)
+        catalogue = yield self._catalogue_for(request)
+        reading, edges = SpanReading(request, catalogue.spacings_s(request.fields)), EdgeReading(request)
+        review = Review((request.start, request.end), self._proven)
+        while (read := reading.read) is not None:
+            block = yield self._ask(read, catalogue, review)
+            if block is None:
+                reading.refuse()
+                continue
+            yield self._in_thread(reading.take, block)
+            edges.take(read, block)
         until = time.monotonic() + _EDGE_S
-        while (span := edges.span(reading.known)) is not None and time.monotonic() < until:
-            block = yield self._samples_in(request, span, remarks)
-            edges.take(span, block)
-        reductions = edges.beside(reading.reductions())
-        reply = yield threads.deferToThread(serving.answer_spans, reductions, request, remarks.by_field())
+        while (read := edges.read(reading.known)) is not None and time.monotonic() < until:
+            block = yield self._ask(read, catalogue, Review(read.span, self._proven))
+            if block is None:
+                edges.refuse(read)
+            else:
+                edges.take(read, block)
+        reductions, remarks = edges.beside(reading.reductions()), self._reviewed(review, request, reading.thinned)
+        reply = yield self._in_thread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
-
-    @inlineCallbacks
-    def _samples_in(self, request: DataRequest, span: Span, remarks: Remarks) -> Any:
-        """Return the samples in a part of a request's window, or before it, and no others."""
-        block = yield self._samples_of(replace(request, start=span[0], end=span[1], spans=None), remarks)
-        return _within(block, *span)
 
     @inlineCallbacks
     def _fields_in(self, start: float, end: float) -> Any:
@@ -307,37 +343,40 @@ class DataNodeServer(Session):
                 yield self._fields_in(request.start, request.end)
             except CancelledError:
                 raise
+            except BadReply as error:
+                self._report([str(error)])
+            except NodeUnavailable:  # there is none, which was told at the start
+                pass
             except Exception as error:  # noqa: BLE001 - whatever a subclass raises is not the caller's question
-                self._report([f"get_fields failed: {type(error).__name__}: {error}"])
+                AUTHOR.tell_failure(self.log, self.name, "get_fields", error)
         return self._catalogue
 
     @inlineCallbacks
-    def _samples_of(self, request: DataRequest, remarks: Remarks) -> Any:
-        """Return the samples that the subclass has for a request, or None when it says that they are too many.
-
-        What a panel is to tell of them is noted in ``remarks``.
-        """
-        catalogue = yield self._catalogue_for(request)
-        stride = request.min_stride if self.downsamples and request.reduce is None else None
-        reply = yield _called(self.get_data, list(request.fields), request.start, request.end, stride)
+    def _ask(self, read: Read, catalogue: FieldCatalogue, review: Review) -> Any:
+        """Return the samples that the subclass has inside a span, or None when it says that they are too many."""
+        reply = yield _called(self.get_data, list(read.fields), *read[1:])
         if reply is False:
-            if request.extended:
-                raise BadReply(f"data node '{self.name}' says that the span holds more than it can give: ask for less")
             return None
         # Copied before anything else runs: the server may go on filling the lists that it has handed over.
         copied = wire.copy_reply(reply)
-        block, problems = yield threads.deferToThread(wire.decode_data, copied, request.fields, catalogue)
-        self._report(problems)
-        return block
+        block, problems = yield self._in_thread(wire.decode_data, copied, read.fields, catalogue)
+        return review.take(block, problems).within(*read.span)
+
+    def _reviewed(self, review: Review, request: DataRequest, thinned: list[Span]) -> Remarks:
+        """Tell the author what is wrong with the answers to a request; return what a panel is to tell."""
+        if not self._proven >= review.placed:
+            self._proven = self._proven | review.placed
+        self._report(review.problems())
+        remarks = Remarks()
+        for name, texts in review.by_field().items():
+            for text in texts:
+                remarks.note([name], text)
+        if thinned:
+            remarks.note(request.fields, tell_thinned(thinned, request.min_stride))
+        return remarks
 
     def _report(self, problems: list[str]) -> None:
-        for problem in problems:
-            self.log.error("data node '{name}': {problem}", name=self.name, problem=problem)
-
-
-def _within(block: DataBlock, start: float, end: float) -> DataBlock:
-    """Cut off what a subclass returned beside what it was asked for."""
-    return DataBlock({name: one.within(start, end) for name, one in block.timelines.items()})
+        AUTHOR.tell(self.log, self.name, problems)
 
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:

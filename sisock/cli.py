@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import yaml
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from sisock.client import Consumer
 
 CONFIGURATION_EXIT = 2
+INTERRUPTED_EXIT = 130
 ROUTER_TIMEOUT_S = 4.0  # whoever types a command will not wait long to hear that there is no router
 DEMO = Path(__file__).parent / "data" / "demo.yml"
 
@@ -80,8 +84,11 @@ def hub() -> None:
 @click.argument("what", metavar="NAME_OR_FILE.py[:Class]")
 @click.option("--name", help="Name of the data node, in place of its own.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Option of the node; repeat for more.")
-def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
+@click.argument("arguments", metavar="[-- ARGUMENT...]", nargs=-1)
+def node(what: str, name: str | None, options: tuple[str, ...], arguments: tuple[str, ...]) -> None:
     """Run a data node: one that comes with sisock ('host', 'weather', …), or the one in a Python file.
+
+    A file that runs a server by itself is run as the program that it is, with our login; ARGUMENTs are its own.
 
     \b
     sisock node host
@@ -90,7 +97,7 @@ def node(what: str, name: str | None, options: tuple[str, ...]) -> None:
     """  # noqa: D301 - \b is click's mark for lines to keep
     from sisock.serve import run_node
 
-    run_node(Settings.from_environment(), what, name, dict(map(_parse_option, options)))
+    run_node(Settings.from_environment(), what, name, dict(map(_parse_option, options)), arguments)
 
 
 @cli.command()
@@ -115,26 +122,42 @@ def fields(node_name: str) -> None:
 
 @cli.command()
 @click.argument("target", metavar="NODE::FIELD")
-@click.option(
-    "--start", default="-3600", show_default=True, help="Seconds before now if negative, UNIX time, or ISO 8601."
-)
-@click.option("--end", default="0", show_default=True, help="As --start; 0 is now.")
+@click.option("--start", default="-1h", show_default=True, metavar="TIME", help="The first time that is wanted.")
+@click.option("--end", default="now", show_default=True, metavar="TIME", help="The time before which it ends.")
 @click.option("--min-stride", type=float, help="Seconds between samples that are fine enough.")
 @click.option("--reduce", "reducer", help="How to downsample to that: minmax, first, last.")
 def get(target: str, start: str, end: str, min_stride: float | None, reducer: str | None) -> None:
-    """Print the samples of a field as CSV: time (ISO 8601, UTC) and value.
+    """Print the samples of a field as CSV, as they come: time (ISO 8601, UTC, exact) and value.
+
+    A TIME is a date with or without the time of day and a zone (2013-01-01, '2013-01-01 12:30', 2013-01-01T12:30Z;
+    UTC without a zone), relative to now (-1h, now-30m, now), UNIX seconds, or, if negative, seconds before now. All
+    else that is said, such as what span the field has when it has nothing in this one, goes to standard error.
 
     \b
     sisock get host::cpu.percent --start -60
-    sisock get weather::jfk_temperature --start 2013-07-01T00:00:00Z --end 2013-07-02T00:00:00Z
+    sisock get weather::jfk_temperature --start 2013-07-01 --end 2013-07-02 > july.csv
     """  # noqa: D301 - \b is click's mark for lines to keep
-    from sisock.core.times import format_iso8601
+    from sisock.printing import Progress, print_samples, read_span, say_empty
 
-    with _consumer() as consumer:
-        series = consumer.get(target, _instant(start), _instant(end), min_stride=min_stride, reduce=reducer)
-    click.echo(f"time,{target}")
-    for sample_time, value in zip(series.times.tolist(), series.values.tolist(), strict=True):
-        click.echo(f"{format_iso8601(sample_time)},{value}")
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # half of the samples is no success
+    progress = Progress(sys.stderr, shown=sys.stderr.isatty() and not sys.stdout.isatty())
+
+    def say(text: str) -> None:
+        progress.clear()
+        click.echo(f"sisock: {text}", err=True)
+
+    try:
+        span = read_span(start, end, say, time.time())
+        with _consumer() as consumer:
+            pages = consumer.pages(target, *span, min_stride=min_stride, reduce=reducer)
+            if not print_samples(pages, target, sys.stdout, say, progress):
+                say_empty(consumer, target, *span, say)
+    except BrokenPipeError:
+        _end_quietly()
+    except KeyboardInterrupt:
+        progress.clear()
+        sys.exit(INTERRUPTED_EXIT)
 
 
 @cli.command("scan-g3")
@@ -164,11 +187,13 @@ def scan_g3(
 
 @cli.command()
 @click.argument("name", metavar="NAME")
-def credential(name: str) -> None:
+@click.option("--consumer", is_flag=True, help="NAME is a consumer, which may read, and not a data node.")
+def credential(name: str, *, consumer: bool) -> None:
     """Print the secret that the data node NAME logs in with, and make one if it has none.
 
-    For a data node on another machine, which needs it as WAMP_SECRET. Run it on the router's machine, with the
-    router's state directory; the secret counts at once.
+    For a data node on another machine, which needs it as WAMP_SECRET; or for a program or a web page that reads, which
+    needs it beside WAMP_USER. Run it on the router's machine, with the router's state directory; the secret counts at
+    once.
     """
     from sisock.wamp.credentials import FILE_NAME, Credentials
 
@@ -177,23 +202,14 @@ def credential(name: str) -> None:
         raise ConfigurationError(
             f"there is no state directory {state}: start the router first, or set SISOCK_STATE to the router's"
         )
-    click.echo(Credentials(state / FILE_NAME).secret(name, create=True))
+    credentials = Credentials(state / FILE_NAME)
+    click.echo(credentials.consumer_secret(name, create=True) if consumer else credentials.secret(name, create=True))
 
 
 def _consumer() -> Consumer:
     from sisock.client import Consumer
 
     return Consumer(Settings.from_environment(), timeout_s=ROUTER_TIMEOUT_S)
-
-
-def _instant(text: str) -> float:
-    """Read sisock time, or ISO 8601."""
-    from sisock.core.times import parse_iso8601
-
-    try:
-        return float(text)
-    except ValueError:
-        return parse_iso8601(text)
 
 
 def _parse_option(text: str) -> tuple[str, Any]:
@@ -214,10 +230,19 @@ def _run_site(path: Path) -> None:
     sys.exit(Supervisor(site.programs, startup.tell).run(startup.tick))
 
 
+def _end_quietly() -> NoReturn:
+    """End where who reads, such as "head", has seen enough: Python would complain once more when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
 def main() -> None:
     """Run the command; an error that a user can mend is one line, never a traceback."""
     try:
         cli(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _end_quietly()
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -12,23 +14,27 @@ import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
 
 # isort: split
 import numpy as np
-from autobahn.wamp.exception import ApplicationError
-from twisted.internet import reactor, threads
-from twisted.internet.defer import Deferred
+from autobahn.wamp.exception import ApplicationError, TransportLost
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from sisock.core import wire
-from sisock.core.errors import BadRequest, NodeUnavailable, SisockError, UnknownField, UnknownNode
-from sisock.core.model import DataRequest, Field, FieldCatalogue, Times, Values
+from sisock.core.errors import BadRequest, NodeUnavailable, OverAllowance, SisockError, UnknownField, UnknownNode
+from sisock.core.misplaced import is_unmistakable, misplaced
+from sisock.core.model import DataRequest, Field, FieldCatalogue, Span, Times, Values
+from sisock.core.times import resolve_span
+from sisock.core.walk import Walk
+from sisock.core.wire_spans import decode_remarks
 from sisock.settings import Settings
-from sisock.wamp.connection import connection, find_login
-from sisock.wamp.consumer import ConsumerSession
-from sisock.wamp.credentials import CONSUMER
-from sisock.wamp.steady import keep_steady
+from sisock.wamp.line import Line
 
 CALL_TIMEOUT_S = 30.0
 PAGE_SAMPLES = 250_000
 PAGE_FIELDS = 5_000
+ALL_TIME_S = 1e15  # no span is longer
+
+
+class TooLarge(BadRequest):
+    """A span that holds more than one reply may."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,24 @@ class NodeEntry:
 
 @dataclass(frozen=True)
 class Series:
-    """Samples of one field: ``times`` (UNIX seconds) and ``values``, both of shape (n,)."""
+    """Samples of one field: ``times`` (UNIX seconds) and ``values``, both of shape (n,).
+
+    ``remarks`` says what is wrong with them in the node's own opinion, or in ours.
+    """
 
     field: Field
     times: Times
     values: Values
+    remarks: tuple[str, ...] = ()
 
 
 class Consumer:
     """Asks data nodes, from a program that has no event loop.
 
-    Use it as a context manager. The first one of a process starts Twisted's reactor in a thread of its own.
+    It connects when it is first used, and by itself again when the connection was lost. Put it into a ``with`` block,
+    or call :meth:`close`; where neither is done, it ends with the program. The first one of a process starts Twisted's
+    reactor in a thread of its own, unless the program runs it. Several may be used at once, from any threads but the
+    reactor's. After ``os.fork`` it cannot be used: connect in the new processes only.
 
     Parameters
     ----------
@@ -72,24 +85,19 @@ class Consumer:
     def __init__(self, settings: Settings | None = None, timeout_s: float = 10.0) -> None:
         self._settings = settings or Settings.from_environment()
         self._timeout_s = timeout_s
-        self._session: Any = None
-        self._reason = "no answer from it"
-        self._online = threading.Event()
-        self._service: Any = None
+        self._lock = threading.Lock()
+        self._line: Line | None = None
+        self._closed = False
+        self._abandoned: Any = None
 
     def __enter__(self) -> Self:
         """Connect; ConfigurationError without a secret, NodeUnavailable when the router can't be reached in time."""
-        find_login(self._settings, CONSUMER)
-        _start_reactor()
-        self._service = connection(self._settings, CONSUMER, self._make_session, reactor)
-        reactor.callFromThread(self._service.startService)
-        if not self._online.wait(self._timeout_s):
+        self._closed = False
+        try:
+            self._connected()
+        except BaseException:  # there will be no __exit__
             self.close()
-            address = f"{self._settings.host}:{self._settings.tls_port}"
-            raise NodeUnavailable(
-                f"the router at {address} cannot be used ({self._reason}): start it with 'sisock router' or "
-                "'sisock demo', or set CROSSBAR_HOST, CROSSBAR_TLS_PORT and SISOCK_STATE"
-            )
+            raise
         return self
 
     def __exit__(
@@ -99,10 +107,13 @@ class Consumer:
         self.close()
 
     def close(self) -> None:
-        """Disconnect."""
-        if self._service is not None:
-            threads.blockingCallFromThread(reactor, self._service.stopService)
-            self._service = None
+        """Disconnect; nothing can be asked after that."""
+        self._closed = True
+        with self._lock:
+            line, self._line = self._line, None
+        if line is not None:
+            self._abandoned.detach()
+            line.close()
 
     def nodes(self) -> list[NodeEntry]:
         """Return the data nodes that are online."""
@@ -147,33 +158,103 @@ class Consumer:
         ------
         UnknownNode, UnknownField, BadRequest, NodeUnavailable
         """
-        node, separator, name = target.partition("::")
-        if not separator:
-            raise BadRequest(f"'{target}' must be NODE::FIELD")
+        pages = list(self.pages(target, start, end, min_stride=min_stride, reduce=reduce))
+        return Series(
+            field=pages[0].field,
+            times=np.concatenate([page.times for page in pages]),
+            values=np.concatenate([page.values for page in pages if page.times.size] or [pages[0].values]),
+            remarks=tuple(dict.fromkeys(remark for page in pages for remark in page.remarks)),
+        )
+
+    def pages(
+        self,
+        target: str,
+        start: float,
+        end: float = 0,
+        *,
+        min_stride: float | None = None,
+        reduce: str | None = None,
+    ) -> Iterator[Series]:
+        """Yield the same as :meth:`get` page by page, in order of time, so that no more than a page is in memory.
+
+        Every sample of a long span is asked for in parts, which also spares the node. There is at least one page.
+        """
+        node, name = _split(target)
         catalogue = self.fields(node)
         field = catalogue.find(name)
         if field is None:
             raise UnknownField(node, name, catalogue.fields)
         extended = bool(self._capabilities(node))
+        if not extended:  # what it gives must be cut, and so the span known
+            start, end = resolve_span(start, end, time.time())
         request = DataRequest(
             (name,), start, end, min_stride, reduce, packed=extended, limit=PAGE_SAMPLES if extended else None
         )
-        pages = list(self._pages(node, request, catalogue))
-        times = np.concatenate([page[0] for page in pages])
-        return Series(field, times, np.concatenate([page[1] for page in pages]))
+        read = self._pages_at_once if min_stride or reduce else self._pages_in_parts
+        return read(node, request, catalogue)
 
-    def _pages(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Any:
+    def extent(self, target: str) -> Span | None:
+        """Return the times of the first and of the newest sample of ``node::field``, UNIX seconds.
+
+        None where there is no sample, or where the node cannot tell.
+        """
+        node, name = _split(target)
+        if "reduce" not in self._capabilities(node):
+            return None
+        request = DataRequest((name,), 1, 0, min_stride=ALL_TIME_S, reduce="first", packed=True)
+        try:
+            (page,) = self._pages_at_once(node, request, FieldCatalogue())
+        except SisockError:  # perhaps because all of time is too much for it
+            return None
+        return (float(page.times[0]), float(page.times[-1])) if page.times.size else None
+
+    def _pages_at_once(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[Series]:
+        """Yield pages of all of a span: what is downsampled must not be cut."""
         while True:
-            positional, keywords = wire.request_arguments(request)
-            reply = self._call(wire.procedure(node, "get_data"), *positional, who=node, **keywords)
-            if reply is False:
-                raise BadRequest(f"data node '{node}' has more samples than it can give: ask for a shorter span")
-            block, _ = wire.decode_data(reply, request.fields, catalogue)
-            found = block.find(request.fields[0])
-            yield (found.times, found.values[request.fields[0]]) if found else (np.empty(0), np.empty(0))
-            if reply.get("after") is None:
+            series, request = self._page(node, request, catalogue)
+            yield series
+            if request.after is None:
                 return
-            request = replace(request, after=reply["after"])
+
+    def _pages_in_parts(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[Series]:
+        """Yield what parts of a span hold, one after the other."""
+        (name,) = request.fields
+        start, end = resolve_span(request.start, request.end, time.time())
+        walk = Walk(start, end, PAGE_SAMPLES // 2, _interval_s(catalogue, name))
+        if walk.span is None:
+            yield from self._pages_at_once(node, request, catalogue)
+        while (span := walk.span) is not None:
+            # Times that were given relative to now are left to the node's clock.
+            low, high = request.start if span[0] == start else span[0], request.end if span[1] == end else span[1]
+            try:
+                series, following = self._page(
+                    node, replace(request, start=low, end=high, after=walk.after), catalogue
+                )
+            except TooLarge:
+                if not walk.refused():
+                    raise
+                continue
+            walk.answered(series.times.size, following.after)
+            yield series
+
+    def _page(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> tuple[Series, DataRequest]:
+        """Return a page, and the request for the next one, which has no ``after`` where there is none."""
+        (name,) = request.fields
+        positional, keywords = wire.request_arguments(request)
+        reply = self._call(wire.procedure(node, "get_data"), *positional, who=node, **keywords)
+        if reply is False:
+            raise TooLarge(f"data node '{node}' has more samples than it can give: ask for a shorter span")
+        block, remarks = wire.decode_data(reply, request.fields, catalogue)
+        remarks += decode_remarks(reply, request).get(name, ())
+        found = block.find(name)
+        if found is not None and not request.extended:
+            if is_unmistakable(found.times):
+                remarks.append(misplaced(found.times, request.start, request.end) or "")
+            found = found.within(request.start, request.end)
+        times, values = (found.times, found.values[name]) if found else (np.empty(0), np.empty(0))
+        described = catalogue.find(name) or Field(name, name)
+        series = Series(described, times, values, tuple(dict.fromkeys(filter(None, remarks))))
+        return series, replace(request, after=reply.get("after"))
 
     def _capabilities(self, node: str) -> frozenset[str]:
         try:
@@ -183,51 +264,50 @@ class Consumer:
                 return frozenset()  # it runs on the original library
             raise
 
+    def _connected(self) -> Line:
+        """Return the line, connected."""
+        if self._closed:
+            raise SisockError("this Consumer is closed: make a new one, or ask inside of its 'with' block")
+        with self._lock:
+            if self._line is None:
+                line = Line(self._settings)
+                line.open()
+                self._line = line
+                # Who forgets a Consumer has its connection closed; the loop's end closes what is left.
+                self._abandoned = weakref.finalize(self, line.drop)
+                self._abandoned.atexit = False
+            line = self._line
+        line.wait(self._timeout_s)
+        return line
+
     def _call(self, procedure: str, *arguments: Any, who: str, **keywords: Any) -> Any:
         """Call a procedure and wait; errors come in words."""
-
-        def call() -> Deferred[Any]:
-            if self._session is None:
-                raise NodeUnavailable(f"the router is gone: {self._reason}")
-            return self._session.call(procedure, *arguments, **keywords).addTimeout(CALL_TIMEOUT_S, reactor)
-
+        line = self._connected()
         try:
-            return threads.blockingCallFromThread(reactor, call)
+            return line.call(CALL_TIMEOUT_S, procedure, *arguments, **keywords)
         except ApplicationError as error:
             raise self._translated(error, who) from None
         except DeadlinePassed:
             raise NodeUnavailable(f"{who} did not answer within {CALL_TIMEOUT_S:.0f} s") from None
+        except TransportLost:
+            raise NodeUnavailable("the connection to the router was lost; it is made again at the next call") from None
 
     def _translated(self, error: ApplicationError, who: str) -> SisockError:
         if error.error != ApplicationError.NO_SUCH_PROCEDURE:
-            return SisockError(str(error.args[0]) if error.args else error.error)
+            kind = TooLarge if error.error == OverAllowance.uri else SisockError
+            return kind(str(error.args[0]) if error.args else error.error)
         if who == "the hub":
             return NodeUnavailable("the hub is not online: start it with 'sisock hub'")
         return UnknownNode(who)
 
-    def _make_session(self, config: Any) -> ConsumerSession:
-        return ConsumerSession(config, {}, self._joined, self._left)
 
-    def _joined(self, session: Any) -> None:
-        self._session = session
-        self._online.set()
-
-    def _left(self, reason: str) -> None:
-        self._session = None
-        self._reason = reason
+def _split(target: str) -> tuple[str, str]:
+    node, separator, name = target.partition("::")
+    if not separator:
+        raise BadRequest(f"'{target}' must be NODE::FIELD")
+    return node, name
 
 
-_reactor_lock = threading.Lock()
-
-
-def _start_reactor() -> None:
-    """Run the reactor in a thread, once a process, and wait until it runs."""
-    with _reactor_lock:
-        if reactor.running:
-            return
-        keep_steady(reactor)  # one that runs already is not ours
-        running = threading.Event()
-        reactor.callWhenRunning(running.set)
-        run: Callable[[], None] = lambda: reactor.run(installSignalHandlers=False)  # noqa: E731
-        threading.Thread(target=run, name="sisock reactor", daemon=True).start()
-        running.wait()
+def _interval_s(catalogue: FieldCatalogue, name: str) -> float | None:
+    field = catalogue.find(name)
+    return catalogue.timelines[field.timeline].interval_s if field else None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
+import os
 import sys
-import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from sisock.core.errors import ConfigurationError
@@ -23,10 +21,13 @@ def run_hub(settings: Settings) -> None:
     from sisock.wamp.credentials import HUB
     from sisock.wamp.hub import Hub
 
+    start_logging(settings.loglevel)
     _run(settings, HUB, Hub)
 
 
-def run_node(settings: Settings, what: str, name: str | None, options: dict[str, Any]) -> None:
+def run_node(
+    settings: Settings, what: str, name: str | None, options: dict[str, Any], arguments: Sequence[str] = ()
+) -> None:
     """Run a data node until SIGINT or SIGTERM.
 
     Parameters
@@ -37,92 +38,194 @@ def run_node(settings: Settings, what: str, name: str | None, options: dict[str,
         The node's name, in place of its own.
     options
         Keyword arguments of the node's class.
+    arguments
+        What a file that is a program of its own finds in ``sys.argv``.
     """
+    from sisock.guests import Sessions
+
+    if what not in KINDS:
+        source = _run_file(settings, what, name, options, arguments)
+    elif arguments:
+        raise ConfigurationError(f"{what} takes no arguments, but was given {' '.join(arguments)}: see --option")
+    else:
+        source = load_source(what, name, options_from_settings(what, settings) | options, settings.cache_folder())
+        start_logging(settings.loglevel)
+    if isinstance(source, Sessions):
+        _run(settings, source.name, source)
+    elif source is not None:
+        _run_contract_node(settings, source)
+
+
+def _run_contract_node(settings: Settings, node: DataNode) -> None:
     from twisted.internet import reactor
 
-    from sisock.base import DataNodeServer
     from sisock.wamp.inbox import Inbox
     from sisock.wamp.listener import listen
     from sisock.wamp.node_server import NodeServer, start_polling
 
-    source = load_source(what, name, options_from_settings(what, settings) | options, settings.cache_folder())
-    if isinstance(source, type) and issubclass(source, DataNodeServer):
-        node_name = name or source.name
-        if not isinstance(node_name, str):
-            raise ConfigurationError(f'{what}: give the class {source.__name__} a name, as in: name = "sine"')
-
-        def make_session(config: Any) -> Any:
-            session = source(config)
-            session.name = node_name
-            return session
-
-        _run(settings, node_name, make_session)
-        return
-    assert isinstance(source, DataNode)
-    start_polling(source, reactor)
-    inbox = Inbox(source) if isinstance(source, Subscribes) else None
-    if inbox is not None and isinstance(source, SubscribesElsewhere) and source.router is not None:
-        listen(source.router, settings.realm, inbox, reactor).startService()
+    assert isinstance(node, DataNode)
+    start_polling(node, reactor)
+    inbox = Inbox(node) if isinstance(node, Subscribes) else None
+    if inbox is not None and isinstance(node, SubscribesElsewhere) and node.router is not None:
+        listen(node.router, settings.realm, inbox, reactor).startService()
         inbox = None
-    _run(settings, source.name, lambda config: NodeServer(config, source, inbox))
+    _run(settings, node.name, lambda config: NodeServer(config, node, inbox))
 
 
 def load_source(what: str, name: str | None, options: dict[str, Any], cache: Path | None = None) -> Any:
-    """Return a data node, or the class of a data node server, for what the command line names.
+    """Return a data node, or the sessions of a data node server, for what the command line names.
 
-    ``cache`` is the folder for what nodes keep of archives.
+    A file is read as a module: its block for ``__main__`` does not run. ``cache`` is the folder for what nodes keep
+    of archives.
     """
+    from sisock import programs
+
     if what in KINDS:
         return make_node(what, options | ({"name": name} if name else {}), cache)
+    path, class_name = _split(what)
+    source = programs.Source.read(path)
+    module, problem = programs.execute(source, path.stem)
+    if problem:
+        raise ConfigurationError(f"{path} cannot be run: {problem}")
+    return _source_of(programs.find(module, class_name, str(path)), what, name, options, cache)
+
+
+def _split(what: str) -> tuple[Path, str]:
+    """Split ``FILE.py:Class``."""
     path, _, class_name = what.partition(":")
     if not path.endswith(".py"):
         raise ConfigurationError(f"'{what}' is neither a Python file (FILE.py) nor one of {', '.join(sorted(KINDS))}")
-    found = _find_class(_load_module(Path(path)), class_name, path)
-    if _is_server(found):
-        if options:
-            raise ConfigurationError(
-                f"{what}: a data node server takes no options, but was given {', '.join(options)}"
-            )
-        return found
-    node = construct(found, what, options, cache)
+    return Path(path), class_name
+
+
+def _source_of(found: Any, what: str, name: str | None, options: Mapping[str, Any], cache: Path | None) -> Any:
+    """Return the node, or the sessions of the server, that a class, a function or a server of a file stands for."""
+    from autobahn.wamp.types import ComponentConfig
+
+    from sisock.base import DataNodeServer
+    from sisock.guests import Sessions, maker
+    from sisock.programs import is_server
+
+    if isinstance(found, DataNodeServer):
+        return Sessions(found, what, name)
+    if is_server(found):
+        return Sessions(maker(found, f"{what}: {found.__name__}()", name, options), what, name)
+    if not isinstance(found, type) and callable(found):
+        make = maker(found, f"{what}: {found.__name__}()", name, options)
+        made = make(ComponentConfig("", {}))
+        if is_server(made):
+            return _source_of(made, what, name, {}, cache)
+        if isinstance(made, DataNodeServer):
+            return Sessions(make, what, name, first=made)
+        node = made
+    else:
+        node = construct(found, what, options, cache)
     if name:
         node.name = name
     return node
 
 
-def _load_module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ConfigurationError(f"there is no file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    sys.path.insert(0, str(path.resolve().parent))
+def _run_file(
+    settings: Settings, what: str, name: str | None, options: Mapping[str, Any], arguments: Sequence[str]
+) -> Any:
+    """Run a file with our runner in place of its own, and return what there is to run if it runs nothing itself.
+
+    A file that is a program says by its last lines which server it wants, and how; these run unless the command says
+    that itself, by a class or by options. Where they fail, or run no server, the file's class has to do.
+    """
+    from sisock import programs
+
+    path, class_name = _split(what)
+    source = programs.Source.read(path)
+    is_program = source.has_block and not (class_name or options or source.has_contract_node)
+    if arguments and not is_program:
+        raise ConfigurationError(f"{what} is not run as a program of its own, so it takes no arguments: see --option")
+    start_logging(settings.loglevel)
+    host = _Host(settings, path, name)
+    with programs.runners_replaced(host.run):
+        module, problem = programs.execute(source, programs.MAIN if is_program else path.stem, arguments)
+    if problem and (host.has_run or not is_program):
+        raise ConfigurationError(f"{path} cannot be run: {problem}")
+    if host.has_run:
+        return None
+    why = f"its block for {programs.MAIN} ran no server" + (f": {problem}" if problem else "")
+    if source.reads_arguments and not arguments:
+        why += "; what it reads from its command line goes behind --"
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
-        place = f"line {lines[-1]}: " if lines else ""
-        raise ConfigurationError(f"{path} cannot be run: {place}{type(error).__name__}: {error}") from error
-    return module
+        found = programs.find(module, class_name, str(path))
+    except ConfigurationError as error:  # perhaps the file did not come so far as to define it
+        raise ConfigurationError(f"{path} cannot be run: {problem}" if problem else str(error)) from None
+    try:
+        runnable = _source_of(found, what, name, options, settings.cache_folder())
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} ({why})" if is_program else str(error)) from None
+    if problem:
+        host.log.warn("{path}: {why}; it is run without", path=path, why=why)
+    return runnable
 
 
-def _find_class(module: ModuleType, class_name: str, path: str) -> Any:
-    if class_name:
-        if not hasattr(module, class_name):
-            raise ConfigurationError(f"{path} has no class '{class_name}'")
-        return getattr(module, class_name)
-    own = [one for _, one in inspect.getmembers(module, inspect.isclass) if one.__module__ == module.__name__]
-    found = [one for one in own if _is_server(one) or (hasattr(one, "catalogue") and hasattr(one, "read"))]
-    if len(found) != 1:
-        names = ", ".join(one.__name__ for one in found) or "none"
-        raise ConfigurationError(f"{path} must have one data node server, but has {names}: name it as {path}:Class")
-    return found[0]
+class _Host:
+    """Runs the servers of somebody else's program on our connection.
 
+    When a session is lost, the program is started anew: who wrote it has it begin once, and end with the connection.
+    """
 
-def _is_server(found: Any) -> bool:
-    from sisock.base import DataNodeServer
+    def __init__(self, settings: Settings, path: Path, name: str | None) -> None:
+        import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
 
-    return isinstance(found, type) and issubclass(found, DataNodeServer)
+        # isort: split
+        from twisted.logger import Logger
+
+        self.log = Logger()
+        self.has_run = False
+        self._settings = settings
+        self._path = path
+        self._name = name
+        self._folder = Path.cwd()
+        self._ending = False
+
+    def run(self, make: Any, extra: Any, start_reactor: bool) -> Any:  # noqa: FBT001 - as a runner is called
+        """Do what a runner of Autobahn's does with a server."""
+        from twisted.internet import reactor
+
+        from sisock.guests import Sessions
+        from sisock.wamp.connection import connection
+        from sisock.wamp.steady import keep_steady
+
+        if self.has_run and self._name:
+            raise ConfigurationError(f"{self._path} runs several servers, which --name cannot name: leave it out")
+        extra = extra if isinstance(extra, Mapping) else {}
+        sessions = Sessions(make, f"the server of {self._path}", self._name, extra=extra, lost=self._lost)
+        self.has_run = True
+        keep_steady(reactor)
+        reactor.addSystemEventTrigger("before", "shutdown", self._end)
+        service = connection(self._settings, sessions.name, sessions, reactor)
+        service.startService()
+        reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+        if start_reactor:
+            return reactor.run()
+        return service.whenConnected()
+
+    def _end(self) -> None:
+        self._ending = True
+
+    def _lost(self, reason: str) -> None:
+        from twisted.internet import reactor
+
+        if self._ending:
+            return
+        self._ending = True
+        self.log.warn(
+            "{path}: the connection to the router is gone ({why}); it is started anew", path=self._path, why=reason
+        )
+        reactor.addSystemEventTrigger("after", "shutdown", self._start_anew)
+        reactor.stop()
+
+    def _start_anew(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.chdir(self._folder)
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command line of this process
 
 
 def _run(settings: Settings, authid: str, make_session: Any) -> None:
@@ -131,7 +234,6 @@ def _run(settings: Settings, authid: str, make_session: Any) -> None:
     from sisock.wamp.connection import connection
     from sisock.wamp.steady import keep_steady
 
-    start_logging(settings.loglevel)
     keep_steady(reactor)
     service = connection(settings, authid, make_session, reactor)
     service.startService()

@@ -31,7 +31,7 @@ from sisock.core.wire import NODE_NAME
 from sisock.settings import Settings, parse, variables
 
 # WAMP_USER and WAMP_SECRET in the environment of a site tell the router whom to let in; its programs, which share its
-# state directory, log in under their own names.
+# state directory, log in under their own names. Where the router is another's, they are the adapter's login there.
 OWN_LOGIN = {"WAMP_USER": "", "WAMP_SECRET": ""}
 SECTIONS = {"settings", "router", "hub", "grafana", "nodes"}
 
@@ -92,7 +92,8 @@ def parse_site(document: Any, folder: Path, settings: Settings) -> Site:
     programs += [_node_program(name, entry, folder, settings) for name, entry in nodes.items()]
     has_adapter = bool(document.get("grafana", True))
     if has_adapter:
-        programs.append(_program("grafana", ["grafana"], Path.cwd(), settings, OWN_LOGIN))
+        login = OWN_LOGIN if document.get("router", True) else None
+        programs.append(_program("grafana", ["grafana"], Path.cwd(), settings, login))
     return Site(settings, tuple(programs), tuple(nodes), has_adapter)
 
 

@@ -11,13 +11,14 @@ Replies are made by the code that real nodes use and pass through MsgPack, so wh
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
 from sisock import __version__
@@ -29,6 +30,9 @@ from sisock.core.reduction import reduce_spans
 from sisock.core.times import resolve_span
 from sisock.core.values import as_times, as_values
 from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError
+
+if TYPE_CHECKING:
+    from sisock.base import DataNodeServer
 
 TYPE_OF_KIND: Mapping[str, FieldType] = {"b": "bool", "O": "string"}
 Samples = tuple[Iterable[float], Iterable[Any]]
@@ -160,16 +164,61 @@ class FakeNode:
         return serving.answer(DataBlock(known), request)
 
 
+class FakeServer:
+    """A data node server on no network: its own methods are called, and all that the base class does around them.
+
+    Parameters
+    ----------
+    server
+        An instance of a subclass of :class:`sisock.base.DataNodeServer`. What it would do in a thread it does at once.
+    misbehaviour
+        See :class:`Behaviour`. With ``original_library``, its methods are called as that library did: as they are.
+    """
+
+    def __init__(self, server: DataNodeServer, **misbehaviour: Any) -> None:
+        self.server = server
+        self.name = str(server.name)
+        self.description = str(server.description)
+        self.behaviour = Behaviour(**misbehaviour)
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._procedures = server._procedures()  # noqa: SLF001 - what the base class does is what is wanted
+        server._in_thread = maybeDeferred  # type: ignore[method-assign]  # noqa: SLF001 - no reactor runs here
+
+    def entry(self) -> dict[str, str]:
+        """Return what the hub says of the node."""
+        return {"name": self.name, "description": self.description}
+
+    def answer(self, name: str, _: float, *arguments: Any, **keywords: Any) -> Deferred[Any]:
+        """Return the reply of one of its procedures, or fail as a router would make the caller see it."""
+        self.calls.append((name, arguments, keywords))
+        if self.behaviour.error:
+            raise ApplicationError("wamp.error.runtime_error", self.behaviour.error)
+        methods = self._original() if self.behaviour.original_library else self._procedures
+        if name not in methods:
+            raise ApplicationError(NO_SUCH_PROCEDURE, f"no callee registered for procedure <{name}>")
+        return maybeDeferred(methods[name], *arguments, **keywords)
+
+    def _original(self) -> Mapping[str, Callable[..., Any]]:
+        return {"get_fields": self._plainly("get_fields"), "get_data": self._plainly("get_data")}
+
+    def _plainly(self, name: str) -> Callable[..., Any]:
+        def called(*arguments: Any, **keywords: Any) -> Any:
+            result = getattr(self.server, name)(*arguments, **keywords)
+            return ensureDeferred(result) if asyncio.iscoroutine(result) else result
+
+        return called
+
+
 class FakeHub:
     """The nodes that are online, and who wants to hear of changes."""
 
-    def __init__(self, nodes: Iterable[FakeNode] = ()) -> None:
+    def __init__(self, nodes: Iterable[FakeNode | FakeServer] = ()) -> None:
         self.nodes = {node.name: node for node in nodes}
         self.behaviour = Behaviour()
         self.on_added: list[Callable[[Any], Any]] = []
         self.on_subtracted: list[Callable[[Any], Any]] = []
 
-    def add(self, node: FakeNode) -> None:
+    def add(self, node: FakeNode | FakeServer) -> None:
         """Let a node come online."""
         self.nodes[node.name] = node
         for listener in self.on_added:

@@ -16,6 +16,7 @@ DASHBOARDS = sorted((ROOT / "provisioning" / "dashboards").glob("*.json"))
 JSON_PLUGIN = "simpod-json-datasource"
 ROWS_PLUGIN = "yesoreyeram-infinity-datasource"
 WITHOUT_DATA = {"row", "text"}
+PUTTING_TOGETHER = {"calculateField", "joinByField", "merge", "seriesToColumns"}
 SPECIAL = re.compile(r"[\\^$*+?.()|\[\]{}/]")
 VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(\w+)")
 
@@ -34,6 +35,28 @@ class Panel:
     @property
     def plugin(self) -> str:
         return self.content["datasource"]["type"]
+
+    @property
+    def payloads(self) -> list[Mapping[str, Any]]:
+        """What the targets of the JSON plugin set besides the target; variables stand as they are."""
+        texts = [target.get("payload") or "{}" for target in self.targets]
+        return [json.loads(VARIABLE.sub("null", text)) for text in texts]
+
+    @property
+    def puts_series_together(self) -> bool:
+        """Whether series are stacked, joined or calculated with, for which they must have the same times."""
+        settings = self.content["fieldConfig"]
+        styles = [settings["defaults"].get("custom", {}).get("stacking", {})]
+        properties = [one for override in settings["overrides"] for one in override["properties"]]
+        styles += [one["value"] for one in properties if one["id"] == "custom.stacking"]
+        made = {one["id"] for one in self.content.get("transformations", [])}
+        return bool(made & PUTTING_TOGETHER) or any(style.get("mode", "none") != "none" for style in styles)
+
+    @property
+    def calculations(self) -> set[str]:
+        """What is calculated of each series over the window, by Grafana's names: in legends and stats."""
+        options = self.content["options"]
+        return {name for key in ("legend", "reduceOptions") for name in options.get(key, {}).get("calcs", [])}
 
     def __str__(self) -> str:
         return f"{self.dashboard['title']}: {self.content['title']}"

@@ -21,15 +21,19 @@ ARROWS: dict[str, set[str]] = {
     "sisock.base": {"sisock.wamp"},
     "sisock.client": {"sisock.wamp"},
     "sisock.gateway": {"sisock.wamp"},
-    "sisock.testing": {"sisock.gateway", "sisock.wamp", "sisock.nodes"},
+    "sisock.testing": {"sisock.base", "sisock.gateway", "sisock.wamp", "sisock.nodes"},
     "grafana_json": {"sisock.gateway"},
     "sisock.site": set(),
     "sisock.supervisor": {"sisock.site"},
     "sisock.startup": {"sisock.site", "sisock.wamp"},
-    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base"},
+    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base", "sisock.guests", "sisock.programs"},
+    "sisock.guests": {"sisock.wamp", "sisock.base"},
+    "sisock.programs": {"sisock.wamp", "sisock.base", "sisock.guests"},
     "sisock.scan": {"sisock.nodes"},
+    "sisock.printing": {"sisock.client"},
     "sisock.cli": {
         "sisock.client",
+        "sisock.printing",
         "sisock.scan",
         "sisock.wamp",
         "sisock.serve",
@@ -40,13 +44,25 @@ ARROWS: dict[str, set[str]] = {
     "sisock.__main__": {"sisock.cli"},
 }
 CORE_IMPORTS = {
-    *("__future__", "abc", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "fractions"),
+    *(
+        "__future__",
+        "abc",
+        "bisect",
+        "collections",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "difflib",
+        "enum",
+        "fractions",
+    ),
     *("functools", "itertools", "math", "msgpack", "numbers", "numpy", "operator", "orjson", "re", "threading"),
     "typing",
 }
 PURE_ADAPTER_MODULES = {
     *("protocol.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "choices.py", "variables.py"),
     *("builder.py", "readings.py", "annotations.py", "rows.py", "exposition.py", "listing.py", "compression.py"),
+    *("intervals.py", "strict.py"),
 }
 EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}
 
@@ -147,6 +163,8 @@ def test_public_names_have_docstrings(path):
 # step of that clock would hold it up, or bring it on at once.
 WALL_CLOCK = {
     "sisock/base.py": "now, where sisock time is relative to it",
+    "sisock/cli.py": "now, where a time that somebody wrote is relative to it",
+    "sisock/client.py": "now, where sisock time is relative to it",
     "sisock/gateway/session.py": "now, for windows, samples and notices",
     "sisock/nodes/archive.py": "now, beside the times at which files were written",
     "sisock/nodes/cache.py": "the age of files, beside the times at which they were written",
@@ -155,6 +173,7 @@ WALL_CLOCK = {
     "sisock/nodes/journal.py": "now, beside the times at which files were written",
     "sisock/nodes/ocs_feed.py": "now, beside the stamps of samples",
     "sisock/nodes/text_rows.py": "the age of files, beside the times at which they were written",
+    "sisock/printing.py": "now, where a span is told that was relative to it",
     "sisock/wamp/certificate.py": "from when to when a certificate is valid",
     "sisock/wamp/node_server.py": "the stamps of samples, and the multiples at which machines sample together",
 }

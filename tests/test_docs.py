@@ -32,6 +32,8 @@ from sisock.settings import Settings
 from sisock.site import load_site, parse_site
 from sisock.wamp.authenticator import REFUSED
 
+import joining_picture
+
 ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
@@ -39,7 +41,7 @@ PAGES = [
     ROOT / "tests" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-SHELL_WORDS = {"source", "export", "echo"}
+SHELL_WORDS = {"source", "export", "echo", "cd"}
 SYSTEM_COMMANDS = {"install", "systemctl", "useradd"}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 COMPOSE_COMMANDS = {"up", "ps", "exec", "logs", "down", "cp"}
@@ -105,8 +107,11 @@ def check_paths(arguments: list[str]) -> None:
 
 
 def check_docker(arguments: list[str]) -> None:
-    """Check that profiles and services exist, and commands that run inside of them."""
+    """Check that files, profiles and services exist, and commands that run inside of them."""
     assert arguments[0] == "compose"
+    while arguments[1] == "--file":
+        check_paths([arguments[2]])
+        arguments = [arguments[0], *arguments[3:]]
     if arguments[1] == "--profile":
         assert [arguments[2]] in [one.get("profiles") for one in COMPOSE["services"].values()]
         arguments = arguments[2:]
@@ -133,6 +138,7 @@ CHECKS = {
     **dict.fromkeys(SYSTEM_COMMANDS, check_system),
     "make": check_make,
     ".venv/bin/python": check_paths,
+    "python3": check_paths,
 }
 
 
@@ -392,3 +398,22 @@ def test_the_picture_is_an_svg_with_a_text():
     picture = ET.fromstring(read("docs/picture.svg"))
     names = {child.tag.rpartition("}")[2] for child in picture}
     assert {"title", "desc"} <= names
+
+
+def test_the_picture_of_a_join_is_what_is_drawn():
+    """Both charts are of what the adapter answers; when they differ, run tests/joining_picture.py and look at them."""
+    kept, made = (
+        re.split(r"(-?\d+\.\d)", text) for text in (joining_picture.PICTURE.read_text(), joining_picture.draw())
+    )
+    assert kept[::2] == made[::2]
+    assert [float(number) for number in kept[1::2]] == pytest.approx(
+        [float(number) for number in made[1::2]], abs=0.15
+    )
+
+
+def test_the_picture_of_a_join_shows_what_the_docs_say():
+    """Without a grid hardly any sum of a row is true; with it all are."""
+    lines = re.findall(r'class="sum" points="(.*?)"', joining_picture.PICTURE.read_text())
+    low, high = (joining_picture.height(value) for value in joining_picture.TRUE_SUM)
+    true = [[high <= float(point.partition(",")[2]) <= low for point in line.split()] for line in lines]
+    assert [sum(line) / len(line) for line in true] == [pytest.approx(0.05, abs=0.05), 1.0]

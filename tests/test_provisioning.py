@@ -18,6 +18,7 @@ from dashboards import DASHBOARDS, JSON_PLUGIN, ROOT, ROWS_PLUGIN
 PANELS = dashboards.panels()
 BOARDS = [dashboards.load(path) for path in DASHBOARDS]
 DATASOURCES = {one["uid"]: one for one in dashboards.load_datasources()}
+KEYS = {"align", "alias", "changes", "every", "gaps", "metrics", "reduce", "units", "zone"}
 DRAWN = {"timeseries", "stat", "state-timeline", "table", "bargauge"}
 
 
@@ -121,8 +122,53 @@ def test_targets_of_a_panel_are_read(panel):
     assert len(query.targets) == len(panel.targets)
     for target in request["targets"]:
         assert "$" not in target["target"]
-        assert set(target["payload"]) <= {"alias", "reduce", "units", "metrics", "gaps", "changes"}
+        assert set(target["payload"]) <= KEYS
         assert isinstance(targets.match(target["target"], {}), str)
+
+
+JOINED = [panel for panel in PANELS if panel.puts_series_together]
+# What Grafana calculates from the points that are drawn, and what of it is true with a reducer.
+NEWEST = {"last", "lastNotNull"}
+TRUE_CALCULATIONS = {
+    "minmax": {"min", "max"} | NEWEST,
+    "last": NEWEST,
+    "max": {"max"} | NEWEST,
+    "mean": {"mean"},
+    "band": {"min", "mean", "max"},
+}
+
+
+@pytest.mark.parametrize("panel", JOINED, ids=str)
+def test_series_that_are_put_together_have_the_same_times(panel):
+    """Whatever is stacked, joined or added up is aligned, in every target: its rows are whole at every zoom."""
+    assert all(payload.get("align") is True for payload in panel.payloads)
+
+
+def test_some_series_are_put_together():
+    """One of the dashboards shows how."""
+    assert JOINED
+
+
+def test_stacking_is_noticed():
+    """A panel is one that puts series together by its own style, by an override, or by a transformation."""
+
+    def found(defaults, overrides=(), transformations=()) -> bool:
+        content = {"fieldConfig": {"defaults": defaults, "overrides": overrides}, "transformations": transformations}
+        return dashboards.Panel({}, content).puts_series_together
+
+    stacked = {"stacking": {"mode": "normal", "group": "A"}}
+    assert found({"custom": stacked})
+    assert found({}, [{"properties": [{"id": "custom.stacking", "value": stacked["stacking"]}]}])
+    assert found({}, transformations=[{"id": "joinByField", "options": {}}])
+    assert not found({"custom": {"stacking": {"mode": "none"}}}, transformations=[{"id": "renameByRegex"}])
+
+
+@each_panel
+def test_what_a_panel_calculates_is_true(panel):
+    """Legends and stats show of each series what its reducer leaves true: no mean of extremes."""
+    if panel.plugin == JSON_PLUGIN:
+        for payload in panel.payloads:
+            assert panel.calculations <= TRUE_CALCULATIONS[payload.get("reduce", "minmax")]
 
 
 BANDS = [panel for panel in PANELS for target in panel.targets if '"band"' in str(target.get("payload"))]
@@ -155,7 +201,10 @@ def test_addresses_of_rows_are_relative(panel):
         address = urlsplit(target["url"])
         assert not address.netloc
         assert address.path in ("/rows", "/health")
-        assert set(parse_qs(address.query)) <= {"metric", "from", "to", "max_points", "format", "reduce"}
+        arguments = parse_qs(address.query)
+        assert set(arguments) <= {"metric", "from", "to", "max_points", "format", "reduce", "align"}
+        if arguments.get("max_points") == ["1"]:  # the newest sample of each, at its own time
+            assert arguments["align"] == ["false"]
         assert (target["parser"], target["source"], target["format"]) == ("backend", "url", "table")
         assert target["columns"]
 

@@ -4,7 +4,9 @@ import csv
 import io
 import math
 from datetime import datetime
+from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import pairwise
 
 
 def bucket_of(time, width):
@@ -86,6 +88,42 @@ def mean(values, bucket):
     return sum(able)
 
 
+def finite(values, bucket):
+    """The exact finite values."""
+    return [Fraction(values[index]) for index in bucket if math.isfinite(values[index])]
+
+
+def count(values, bucket):
+    """How many values are finite."""
+    return len(finite(values, bucket))
+
+
+def total(values, bucket):
+    """The exact sum of the finite values, infinite if no float is so large; without any, as the mean."""
+    able = finite(values, bucket)
+    if not able:
+        return mean(values, bucket)
+    try:
+        return float(sum(able))
+    except OverflowError:
+        return math.inf if sum(able) > 0 else -math.inf
+
+
+def stddev(values, bucket):
+    """The root of the mean square of what the finite values lie off their mean; NaN without any."""
+    able = finite(values, bucket)
+    if not able:
+        return math.nan
+    middle = sum(able) / len(able)
+    return root(sum((value - middle) ** 2 for value in able) / len(able))
+
+
+def root(number):
+    """The square root of a fraction, by way of decimals of 60 digits."""
+    with localcontext(prec=60):
+        return float((Decimal(number.numerator) / Decimal(number.denominator)).sqrt())
+
+
 def lowest(values, bucket):
     """The lowest value."""
     return values[minmax(values, bucket)[0]]
@@ -100,9 +138,10 @@ OF_NUMBERS = {"first": (1, first), "last": (1, last), "minmax": (2, minmax), "m4
 OF_STATES = {
     "first": (1, lambda _, bucket: bucket[:1]),
     "last": (1, lambda _, bucket: bucket[-1:]),
-    **dict.fromkeys(("minmax", "m4", "mean", "min", "max"), (3, first_change_last)),
+    **dict.fromkeys(("minmax", "m4", "mean", "min", "max", "count", "sum", "stddev"), (3, first_change_last)),
 }
-MADE = {"mean": mean, "min": lowest, "max": highest}
+MADE = {"mean": mean, "min": lowest, "max": highest, "count": count, "sum": total, "stddev": stddev}
+ADDED_UP = {"mean", "sum", "stddev"}  # what is exact but for rounding, which depends on the order of adding
 
 
 def chosen(times, values, table, reducer, stride):
@@ -174,3 +213,46 @@ def read_csv_row_by_row(text, separator, types):
             elif cell:
                 samples[name].append((time, cell if types[name] == "string" else cell.lower() == "true"))
     return samples
+
+
+def cell_edges(start, end, width):
+    """The starts of the buckets that [start, end) touches, and the end of the last one."""
+    first, last = bucket_of(start, width), bucket_of(end, width)
+    if last * width == end:
+        last -= 1
+    return [number * width for number in range(first, last + 2)]
+
+
+def on_cells(times, values, edges, start, end, reducer):
+    """Time and value of each cell: what a reducer makes of the samples in it that lie inside the window, else None."""
+    found = []
+    for low, high in pairwise(edges):
+        inside = [index for index, time in enumerate(times) if max(low, start) <= time < min(high, end)]
+        found.append((max(low, start), of_cell(values, inside, reducer) if inside else None))
+    return found
+
+
+def of_cell(values, inside, reducer):
+    """What a reducer makes of some samples."""
+    return (
+        MADE[reducer](values, inside)
+        if reducer in MADE
+        else values[{"first": first, "last": last}[reducer](values, inside)[0]]
+    )
+
+
+def local_days(start, end, zone, part_s):
+    """When the local date first becomes another one, looked at each ``part_s`` seconds; and the first day's start."""
+
+    def day_at(instant):
+        return datetime.fromtimestamp(instant, zone).date()
+
+    instant = math.floor(start / 86400) * 86400 - 3 * 86400
+    begun, latest = [], day_at(instant)
+    while not begun or begun[-1] < end:
+        instant += part_s
+        if day_at(instant) > latest:
+            latest = day_at(instant)
+            begun.append(instant)
+    first = max(number for number, time in enumerate(begun) if time <= start)
+    return begun[first:]

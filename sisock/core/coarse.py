@@ -15,7 +15,7 @@ from sisock.core.pyramid import BLOCK, pyramid_for
 from sisock.core.samples import ArraySamples, GrowingArray
 from sisock.core.summary import Summary
 
-MOST_BEHIND = 4096
+MOST_BEHIND = 16384
 """So many samples may be lacking before it should be brought up to them."""
 
 

@@ -222,7 +222,7 @@ class Column:
         width = selection.width(check_stride(stride))
         low, high = self._span(start, end)
         starts = self._bucket_starts(low, high, width)
-        if self.summary is None or not self._summary_pays(selection, starts, high):
+        if self.summary is None or not self._summary_pays(self.summary, selection, starts, high):
             return reduce_samples(self.times.slice(low, high), self.values.slice(low, high), selection, starts - low)
         return self._summarised(self.summary, selection, starts, high)
 
@@ -256,12 +256,15 @@ class Column:
                 return distinct(self.index_of(bucket_edges(first + 1, last, width)), low)
         return bucket_starts(self.times.slice(low, high), width) + low
 
-    def _summary_pays(self, selection: Selection, starts: Indices, stop: int) -> bool:
+    @staticmethod
+    def _summary_pays(summary: Summary, selection: Selection, starts: Indices, stop: int) -> bool:
         """Tell whether the summary is quicker; a mean takes it where it has a block, to be the same for all spans."""
         if not len(starts):
             return False
-        if selection.chooses:
+        if selection.make is None:
             return bool(stop - starts[0] >= max(_FEW_SAMPLES_PER_BUCKET * len(starts), _FEW_SAMPLES))
+        if not summary.makes(selection.make):
+            return False
         return bool((stops_of(starts, stop) - starts).max() >= BLOCK)
 
     def _summarised(self, summary: Summary, selection: Selection, starts: Indices, stop: int) -> Sampled:

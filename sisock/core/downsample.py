@@ -1,8 +1,8 @@
 """Downsampling: buckets aligned to the epoch, of which a few samples are chosen or one value is made.
 
 A reducer is a line of ``REDUCERS``: how wide its buckets are in strides, how many samples it keeps of each, and how it
-finds them, for numbers and for states (strings and bools). Those that choose keep true times and true values;
-``mean``, ``min`` and ``max`` of numbers make one value a bucket, at the time of its middle sample.
+finds them, for numbers and for states (strings and bools). Those that choose keep true times and true values; the
+others make one value of the numbers of a bucket, at the time of its middle sample.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from sisock.core.choices import LONG_BUCKET, NUMBER_CHOICES, STATE_CHOICES, Choice, Indices, is_state, stops_of
 from sisock.core.errors import BadRequest
-from sisock.core.made import MAKES, SamplePieces
+from sisock.core.made import MAKES, SamplePieces, chained, summed_up
 from sisock.core.model import DataBlock, FieldType, TimelineBlock, Times, Values
 from sisock.core.thinning import thin
 from sisock.core.times import bucket_edges, bucket_number, bucket_of, check_stride, stride_for_points
@@ -26,6 +26,7 @@ Sampled = tuple[Times, Values]
 
 # Samples handled at once: small enough that the passes over them find them in the processor's cache.
 _CHUNK_SAMPLES = 65536
+_PIECE_SAMPLES = 8192  # where the passes leave several arrays behind
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Selection:
         Then a choice among many samples that all lie among a few of them is also the choice among those few.
         """
         return self.make is None
+
+    @property
+    def adds_newest(self) -> bool:
+        """Whether the newest sample may stand behind what it keeps: a count, a sum or a deviation is no such value."""
+        return self.make in (None, "mean", "min", "max")
 
     @cached_property
     def looks_ahead(self) -> bool:
@@ -102,8 +108,8 @@ def reduce_block(block: DataBlock, reducer: str, stride: float) -> DataBlock:
     """Return at most a few samples of each bucket of each field, as a reducer keeps or makes them.
 
     Each field becomes a timeline of its own under the field's name, for different fields keep different samples.
-    The newest sample of a field is always there. A bucket that the block's span cuts is reduced from what is
-    there. What the timelines state about finality, age and generation is carried over.
+    The newest sample of a field is always there, if it is of the kind of what is kept. A bucket that the block's span
+    cuts is reduced from what is there. What the timelines state about finality, age and generation is carried over.
 
     Parameters
     ----------
@@ -151,7 +157,7 @@ def reduce_samples(times: Times, values: Values, selection: Selection, starts: I
     if selection.make is None:
         kept = _picked(values, selection.picks, starts)
         return times[kept], values[kept]
-    made = [MAKES[selection.make](SamplePieces(part), own) for part, own in _parts(values, starts, _CHUNK_SAMPLES)]
+    made = [_made(selection.make, part, own) for part, own in _parts(values, starts, _CHUNK_SAMPLES)]
     return times[middles(starts, len(times))], np.concatenate([*made, empty_made(selection.make, values)])
 
 
@@ -198,7 +204,7 @@ def middles(starts: Indices, stop: int) -> Indices:
 
 def empty_made(make: str, values: Values) -> Values:
     """Return no values of the type that is made of such values."""
-    return np.empty(0, dtype=np.float64 if make == "mean" else values.dtype)
+    return np.empty(0, dtype=values.dtype if make in ("min", "max") else np.float64)
 
 
 def choices_for(dtype: np.dtype[Any]) -> Mapping[str, Choice]:
@@ -215,8 +221,17 @@ def _reduce_timeline(timeline: TimelineBlock, reducer: Reducer, stride: float) -
         if width not in starts:
             starts[width] = bucket_starts(timeline.times, width)
         reduced = reduce_samples(timeline.times, values, selection, starts[width])
-        times, kept = add_newest(reduced, (timeline.times[-1:], values[-1:]))
+        newest = slice(-1 if selection.adds_newest else len(values), None)
+        times, kept = add_newest(reduced, (timeline.times[newest], values[newest]))
         yield name, replace(timeline, times=times, values={name: kept})
+
+
+def _made(make: str, values: Values, starts: Indices) -> Values:
+    """Return what is made of each bucket; of a long one's deviation in pieces, which takes several arrays more."""
+    if make == "stddev" and len(values) > _CHUNK_SAMPLES:  # they are of one bucket
+        parts = [values[low : low + _PIECE_SAMPLES] for low in range(0, len(values), _PIECE_SAMPLES)]
+        return MAKES[make](chained([summed_up(SamplePieces(part), len(part), len(part)) for part in parts]), starts)
+    return MAKES[make](SamplePieces(values), starts)
 
 
 def _picked(values: Values, picks: tuple[str, ...], starts: Indices) -> Indices:
@@ -268,5 +283,8 @@ REDUCERS: Mapping[str, Reducer] = {
     "mean": Reducer(Selection(1, 1, make="mean"), _STATES),
     "min": Reducer(Selection(1, 1, make="min"), _STATES),
     "max": Reducer(Selection(1, 1, make="max"), _STATES),
+    "count": Reducer(Selection(1, 1, make="count"), _STATES),
+    "sum": Reducer(Selection(1, 1, make="sum"), _STATES),
+    "stddev": Reducer(Selection(1, 1, make="stddev"), _STATES),
 }
 """The reducers by the names that requests give them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from sisock.core.downsample import (
     find_reducer,
     reduce_samples,
 )
-from sisock.core.made import MAKES, BlockPieces
+from sisock.core.made import MAKES, Scatter, chained
 from sisock.core.model import Span, Statement, Times
 from sisock.core.times import bucket_edges, bucket_of, check_stride
 
@@ -29,8 +29,9 @@ _ONE_BUCKET = np.zeros(1, dtype=np.intp)
 class Joined:
     """A series of columns, each after the one before, of which only those are opened that a question is about.
 
-    What it returns is what one column of all the samples returns, bit for bit; only a mean is added up by columns: it
-    depends on the samples of its bucket and on how they are spread over columns, but not on the span asked for.
+    What it returns is what one column of all the samples returns, bit for bit; only means, sums and deviations are
+    added up by columns: they depend on the samples of their bucket and on how they are spread over columns, but not on
+    the span asked for.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ class _Made:
     ) -> None:
         assert selection.make is not None
         self._columns = columns
-        self._make = MAKES[selection.make]
+        self._make = selection.make
         self._width = width
         self._span = span
         self._owners = np.repeat(np.arange(len(found)), [len(times) for times, _ in found])
@@ -151,14 +152,12 @@ class _Made:
         first, last = bucket_edges(bucket, bucket + 1, self._width)
         span = max(first, self._span[0]), min(last, self._span[1])
         columns = [self._columns[owner] for owner in self._owners[low:high]]
-        blocks = [column.block(*span) for column in columns]
-        joined = BlockPieces(*(np.concatenate(parts) for parts in zip(*map(_arrays, blocks), strict=True)))
-        self._values[low] = self._make(joined, _ONE_BUCKET)[0]
+        joined = chained([column.block(*span) for column in columns])
+        if self._make == "stddev":  # those of the parts are made already
+            deviation = np.where(joined.count > 0, self._values[low:high], 0.0)
+            joined = replace(joined, scatter=Scatter(deviation, np.zeros(high - low)))
+        self._values[low] = MAKES[self._make](joined, _ONE_BUCKET)[0]
         self._times[low] = _middle([column.within(*span)[0] for column in columns])
-
-
-def _arrays(block: BlockPieces) -> tuple[Any, ...]:
-    return block.low, block.high, block.mean, block.count
 
 
 def _middle(times: Sequence[Times]) -> float:

@@ -7,10 +7,10 @@ and only :mod:`sisock.core.wire` knows their keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,11 @@ class FieldCatalogue:
             for alias in one.aliases:
                 owners.setdefault(alias, set()).add(one.name)
         return {alias: min(names) for alias, names in owners.items() if len(names) == 1 and alias not in self.fields}
+
+    def spacings_s(self, names: Iterable[str]) -> dict[str, float | None]:
+        """Return the mean spacing of those of some fields that are known, seconds; None where that is not."""
+        found = {name: self.find(name) for name in names}
+        return {name: self.timelines[one.timeline].interval_s for name, one in found.items() if one is not None}
 
     def updated(self, other: FieldCatalogue) -> FieldCatalogue:
         """Return this catalogue with the fields of another added, which win."""
@@ -162,6 +167,11 @@ class TimelineBlock:
     available_from: float = -math.inf
     generation: str | None = None
 
+    @classmethod
+    def stating(cls, statement: Statement, times: Times, values: Mapping[str, Values]) -> Self:
+        """Return samples about which something is stated."""
+        return cls(times, values, statement.finalized_until, statement.available_from, statement.generation)
+
     @property
     def statement(self) -> Statement:
         """Return what is stated about the samples."""
@@ -187,9 +197,16 @@ class TimelineBlock:
 
 @dataclass(frozen=True)
 class DataBlock:
-    """Samples of some fields, by timeline."""
+    """Samples of some fields, by timeline.
+
+    Parameters
+    ----------
+    stated
+        What is stated of fields without samples here, whose timelines are not here; by field.
+    """
 
     timelines: Mapping[str, TimelineBlock] = field(default_factory=dict)
+    stated: Mapping[str, Statement] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -199,3 +216,12 @@ class DataBlock:
     def find(self, field_name: str) -> TimelineBlock | None:
         """Return the block of the timeline that has the field, or None."""
         return next((block for block in self.timelines.values() if field_name in block.values), None)
+
+    def within(self, start: float, end: float) -> DataBlock:
+        """Return the samples inside [start, end), as views."""
+        return DataBlock({name: one.within(start, end) for name, one in self.timelines.items()}, self.stated)
+
+    def stated_of(self, field_name: str) -> Statement | None:
+        """Return what is stated of a field; None when nothing is."""
+        found = self.find(field_name)
+        return found.statement if found is not None else self.stated.get(field_name)

@@ -2,10 +2,10 @@
 
 Block b of level L covers the samples ``[b * 64**L, (b + 1) * 64**L)`` by absolute index; only complete blocks are
 kept, what lies beside them is read raw. Of numbers a block knows the value that is *chosen* as its lowest and as its
-highest, and the mean and count of its finite values; of states whether any of them differs from the one before. Where
-a chosen sample lies is found by choosing again among the 64 parts of the chosen block, down to the samples. So the
-answer is that of the raw samples, bit for bit; only a mean is added up blockwise: it depends on the bucket's samples
-and on where they lie in the column, but not on the span asked for.
+highest, and the mean, count and standard deviation of its finite values; of states whether any of them differs from
+the one before. Where a chosen sample lies is found by choosing again among the 64 parts of the chosen block, down to
+the samples. So the answer is that of the raw samples, bit for bit; only means, sums and deviations are added up
+blockwise: they depend on the bucket's samples and on where they lie in the column, but not on the span asked for.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from sisock.core.choices import is_state
-from sisock.core.made import BlockPieces, SamplePieces, merged
+from sisock.core.made import BlockPieces, SamplePieces, Scatter, summed_up
 from sisock.core.samples import BLOCK, ArraySamples, GrowingArray, Samples
 from sisock.core.summary import NumberSummary, StateSummary, Summary
 
 __all__ = ["BLOCK", "ArraySamples", "NumberPyramid", "Pyramid", "Samples", "StatePyramid", "Summary", "pyramid_for"]
 
+_HUGE = np.finfo(np.float32).max
 _MOST_LEVELS = 5  # the counts of more would not fit their type, and a thousand million samples a block are enough
 _UPDATE_SAMPLES = BLOCK * 1024  # summarised at once, so that the passes over them find them in the processor's cache
 
@@ -111,18 +112,24 @@ class NumberPyramid(Pyramid):
     SUMMARY = NumberSummary
 
     def _types(self) -> Mapping[str, DTypeLike]:
-        return {"low": self._dtype, "high": self._dtype, "mean": np.float64, "count": np.int32}
+        types = {"low": self._dtype, "high": self._dtype, "mean": np.float64, "count": np.int32}
+        return {**types, "deviation": np.float64, "rest": np.float32}
 
     def _of_samples(self, samples: Samples, low: int, high: int) -> Sequence[NDArray[Any]]:
         values = samples.slice(low, high)
-        return _arrays(merged(SamplePieces(values), np.arange(0, high - low, BLOCK)))
+        return _arrays(summed_up(SamplePieces(values), len(values), BLOCK))
 
     def _of_blocks(self, parts: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        return _arrays(merged(BlockPieces(**parts), np.arange(0, len(parts["low"]), BLOCK)))
+        low, high, mean, count, deviation, rest = parts.values()
+        blocks = BlockPieces(low, high, mean, count, Scatter(deviation, rest))
+        return _arrays(summed_up(blocks, len(low), BLOCK))
 
 
 def _arrays(blocks: BlockPieces) -> Sequence[NDArray[Any]]:
-    return blocks.low, blocks.high, blocks.mean, blocks.count
+    assert blocks.scatter is not None
+    deviation, rest = blocks.scatter
+    # Single precision is enough, and its range where any precision matters.
+    return blocks.low, blocks.high, blocks.mean, blocks.count, deviation, np.fmax(np.fmin(rest, _HUGE), -_HUGE)
 
 
 class StatePyramid(Pyramid):

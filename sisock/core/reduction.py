@@ -6,17 +6,20 @@ newest sample of the whole window, which is always drawn, comes apart from them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from sisock.core.column import Column
-from sisock.core.downsample import Sampled, add_newest
+from sisock.core.downsample import Sampled, add_newest, find_reducer
 from sisock.core.edge import Edge, edge_of
 from sisock.core.errors import BadRequest
+from sisock.core.halving import UNSTATED, Halving, Read, Said
 from sisock.core.lookahead import look_ahead
 from sisock.core.model import DataBlock, DataRequest, Span, Statement, TimelineBlock
+from sisock.core.newest import NewestSearch
 from sisock.core.series import Series
 
 MOST_SPANS = 64
@@ -40,6 +43,9 @@ class Reduction:
         None where it was not wanted, or is not known.
     edge
         What lies at the window's start; None where it was not wanted, or is not told.
+    final
+        For each span the time before which it is final, UNIX seconds, and one more for what an edge tells; empty where
+        the statement holds for all.
     """
 
     pieces: tuple[Sampled, ...]
@@ -47,6 +53,7 @@ class Reduction:
     statement: Statement
     ahead: Sampled | None = None
     edge: Edge | None = None
+    final: tuple[float, ...] = ()
 
 
 def check_spans(spans: Sequence[Span], start: float, end: float) -> tuple[Span, ...]:
@@ -71,7 +78,9 @@ def reduce_window(columns: Mapping[str, Series], request: DataRequest) -> DataBl
     blocks = {}
     for name, column in columns.items():
         reduced = column.reduced(request.start, request.end, request.reduce, request.min_stride)
-        times, values = add_newest(reduced, column.newest(request.start, request.end))
+        selection = find_reducer(request.reduce).for_dtype(column.dtype)
+        newest = column.newest(request.start, request.end) if selection.adds_newest else NO_SAMPLES
+        times, values = add_newest(reduced, newest)
         stated = column.statement
         blocks[name] = TimelineBlock(
             times, {name: values}, stated.finalized_until, stated.available_from, stated.generation
@@ -94,76 +103,90 @@ def _reduce(column: Series, request: DataRequest) -> Reduction:
 class SpanReading:
     """Reduces the spans of a request from a source that can only be read: no more is read than they take.
 
-    As long as ``span`` is not None, it is what to read; the samples in it go to :meth:`take`. Where the last span
-    does not tell the newest sample of the window, it is looked for backwards, twice as far each time. What the source
-    states is taken from the reading nearest to the end of the window.
+    As long as ``read`` is not None, it is what to ask the source for; its answer goes to :meth:`take`, or to
+    :meth:`refuse` when the source says that it is too much. A field that a source leaves out of an answer has nothing
+    there, and nothing is stated of it there. Where the last span does not tell the newest sample of the window, it is
+    looked for backwards.
+
+    Parameters
+    ----------
+    known
+        The fields that exist, whether or not they have samples, with the mean spacing of their samples if that is
+        known, seconds; others exist if the source has something of them.
     """
 
-    def __init__(self, request: DataRequest) -> None:
+    def __init__(self, request: DataRequest, known: Mapping[str, float | None] | None = None) -> None:
         assert request.reduce is not None
         assert request.min_stride is not None
         self._request = request
         self._reducer, self._stride = request.reduce, request.min_stride
-        self._spans = request.spans or ()
-        self._taken = 0
-        self._searched = request.end
-        self._length_s = max(self._stride, float(np.spacing(request.end)))
-        self._pieces: dict[str, list[Sampled]] = {}
-        self._newest: dict[str, Sampled] = {}
-        self._stated: dict[str, Statement] = {}
+        self._open = list(request.spans or ())[::-1]
+        self._pieces: dict[str, list[Sampled]] = {name: [] for name in request.fields}
+        self._said: dict[str, list[Said]] = {name: [] for name in request.fields}
+        known = known or {}
+        length_s = max([self._stride, *(known.get(name) or 0.0 for name in request.fields)])
+        self._search = NewestSearch(request.fields, (request.start, request.end), self._stride, length_s)
+        self._search.known.update(name for name in request.fields if name in known)
+        self._halving = self._next_span()
+        self.thinned: list[Span] = []
 
     @property
-    def span(self) -> Span | None:
-        """Return what to read next; None when all is known."""
-        if self._taken < len(self._spans):
-            return self._spans[self._taken]
-        start, end = self._request.start, self._request.end
-        told = self._searched < end and self._newest.keys() >= self._stated.keys()
-        if told or self._searched <= start:
-            return None
-        return max(start, self._searched - self._length_s), self._searched
+    def read(self) -> Read | None:
+        """Return what to ask for next; None when all is known."""
+        return self._search.read if self._halving is None else self._halving.read
 
     def take(self, block: DataBlock) -> None:
-        """Take the samples of the fields inside ``span``."""
-        span = self.span
-        assert span is not None
-        found = {name: block.find(name) for name in self._request.fields}
-        columns = {name: Column.of_block(one, name) for name, one in found.items() if one is not None}
-        reducing = self._taken < len(self._spans)
-        for name, column in columns.items():
-            if reducing:
-                self._pieces.setdefault(name, []).append(column.reduced(*span, self._reducer, self._stride))
-            self._note(name, column, span)
-        self._taken += reducing
-        if span[1] == self._searched:
-            self._length_s *= 1 if reducing else 2
-            self._searched = span[0]
+        """Take the samples that the source has of the fields of ``read`` inside its span."""
+        if self._halving is None:
+            self._search.take(block)
+            return
+        self._halving.take(block)
+        if self._halving.read is None:
+            self._reduce(self._open.pop(), self._halving)
+            self._halving = self._next_span()
 
-    def _note(self, name: str, column: Column, span: Span) -> None:
-        """Keep what is told at the end of the window."""
-        if span[1] == self._searched and name not in self._newest and column.newest(*span)[0].size:
-            self._newest[name] = column.newest(*span)
-        if span[1] == self._request.end or name not in self._stated:
-            self._stated[name] = _until(column.statement, span[1], self._request.end)
+    def refuse(self) -> None:
+        """Note that the source has more than it can give; raise BadReply when there is nothing left to try."""
+        (self._search if self._halving is None else self._halving).refuse()
 
     @property
     def known(self) -> Sequence[str]:
-        """The fields that the source has told of."""
-        return [name for name in self._request.fields if name in self._stated]
+        """The fields that exist."""
+        return [name for name in self._request.fields if name in self._search.known]
 
     def reductions(self) -> list[Reduction | None]:
         """Return the reduction of each field, in the order of the request; None for one that the source lacks."""
         return [self._reduction(name) for name in self._request.fields]
 
+    def _next_span(self) -> Halving | None:
+        return Halving(self._request.fields, self._open[-1], self._stride) if self._open else None
+
+    def _reduce(self, span: Span, halving: Halving) -> None:
+        block = halving.block()
+        for name in self._request.fields:
+            found = block.find(name)
+            samples = NO_SAMPLES
+            if found is not None:
+                samples = Column.of_block(found, name).reduced(*span, self._reducer, self._stride)
+            self._pieces[name].append(samples)
+            # What came thinned tells nothing of the rest, and would be others had it been asked for otherwise.
+            self._said[name].append((span, None if halving.thinned else block.stated_of(name)))
+        self.thinned += halving.thinned
+        self._search.take_beside(span, block, whole=not halving.thinned)
+
     def _reduction(self, name: str) -> Reduction | None:
-        pieces = tuple(self._pieces.get(name, ()))
-        if name not in self._stated or len(pieces) != len(self._spans):
+        if name not in self._search.known:
             return None
-        return Reduction(pieces, self._newest.get(name, NO_SAMPLES), self._stated[name])
+        statement = self._search.statement(name) or UNSTATED
+        newest = self._search.newest.get(name, NO_SAMPLES)
+        return Reduction(tuple(self._pieces[name]), newest, statement, final=_own_finals(self._said[name], statement))
 
 
-def _until(statement: Statement, end: float, window_end: float) -> Statement:
-    """A source that calls all of a part final has said nothing of what is after it."""
-    if end >= window_end:
-        return statement
-    return replace(statement, finalized_until=min(statement.finalized_until, end))
+def _own_finals(said: Sequence[Said], statement: Statement) -> tuple[float, ...]:
+    """Return until when each span is final; nothing where the statement on the field tells it of all."""
+    finals = tuple(
+        one.finalized_until if one is not None and one.generation == statement.generation else -math.inf
+        for _, one in said
+    )
+    told = (final >= min(statement.finalized_until, span[1]) for final, (span, _) in zip(finals, said, strict=True))
+    return () if all(told) else finals

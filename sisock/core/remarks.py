@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sisock.core.model import Span
+from sisock.core.times import format_duration, format_iso8601
+
 MOST_REMARKS = 8  # of one field
 LONGEST_REMARK = 500
 
@@ -28,6 +31,15 @@ class Remarks:
     def by_field(self) -> dict[str, list[str]]:
         """Return the texts of each field that has some, in the order in which they were added."""
         return {name: list(texts) for name, texts in self._texts.items()}
+
+
+def tell_thinned(spans: Sequence[Span], stride: float | None) -> str:
+    """Return what is to be told where a node gave one sample in a stride, seconds, and no more, of some spans."""
+    first, last = format_iso8601(spans[0][0]), format_iso8601(spans[-1][1])
+    return (
+        f"between {first} and {last} it has more samples than it gives at once, so only one in "
+        f"{format_duration(stride or 0.0)} was read, and short excursions may be missing; ask for a shorter range"
+    )
 
 
 def read_remarks(given: Any, fields: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -73,7 +73,12 @@ def parse_limit(limit: Any) -> int | None:
 
 
 def answer(
-    block: DataBlock, request: DataRequest, *, downsampled: bool = False, allowance_bytes: int | None = None
+    block: DataBlock,
+    request: DataRequest,
+    *,
+    downsampled: bool = False,
+    allowance_bytes: int | None = None,
+    remarks: Told | None = None,
 ) -> dict[str, Any] | Literal[False]:
     """Turn what a source handed over into the reply of ``get_data``.
 
@@ -85,6 +90,8 @@ def answer(
         Whether the source has already kept to ``min_stride`` itself.
     allowance_bytes
         The most encoded bytes of the reply; None for the allowance of the kind of caller.
+    remarks
+        What is to be told of some fields in words, to callers that use an extension.
 
     Returns
     -------
@@ -103,7 +110,7 @@ def answer(
         block = downsample.reduce_block(block, request.reduce, request.min_stride)
     elif not downsampled:
         block = downsample.thin_block(block, request.min_stride)
-    return _answer(block, request, allowance_bytes)
+    return _answer(block, request, allowance_bytes, remarks)
 
 
 def answer_columns(columns: Mapping[str, Series], request: DataRequest) -> dict[str, Any]:
@@ -121,9 +128,13 @@ def answer_columns(columns: Mapping[str, Series], request: DataRequest) -> dict[
     return reply
 
 
-def _answer(block: DataBlock, request: DataRequest, allowance_bytes: int | None) -> dict[str, Any] | Literal[False]:
+def _answer(
+    block: DataBlock, request: DataRequest, allowance_bytes: int | None, remarks: Told | None = None
+) -> dict[str, Any] | Literal[False]:
     block, after = wire.page_block(block, request.limit, request.after)
     reply = wire.encode_data(block, request)
+    if remarks and request.extended:
+        reply["remarks"] = dict(remarks)
     if after is not None:
         reply["after"] = after
     return _within_allowance(reply, request, allowance_bytes)

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.choices import NUMBER_CHOICES, Choice, Indices, first_true, ragged
-from sisock.core.made import MAKES, BlockPieces, SamplePieces, Weighed, merged
+from sisock.core.made import MAKES, BlockPieces, SamplePieces, Scatter, Weighed, merged
 from sisock.core.model import Values
 from sisock.core.samples import BLOCK, ArraySamples, Samples
+
+_NONE = np.empty(0, dtype=np.intp)
 
 Level = Mapping[str, ArraySamples]
 """The arrays of one level by name, one entry a block."""
@@ -74,6 +76,10 @@ class Summary(ABC):
     def cells(self, starts: Indices, stops: Indices) -> Cells:
         """Return what ranges of samples are made of."""
         return Cells.of(starts, stops, [len(next(iter(level.values()))) for level in self.levels])
+
+    def makes(self, make: str) -> bool:
+        """Tell whether it knows what a value is made of, by a key of ``MAKES``: files of before have no scatter."""
+        return make != "stddev" or all({"deviation", "rest"} <= level.keys() for level in self.levels)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all there is as plain arrays: for each name the levels one after the other, and their bounds.
@@ -158,12 +164,19 @@ class Gathered:
         """What is chosen as the highest of each."""
         return self.known("high", self.raw)
 
+    @cached_property
     def weighed(self) -> Weighed:
-        """Return the mean of the finite values of each, and how many there are."""
-        raw = SamplePieces(self.raw).weighed()
+        """The mean of the finite values of each, and how many there are."""
+        raw = SamplePieces(self.raw).weighed
         counts = np.ones(len(self.raw), dtype=np.int32)
         counts[raw.missing] = 0
-        return Weighed(self.known("mean", raw.means), self.known("count", counts), raw.missing)
+        return Weighed(self.known("mean", raw.means), self.known("count", counts), _NONE)
+
+    @property
+    def scatter(self) -> Scatter:
+        """How the finite values of each lie about their mean."""
+        none = np.zeros(len(self.raw))
+        return Scatter(self.known("deviation", none), self.known("rest", none))
 
 
 class NumberSummary(Summary):

@@ -10,17 +10,51 @@ from numpy.typing import NDArray
 from sisock.core.model import FieldType, Times, Values
 
 INT64 = np.iinfo(np.int64)
+EXPECTED = "UNIX seconds are expected"
+NESTED = "its values must be a plain list, not lists in a list: make each element a field of its own"
 
 
 def as_times(given: Any) -> Times:
-    """Return timestamps as float64, shape (n,); ValueError in words when they are none."""
+    """Return timestamps as float64, shape (n,); ValueError in words, with what to do, when they are none."""
+    array = np.asarray(given) if hasattr(given, "dtype") else given
+    if _are_dates(array):  # NumPy would make numbers of them, in whatever unit they happen to have
+        way = "t.astype('datetime64[ns]').astype(float) / 1e9"
+        raise ValueError(f"its timeline is of datetime64: {EXPECTED}, such as {way}")
     try:
-        times = np.asarray(given, dtype=np.float64)
+        times = np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("its timeline holds something that is not a number of seconds") from None
-    if times.ndim != 1 or not np.all(np.isfinite(times)):
-        raise ValueError("its timeline must be a plain list of finite UNIX times")
+        raise ValueError(_why_no_times(array)) from None
+    if times.ndim != 1:
+        raise ValueError(f"its timeline must be a plain list, not lists in a list: {EXPECTED}")
+    if not np.all(np.isfinite(times)):
+        raise ValueError(f"its timeline has a time that is NaN, None or infinite: {EXPECTED}; leave that sample out")
     return times
+
+
+def _are_dates(given: Any) -> bool:
+    if isinstance(given, np.ndarray):
+        return given.dtype.kind in "mM"
+    return isinstance(given, list | tuple) and any(
+        isinstance(one, np.datetime64 | np.timedelta64) for one in given[:1]
+    )
+
+
+def _why_no_times(given: Any) -> str:
+    """Return in words why times are no numbers, by the first that is none."""
+    found = next((one for one in given if not _is_number(one)), None)
+    if hasattr(found, "timestamp"):
+        return f"its timeline has times of the type {type(found).__name__}: {EXPECTED}, such as t.timestamp()"
+    if isinstance(found, list | tuple | np.ndarray):
+        return f"its timeline must be a plain list, not lists in a list: {EXPECTED}"
+    return f"its timeline must have numbers, but one time is {found!r:.40}: {EXPECTED}"
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def as_values(given: Any, field_type: FieldType | None) -> Values:
@@ -46,9 +80,9 @@ def _flat_array(given: Any) -> NDArray[Any]:
         array = np.asarray(given)
     except ValueError:  # lists of unequal length among the values
         array = np.empty(0)
-        raise ValueError("its values must be plain, not lists") from None
+        raise ValueError(NESTED) from None
     if array.ndim != 1:
-        raise ValueError("its values must be a plain list")
+        raise ValueError(NESTED)
     if array.dtype.kind in "USO" or array.dtype.kind not in "fiub":
         # NumPy turns a list of mixed values into text; only the values as they were given tell them apart.
         values = given.tolist() if isinstance(given, np.ndarray) else list(given)
@@ -74,13 +108,22 @@ def _numbers(array: NDArray[Any]) -> Values:
     if array.dtype.kind == "u" and array.size and array.max() <= INT64.max:
         return array.astype(np.int64)
     if array.dtype == object:
-        if any(isinstance(value, str | bytes | complex) for value in array):
-            raise ValueError("its values must be numbers; declare its type as string or bool otherwise")
+        wrong = next((value for value in array if isinstance(value, str | bytes | complex)), None)
+        if wrong is not None:
+            raise ValueError(_not_numbers(wrong))
         array = np.array([np.nan if value is None else value for value in array], dtype=object)
     try:
         return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError("its values must be numbers; declare its type as string or bool otherwise") from None
+        wrong = next((value for value in array.tolist() if not _is_number(value)), None)
+        raise ValueError(_not_numbers(wrong)) from None
+
+
+def _not_numbers(example: Any) -> str:
+    return (
+        f"its values must be numbers, but one is {example!r:.40}; "
+        "declare its type as string or bool in get_fields, or give None where there is no value"
+    )
 
 
 def _booleans(array: NDArray[Any]) -> Values:
@@ -88,8 +131,12 @@ def _booleans(array: NDArray[Any]) -> Values:
         array = _objects([None if np.isnan(value) else bool(value) for value in array])
     if array.dtype != object:
         return array.astype(np.bool_, copy=False)
-    if any(value is not None and not isinstance(value, bool | int | float) for value in array):
-        raise ValueError("its values must be true or false; declare its type as string or number otherwise")
+    wrong = next((one for one in array if one is not None and not isinstance(one, bool | int | float)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"its values must be true or false, but one is {wrong!r:.40}; "
+            "declare its type as string or number in get_fields otherwise"
+        )
     if not any(value is None for value in array):
         return array.astype(np.bool_)
     return _objects([None if value is None else bool(value) for value in array])

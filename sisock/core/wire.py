@@ -10,6 +10,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,16 +25,20 @@ from sisock.core.model import (
     DataRequest,
     Field,
     FieldCatalogue,
+    Statement,
     TimelineBlock,
 )
 from sisock.core.values import as_text, as_times, as_values
 
 BASE_URI = "org.simonsobservatory"
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "edge"})
+CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "edge", "aggregates"})
 PACKED_DTYPES = {"<f8", "<i8", "|b1"}
 LONGER_THAN_NULL = 5  # "-Infinity", as JSON of Python's has it, in place of "null"
 MARK_OF_BYTES = 6  # "\\u0000", by which Autobahn's JSON tells bytes from a text
+KEY_OF_TIMES = ", under the key 't' of the timeline"
+TIMELINE_SHAPE = '{"t": times, "finalized_until": time or None}'
+DATA_SHAPE = '{"data": {field: values}, "timeline": {name: {"t": times, "finalized_until": time or None}}}'
 LONGEST_INTERVAL_S = 1e8  # original servers state a difference from 1970 as an interval; no real one is this long
 
 
@@ -132,11 +137,24 @@ def decode_catalogue(reply: Any) -> tuple[FieldCatalogue, list[str]]:
         When the reply is not two dictionaries.
     """
     if not (isinstance(reply, list | tuple) and len(reply) == 2 and all(isinstance(part, Mapping) for part in reply)):  # noqa: PLR2004 - fields and timelines
-        raise BadReply("the answer to 'get_fields' must be two dictionaries: fields and timelines")
+        must_be = "two dictionaries: fields and timelines"
+        raise BadReply(f"the answer to 'get_fields' must be {must_be}, but is {_shape(reply)}")
     problems: list[str] = []
     fields = [_decode_field(name, entry, problems) for name, entry in reply[0].items()]
     intervals_s = {as_text(name): _decode_interval(entry) for name, entry in reply[1].items()}
     return FieldCatalogue.of([field for field in fields if field], intervals_s), problems
+
+
+def _shape(reply: Any) -> str:
+    """Return in words what was answered in place of what should have been."""
+    if reply is None:
+        return "None (is there a return statement?)"
+    if isinstance(reply, Mapping):
+        entries = [f"{key!r:.20} (a {type(value).__name__})" for key, value in list(reply.items())[:4]]
+        return f"a dictionary with {', '.join(entries) or 'nothing in it'}"
+    if isinstance(reply, list | tuple):
+        return f"a {type(reply).__name__} of {', '.join(type(one).__name__ for one in reply[:4]) or 'nothing'}"
+    return f"{reply!r:.40}"
 
 
 def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
@@ -266,7 +284,7 @@ def decode_data(
         When nothing of the reply can be used.
     """
     if not _is_reply(reply):
-        raise BadReply("the answer to 'get_data' must be a dictionary with the dictionaries 'data' and 'timeline'")
+        raise BadReply(f"the answer to 'get_data' must be {DATA_SHAPE}, but is {_shape(reply)}")
     reader = _ReplyReader(reply["data"], reply["timeline"], catalogue or FieldCatalogue())
     for name in fields:
         reader.read(name)
@@ -280,18 +298,26 @@ class _ReplyReader:
         self.problems: list[str] = []
         self._data = data
         self._timelines = {as_text(name): entry for name, entry in timelines.items() if isinstance(entry, Mapping)}
+        self._odd = [(as_text(name), one) for name, one in timelines.items() if not isinstance(one, Mapping)]
         self._catalogue = catalogue
         self._of_field = {field: name for name, entry in self._timelines.items() for field in _listed_fields(entry)}
         self._times: dict[str, Any] = {}
         self._values: dict[str, dict[str, Any]] = {name: {} for name in self._timelines}
+        self._stated: dict[str, Statement] = {}
 
     def read(self, name: str) -> None:
-        given = _unpack(self._data.get(name, ()))
+        try:
+            given = _unpack(self._data.get(name), "its values")
+        except ValueError as error:
+            self.problems.append(f"field '{name}' is left out: {error}")
+            return
         timeline = self._timeline_of(name)
         if timeline is None or not (len(given) or name in self._of_field):
             # Without values its timeline need not be in the reply; with some it must.
+            if timeline is not None and self._is_empty(name, given, timeline):
+                self._stated[name] = self._statement_of(timeline)
             if len(given):
-                self.problems.append(f"field '{name}' is left out: the reply does not say which timeline it is on")
+                self.problems.append(f"field '{name}' is left out: {self._why_nowhere()}")
             return
         try:
             times = self._times_of(timeline)
@@ -303,13 +329,27 @@ class _ReplyReader:
         if len(values) != len(times):
             self.problems.append(
                 f"field '{name}' is left out: it has {len(values)} values, but its timeline '{timeline}' has "
-                f"{len(times)} times; give as many values as times"
+                f"{len(times)} times; give as many values as times{'' if len(times) else KEY_OF_TIMES}"
             )
             return
         self._values[timeline][name] = values
 
     def block(self) -> DataBlock:
-        return DataBlock({name: self._timeline_block(name, values) for name, values in self._values.items() if values})
+        blocks = {name: self._timeline_block(name, values) for name, values in self._values.items() if values}
+        return DataBlock(blocks, self._stated)
+
+    def _is_empty(self, field: str, given: Any, timeline: str) -> bool:
+        """Tell whether the reply says of a field that is on one of its timelines that it has nothing in this span."""
+        known = self._catalogue.find(field)
+        said = self._data.get(field) is not None and not len(given)
+        return said and known is not None and known.timeline == timeline
+
+    def _why_nowhere(self) -> str:
+        """Return in words why values have no timeline."""
+        if not self._odd:
+            return "the reply does not say which timeline it is on"
+        name, entry = self._odd[0]
+        return f"the reply's timeline '{name}' is of the type {type(entry).__name__}, but must be {TIMELINE_SHAPE}"
 
     def _timeline_of(self, field: str) -> str | None:
         """Trust the reply, then the catalogue, then that there is only one timeline."""
@@ -327,23 +367,24 @@ class _ReplyReader:
 
     def _times_of(self, timeline: str) -> Any:
         if timeline not in self._times:
-            self._times[timeline] = as_times(_unpack(self._timelines[timeline].get("t", ())))
+            self._times[timeline] = as_times(_unpack(self._timelines[timeline].get("t"), "the times of its timeline"))
         return self._times[timeline]
 
     def _timeline_block(self, timeline: str, values: dict[str, Any]) -> TimelineBlock:
-        entry = self._timelines[timeline]
-        oldest = entry.get("available_from")
-        generation = entry.get("generation")
-        block = TimelineBlock(
-            times=self._times[timeline],
-            values=values,
-            finalized_until=_decode_finality(entry.get("finalized_until")),
-            available_from=float(oldest) if isinstance(oldest, int | float) else -math.inf,
-            generation=None if generation is None else str(generation),
-        )
+        block = TimelineBlock.stating(self._statement_of(timeline), self._times[timeline], values)
         if np.all(block.times[1:] >= block.times[:-1]):
             return block
         return block.take(np.argsort(block.times, kind="stable"))
+
+    def _statement_of(self, timeline: str) -> Statement:
+        entry = self._timelines[timeline]
+        oldest = entry.get("available_from")
+        generation = entry.get("generation")
+        return Statement(
+            finalized_until=_decode_finality(entry.get("finalized_until", -math.inf)),
+            available_from=float(oldest) if isinstance(oldest, int | float) else -math.inf,
+            generation=None if generation is None else str(generation),
+        )
 
 
 def _decode_finality(finalized_until: Any) -> float:
@@ -364,13 +405,20 @@ def _listed_fields(entry: Mapping[str, Any]) -> list[str]:
     return [name for name in listed if isinstance(name, str)] if isinstance(listed, list | tuple) else []
 
 
-def _unpack(given: Any) -> Any:
-    if isinstance(given, Mapping):
+def _unpack(given: Any, what: str) -> Any:
+    """Return a list or an array; nothing for None; ValueError in words for anything else."""
+    if given is None:
+        return ()
+    if isinstance(given, Mapping) and "dtype" in given:
         dtype, data = given.get("dtype"), given.get("data")
         whole = dtype in PACKED_DTYPES and isinstance(data, bytes) and len(data) % np.dtype(dtype).itemsize == 0
-        return np.frombuffer(data, dtype=dtype) if whole else ()  # type: ignore[arg-type]  # bytes, as was checked
-    plain = hasattr(given, "__len__") and not isinstance(given, str | bytes) and getattr(given, "ndim", 1) != 0
-    return given if plain else ()
+        if not whole:
+            raise ValueError(f"{what} are packed wrongly")
+        return np.frombuffer(data, dtype=dtype)  # type: ignore[arg-type]  # bytes, as was checked
+    is_list = hasattr(given, "__len__") and not isinstance(given, str | bytes | Mapping | AbstractSet)
+    if not is_list or getattr(given, "ndim", 1) == 0:
+        raise ValueError(f"{what} are of the type {type(given).__name__}, but must be a list or an array")
+    return given
 
 
 def page_block(block: DataBlock, limit: int | None, after: float | None) -> tuple[DataBlock, float | None]:

@@ -6,7 +6,9 @@ span], times, values]``. Times and values are those of the spans one after the o
 newest of the window. Arrays are bytes, little-endian; texts are a list. Where the call had ``ahead``, a last number
 among those of the spans counts what is wanted ahead, which follows the spans; -1 where that is not known. Where it had
 ``edge``, a list ``edges`` has for each field ``[number of samples before the start, dtype, times, values]``. Where the
-node has something to tell of fields in words, ``"remarks": {field: [texts]}`` is there as well.
+node has something to tell of fields in words, ``"remarks": {field: [texts]}`` is there as well; and where a statement
+does not hold for all spans of a field, ``"final": {field: [times]}``, until when each is final, and what an edge tells
+is; None for all of it.
 """
 
 from __future__ import annotations
@@ -63,9 +65,15 @@ def encode_reductions(
         "statements": [_encode_statement(one, request.end) for one in statements],
         "series": series,
     }
+    finals = {
+        name: [_encode_final(final) for final in one.final]
+        for name, one in zip(request.fields, reductions, strict=True)
+        if one is not None and one.final
+    }
     if request.edge:
         reply["edges"] = [one and _encode_edge(one.edge) for one in reductions]
-    return {**reply, "remarks": dict(remarks)} if remarks else reply
+    further = {"final": finals, "remarks": dict(remarks or {})}
+    return {**reply, **{key: told for key, told in further.items() if told}}
 
 
 def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
@@ -104,6 +112,10 @@ def _encode_statement(statement: Statement, end: float) -> list[Any]:
     return [None if final >= end else max(final, 0.0), oldest if math.isfinite(oldest) else None, statement.generation]
 
 
+def _encode_final(final: float) -> float | None:
+    return None if final == math.inf else max(final, 0.0)
+
+
 def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
     """Read a reply; return the reduction of each field that the node knows.
 
@@ -119,7 +131,15 @@ def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
         entries = zip(request.fields, reply["series"], strict=True)
         found = {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
         edges = dict(zip(request.fields, reply["edges"], strict=True)) if request.edge and "edges" in reply else {}
-        return {name: replace(one, edge=_decode_edge(edges.get(name), request)) for name, one in found.items()}
+        finals = reply.get("final") or {}
+        return {
+            name: replace(
+                one,
+                edge=_decode_edge(edges.get(name), request),
+                final=_decode_finals(finals.get(name), len(one.pieces) + bool(request.edge)),
+            )
+            for name, one in found.items()
+        }
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise BadReply(f"the answer to 'get_data' with spans cannot be read ({error})") from None
 
@@ -158,6 +178,15 @@ def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest) -
     newest = (times[-1:], values[-1:]) if spare else NO_SAMPLES
     *pieces, ahead = pieces if request.ahead else (*pieces, None)
     return Reduction(tuple(pieces), newest, statements[number], None if unknown else ahead)
+
+
+def _decode_finals(given: Any, count: int) -> tuple[float, ...]:
+    if given is None:
+        return ()
+    finals = tuple(math.inf if final is None else float(final) for final in given)
+    if len(finals) != count or any(map(math.isnan, finals)):
+        raise ValueError("it does not state of each span until when it is final")
+    return finals
 
 
 def _decode_edge(entry: Any, request: DataRequest) -> Edge | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,6 +91,10 @@ class Series:
         if described is None:
             return cls(wanted, problem=problem)
         return cls(wanted, type=described.type, units=described.units, problem=problem)
+
+
+Drawn = Mapping[SeriesWanted, Series]
+"""Series by what was wanted."""
 
 
 @dataclass(frozen=True)

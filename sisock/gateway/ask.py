@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 
 from sisock.core.errors import NodeUnavailable, UnknownNode
+from sisock.core.model import DataBlock
 from sisock.core.times import format_iso8601
-from sisock.gateway.answer import Answer, Series, SeriesWanted
+from sisock.gateway.answer import Answer, Drawn, Series, SeriesWanted
+from sisock.gateway.cells import Cells
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
+from sisock.gateway.earlier import Earlier, with_earlier
+from sisock.gateway.few import keep_few
 from sisock.gateway.finish import break_line, is_live, silence, staleness
+from sisock.gateway.grid import Gridder
 from sisock.gateway.legacy import LegacyReader
 from sisock.gateway.link import Caller, DeadlinePassed, Link
-from sisock.gateway.merging import join
+from sisock.gateway.merging import joined
 from sisock.gateway.peer import Peer
-from sisock.gateway.plan import PLAIN, Drawing, NodeQuestion, Resolution, choose_resolution, clamp_points, plan
-from sisock.gateway.reading import Questions, Reader, Reading
+from sisock.gateway.plan import (
+    LATER_REDUCERS,
+    PLAIN,
+    Asked,
+    Drawing,
+    NodeQuestion,
+    Resolution,
+    choose_resolution,
+    clamp_points,
+    plan,
+)
+from sisock.gateway.questions import Questions
+from sisock.gateway.reading import Reader, Reading
 from sisock.gateway.store import Store
 
 DEADLINE_S = 2.0
+EARLIER_SHARE = 0.4  # of the deadline: who misses less than half of it is not skipped
 CACHE_BYTES = 256 * 2**20
-
-Drawn = Mapping[SeriesWanted, Series]
 
 
 class Gateway:
@@ -61,6 +76,7 @@ class Gateway:
         self._store = Store(cache_bytes)
         self._questions = Questions()
         self.directory = Directory(self._link, deadline_s)
+        self._gridder = Gridder(self.directory, self.now, self._ask_all, self._drawn_plainly, self._noted)
 
     def connected(self, caller: Caller) -> Deferred[None]:
         """Use a session that has just joined; fires when the hub has been asked which nodes are online."""
@@ -106,25 +122,72 @@ class Gateway:
         end: float,
         max_points: int | None = None,
         drawing: Drawing = PLAIN,
+        *,
+        cells: Cells | None = None,
+        least_s: float = 0.0,
     ) -> Deferred[Answer]:
         """Ask for series inside [start, end), UNIX seconds.
 
         Never fails for what a node does: one result for each series wanted, with what came until the deadline and
         the reason why something did not. No series is longer than ``max_points``.
+
+        Parameters
+        ----------
+        cells
+            The grid of what is drawn on one; chosen from these series where none is given.
+        least_s
+            The shortest stride that somebody wants, seconds.
         """
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
-        until = self._clock.seconds() + self._deadline_s
-        resolution = choose_resolution(start, end, clamp_points(max_points), drawing.reducer, before=drawing.before)
-        parts = [part for one in series for part in one.parts]
-        asked = [self._ask(question, until) for question in plan(parts, start, end, resolution)]
+        points = clamp_points(max_points)
+        asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s, least_s)
+        if drawing.on_grid:
+            cells = cells or self.cells({drawing: series}, start, end, points, least_s)[drawing]
+            return Deferred.fromCoroutine(self._gridder.draw(asked, drawing, cells))
+        return self._drawn_plainly(asked, drawing)
 
-        def assemble(outcomes: list[Drawn]) -> Answer:
-            drawn = {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
-            finished = [self._finish(_joined(one, drawn, resolution), end, resolution, drawing) for one in series]
+    def cells(
+        self,
+        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
+        start: float,
+        end: float,
+        max_points: int | None,
+        least_s: float = 0.0,
+    ) -> dict[Drawing, Cells]:
+        """Return the grid of each drawing that is on one, of [start, end), which is not empty; most have the same."""
+        return self._gridder.cells(drawn, start, end, max_points, least_s)
+
+    def _drawn_plainly(self, asked: Asked, drawing: Drawing) -> Deferred[Answer]:
+        """Draw samples where they were measured."""
+        start, end = asked.start, asked.end
+        resolution = choose_resolution(
+            start,
+            end,
+            asked.max_points,
+            drawing.reducer,
+            chosen=drawing.chosen,
+            least_s=asked.least_s,
+            before=drawing.before,
+        )
+
+        def assemble(drawn: Drawn) -> Answer:
+            finished = [
+                self._finish(joined(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
+            ]
             return Answer(tuple(finished), start, end)
 
-        return gatherResults(asked, consumeErrors=True).addCallback(assemble)
+        return self._ask_all(asked, resolution).addCallback(assemble)
+
+    def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[Drawn]:
+        """Ask all nodes side by side."""
+        parts = [part for one in asked.series for part in one.parts]
+        asking = [self._ask(question, asked.until) for question in plan(parts, asked.start, asked.end, resolution)]
+
+        def together(outcomes: list[Drawn]) -> Drawn:
+            return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
+
+        return gatherResults(asking, consumeErrors=True).addCallback(together)
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[Drawn]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
@@ -144,29 +207,35 @@ class Gateway:
             return self._all_missing(question, reason)
         if peer.left_at is not None and not self._link.outage:
             reason = f"{reason} since {format_iso8601(peer.left_at)}"
-        reader = Reader(peer, question, self._store, self._questions, self._clock, until)
-        return self._drawn(peer, question, reader.kept(NodeUnavailable(reason)))
+        return self._drawn(peer, question, self._reader(peer, question, until).kept(NodeUnavailable(reason)))
 
     async def _ask_peer(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
-        reader = Reader(peer, question, self._store, self._questions, self._clock, until)
         try:
             await self._introduce(peer, until)
         except (DeadlinePassed, NodeUnavailable) as error:
-            reading = reader.kept(error)
-        else:
-            assert peer.info is not None
-            if "spans" not in peer.info.capabilities:
-                return await self._ask_original(peer, question, until)
-            reading = await reader.read()
+            return self._drawn(peer, question, self._reader(peer, question, until).kept(error))
+        assert peer.info is not None
+        if "spans" not in peer.info.capabilities:
+            return await self._ask_original(peer, question, until)
+        if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
+            return self._all_missing(question, peer.cannot(question.resolution.reducer))
+        reading = await self._reader(peer, question, until).read()
+        if "edge" not in peer.info.capabilities and not reading.problems:
+            earlier = await self._earlier(peer, question, reading.block, until)
+            reading = replace(reading, block=earlier.block, before=earlier.before, held=earlier.held)
         return self._drawn(peer, question, reading)
 
+    def _reader(self, peer: Peer, question: NodeQuestion, until: float) -> Reader:
+        return Reader(peer, question, self._store, self._questions, self._clock, until)
+
+    async def _earlier(self, peer: Peer, question: NodeQuestion, block: DataBlock, until: float) -> Earlier:
+        """Look for what was before a window, for so short a time that a node which is late with it is not skipped."""
+        soon = self._clock.seconds() + EARLIER_SHARE * self._deadline_s
+        return await with_earlier(peer, question, block, self._clock, min(until, soon))
+
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
-        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, (), question.resolution)
-        for name, time in reading.before.items():
-            wanted = SeriesWanted(peer.name, name)
-            series = drawn[wanted]
-            held = name in reading.held and series.times.size > 0 and series.times[0] == question.request.start
-            drawn[wanted] = replace(series, before=time, held=bool(held))
+        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, {}, question.resolution)
+        drawn = _with_before(drawn, question, reading)
         _note_newest(peer, drawn, self.now())
         for name, texts in reading.remarks.items():
             wanted = SeriesWanted(peer.name, name)
@@ -188,21 +257,30 @@ class Gateway:
 
     async def _ask_original(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
         reading = await LegacyReader(peer, question, self._clock, until).read()
+        earlier = await self._earlier(peer, question, reading.block, until)
         fields, resolution = question.request.fields, question.resolution
-        drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
+        drawn = draw_all(peer.name, fields, peer.catalogue, earlier.block, reading.remarks, resolution)
+        drawn = _with_before(drawn, question, earlier)
         _note_newest(peer, drawn, self.now())
         return {
-            wanted: replace(series, notices=(reading.notice,), problem=series.problem or reading.problem)
+            wanted: replace(
+                series, notices=(reading.notice, *series.notices), problem=series.problem or reading.problem
+            )
             for wanted, series in drawn.items()
         }
 
-    def _finish(self, series: Series, end: float, resolution: Resolution, drawing: Drawing) -> Series:
+    def _finish(self, series: Series, asked: Asked, resolution: Resolution, drawing: Drawing) -> Series:
+        series = self._noted(series, asked.end, drawing)
+        if resolution.few:
+            return keep_few(series, resolution, asked.start, asked.end)
+        return break_line(series, resolution) if drawing.breaks else series
+
+    def _noted(self, series: Series, end: float, drawing: Drawing) -> Series:
+        """Return a series, as its samples came, with what its viewer should know of their age."""
         newest = max(map(self.directory.newest, series.wanted.parts))
         stale = staleness(series, newest, end, self.now())
         said = stale or silence(series, held_on_purpose=drawing.before is True)
-        if said:
-            series = replace(series, notices=(*series.notices, said))
-        return break_line(series, resolution) if drawing.breaks else series
+        return replace(series, notices=(*series.notices, said)) if said else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> Drawn:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
@@ -222,9 +300,15 @@ def _cause(failure: Any) -> BaseException:
     return error.subFailure.value if isinstance(error, FirstError) else error
 
 
-def _joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Series:
-    parts = wanted.parts
-    return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
+def _with_before(drawn: Drawn, question: NodeQuestion, known: Reading | Earlier) -> dict[SeriesWanted, Series]:
+    """Return series with the times of the last samples before the window, where these are known."""
+    told = dict(drawn)
+    for name, time in known.before.items():
+        wanted = SeriesWanted(question.node, name)
+        series = told[wanted]
+        held = name in known.held and series.times.size > 0 and series.times[0] == question.request.start
+        told[wanted] = replace(series, before=time, held=bool(held))
+    return told
 
 
 def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:

@@ -123,6 +123,14 @@ class Directory:
         fields = [peer.catalogue.find(wanted.field) for peer in peers]
         return next((field for field in fields if field is not None), None)
 
+    def interval_s(self, wanted: SeriesWanted) -> float | None:
+        """Return the mean spacing that a node states of numbers; None where it states none, or is not known."""
+        peer = self._peers.get(wanted.node) or self._gone.get(wanted.node)
+        field = peer.catalogue.find(wanted.field) if peer else None
+        if peer is None or field is None or field.type != "number":
+            return None
+        return peer.catalogue.timelines[field.timeline].interval_s
+
     def newest(self, wanted: SeriesWanted) -> float:
         """Return the time of the newest sample seen of a field of a node that still grows; -inf when none was."""
         peer = self._peers.get(wanted.node)

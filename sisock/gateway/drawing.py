@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from sisock.core.downsample import reduce_block
 from sisock.core.errors import UnknownField
 from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock
+from sisock.core.remarks import Told
 from sisock.core.values import as_values
 from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.plan import FEWEST_REDUCED, Resolution
@@ -22,7 +23,7 @@ def draw_all(
     fields: Iterable[str],
     catalogue: FieldCatalogue,
     block: DataBlock,
-    remarks: Sequence[str],
+    remarks: Told,
     resolution: Resolution,
 ) -> dict[SeriesWanted, Series]:
     """Return the series of the fields that one node was asked for.
@@ -34,21 +35,21 @@ def draw_all(
     block
         Its reduced samples, all inside the span.
     remarks
-        What was wrong with its reply, in words; a field that was left out of it begins its remark.
+        What was wrong with its replies, in words. A field that did not come for that is missing.
     """
     drawn = {}
     for name in fields:
         wanted = SeriesWanted(node, name)
         field = catalogue.find(name)
         samples = block.find(name)
-        left_out = [remark for remark in remarks if remark.startswith(f"field '{name}' ")]
+        said = tuple(f"node '{node}': {remark}" for remark in remarks.get(name, ()))
         if field is None:
             drawn[wanted] = Series.missing(wanted, str(UnknownField(node, name, catalogue.fields)))
         elif samples is not None:
             interval_s = catalogue.timelines[field.timeline].interval_s
-            drawn[wanted] = draw(wanted, field, interval_s, samples, resolution)
-        elif left_out:
-            drawn[wanted] = Series.missing(wanted, f"node '{node}': {'; '.join(left_out)}", field)
+            drawn[wanted] = replace(draw(wanted, field, interval_s, samples, resolution), notices=said)
+        elif said:
+            drawn[wanted] = Series.missing(wanted, "; ".join(said), field)
         else:
             interval_s = catalogue.timelines[field.timeline].interval_s
             drawn[wanted] = Series(wanted, type=field.type, units=field.units, interval_s=interval_s)
@@ -62,7 +63,7 @@ def draw(
     block: TimelineBlock,
     resolution: Resolution,
 ) -> Series:
-    """Return the series of one field: never more points than the resolution allows.
+    """Return the series of one field: never more points than the resolution allows, unless few are chosen later.
 
     Parameters
     ----------
@@ -72,7 +73,9 @@ def draw(
         The reduced samples, all inside the span.
     """
     try:
-        block = _bounded(wanted.field, _typed(wanted.field, block, field.type), resolution)
+        block = _typed(wanted.field, block, field.type)
+        if not (resolution.on_grid or resolution.few):
+            block = _bounded(wanted.field, block, resolution)
     except ValueError as error:
         return Series.missing(wanted, f"node '{wanted.node}': field '{wanted.field}' is left out: {error}", field)
     bucket_s = resolution.bucket_s(field.type)

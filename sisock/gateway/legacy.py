@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 
 from sisock.core import times, wire
-from sisock.core.downsample import reduce_block
+from sisock.core.downsample import find_reducer, reduce_block
+from sisock.core.edge import Edge
 from sisock.core.errors import BadReply, SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
+from sisock.core.remarks import Told
+from sisock.core.review import Review
+from sisock.gateway.edges import add_first
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
@@ -25,8 +29,10 @@ FIRST_SPAN_S = 10.0
 SHORTEST_SPAN_S = 1e-3
 VALUES_IN_A_REPLY = 8_000
 LONGEST_REPLY_VALUES = 20_000  # under 1 MiB in any serializer
-MOST_VALUES = 400_000  # what can be read in the time that a panel waits, fifty replies
+MOST_REPLIES = 50  # what can be read in the time that a panel waits
+MOST_VALUES = MOST_REPLIES * VALUES_IN_A_REPLY
 GROWTH = 8.0
+REFUSALS_BEFORE_STRIDE = 6  # one after the other: what fits is found sooner, unless the node wants a stride
 LEAST_TIME_S = 0.1
 
 
@@ -38,6 +44,14 @@ class SpanWalk:
         self.reached = end
         self.longest_s = longest_s
         self._span_s = min(FIRST_SPAN_S, longest_s)
+        self._wanted_values = VALUES_IN_A_REPLY
+        self._limited = False
+        self.refusals = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the rest takes more replies than there is time for, because the node gives less than it could."""
+        return self._limited and (self.reached - self._start) > MOST_REPLIES * self._span_s
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -52,14 +66,25 @@ class SpanWalk:
         assert span is not None
         length_s = span[1] - span[0]
         self.reached = span[0]
+        # As much as came after a refusal is about what the node gives at once.
+        fits = min(max(values, 1), VALUES_IN_A_REPLY)
+        self._wanted_values = fits if self.refusals else max(self._wanted_values, fits)
+        self.refusals = 0
         # Silence says nothing of what was before it, so a span never grows beyond what the fields' spacing allows.
-        self._span_s = min(length_s * min(VALUES_IN_A_REPLY / max(values, 1), GROWTH), self.longest_s)
+        self._span_s = min(length_s * min(self._wanted_values / max(values, 1), GROWTH), self.longest_s)
         return values / length_s * (self.reached - self._start)
 
     def refused(self) -> bool:
         """Halve the span after a reply over the node's allowance; tell whether that leaves a span to ask for."""
+        self._limited = True
+        self.refusals += 1
         self._span_s /= 2
         return self._span_s >= SHORTEST_SPAN_S
+
+    def forget_refusals(self) -> None:
+        """Go back to the span before it was refused: it will be asked for in another way."""
+        self._span_s *= 2.0**self.refusals
+        self.refusals = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +94,7 @@ class LegacyReading:
     block: DataBlock
     notice: str
     problem: str | None
-    remarks: tuple[str, ...]
+    remarks: Told
 
 
 class LegacyReader:
@@ -82,7 +107,7 @@ class LegacyReader:
         self._until = until
         self._walk = SpanWalk(question.request.start, question.request.end, self._longest_span_s())
         self._pieces: list[DataBlock] = []
-        self._remarks: dict[str, None] = {}
+        self._review = Review((question.request.start, question.request.end))
         self._thinned_before: float | None = None
 
     async def read(self) -> LegacyReading:
@@ -94,7 +119,7 @@ class LegacyReader:
             block=self._reduced(),
             notice=self._notice(),
             problem=stopped and self._what_is_missing(stopped),
-            remarks=tuple(self._remarks),
+            remarks=self._review.by_field(),
         )
 
     def _longest_span_s(self) -> float:
@@ -122,19 +147,23 @@ class LegacyReader:
             if not self._pieces:
                 raise
             return self._peer.explain(error)
-        return None if self._walk.refused() else "the node refuses even the shortest span"
+        if not self._walk.refused():
+            return "the node refuses even the shortest span"
+        if self._walk.refusals >= REFUSALS_BEFORE_STRIDE and self._thinned_before is None:
+            self._thinned_before = self._walk.reached
+            self._walk.forget_refusals()
+        return None
 
     def _plain_request(self, span: tuple[float, float]) -> DataRequest:
         stride_s = None if self._thinned_before is None else self._question.request.min_stride
         return DataRequest(self._question.request.fields, *span, min_stride=stride_s)
 
     def _take(self, reply: Any, request: DataRequest) -> None:
-        block, remarks = wire.decode_data(reply, request.fields, self._peer.catalogue)
-        self._remarks.update(dict.fromkeys(remarks))
+        block = self._review.take(*wire.decode_data(reply, request.fields, self._peer.catalogue))
         timelines = {name: one.within(request.start, request.end) for name, one in block.timelines.items()}
         self._pieces.append(DataBlock(timelines))
         expected = self._walk.answered(sum(one.times.size * len(one.values) for one in timelines.values()))
-        if expected > MOST_VALUES and self._thinned_before is None:
+        if (expected > MOST_VALUES or self._walk.is_long) and self._thinned_before is None:
             self._thinned_before = self._walk.reached
             self._walk.longest_s = math.inf
 
@@ -142,7 +171,19 @@ class LegacyReader:
         request = self._question.request
         if request.reduce is None or request.min_stride is None:
             raise BadReply("a node with the original library is read to be reduced")
-        return reduce_block(join_blocks(self._pieces[::-1], request.fields), request.reduce, request.min_stride)
+        whole = join_blocks(self._pieces[::-1], request.fields)
+        reduced = reduce_block(whole, request.reduce, request.min_stride)
+        return DataBlock({name: self._with_first(name, one, whole) for name, one in reduced.timelines.items()})
+
+    def _with_first(self, name: str, block: TimelineBlock, whole: DataBlock) -> TimelineBlock:
+        """Draw the first sample of a field, where all of its window was read, as a node tells it by its edge."""
+        samples = whole.timelines[name]
+        selection = find_reducer(self._question.resolution.reducer).for_dtype(block.values[name].dtype)
+        if not selection.looks_ahead or self._walk.span is not None:
+            return block
+        first = Edge(None, (samples.times[:1], samples.values[name][:1]))
+        times, values = add_first((block.times, block.values[name]), first)
+        return replace(block, times=times, values={name: values})
 
     def _notice(self) -> str:
         text = f"node '{self._peer.name}' uses the original library: it is read slowly and nothing is kept"

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 
-from sisock.core.downsample import reduce_block
-from sisock.core.model import DataBlock, TimelineBlock, Times, Values
-from sisock.gateway.answer import Series, SeriesWanted
+from sisock.core.downsample import Sampled, reduce_block
+from sisock.core.model import DataBlock, TimelineBlock
+from sisock.gateway.answer import Drawn, Series, SeriesWanted
 from sisock.gateway.plan import Resolution
+
+Seam = Callable[[Series, Series, float], Sampled]
+"""Puts two series together, of which the first one is final up to a time; +inf where it says nothing of that."""
+
+
+def joined(wanted: SeriesWanted, drawn: Drawn, resolution: Resolution) -> Series:
+    """Return the series that was wanted, of the one or several that nodes were asked for."""
+    parts = wanted.parts
+    return drawn[wanted] if len(parts) == 1 else join(wanted, [drawn[part] for part in parts], resolution)
 
 
 def join(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) -> Series:
@@ -21,26 +30,40 @@ def join(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) 
     What a part has beyond its ``finalized_until`` is drawn only before the first sample of the next one. All
     problems and notices of the parts are kept; the parts must not have breaks yet.
     """
-    joined = reduce(_append, parts)
+    whole = join_by(wanted, parts, _seam)
     name = wanted.field
-    if joined.times.size > resolution.max_points:  # the bucket at the seam has samples of both
-        block = DataBlock({name: TimelineBlock(joined.times, {name: joined.values})})
+    if whole.times.size > resolution.max_points and not resolution.few:  # the bucket at the seam has samples of both
+        block = DataBlock({name: TimelineBlock(whole.times, {name: whole.values})})
         reduced = reduce_block(block, resolution.reducer, resolution.stride_s).timelines[name]
         newest = slice(max(reduced.times.size - resolution.max_points, 0), None)
-        joined = replace(joined, times=reduced.times[newest], values=reduced.values[name][newest])
-    return replace(joined, wanted=wanted)
+        whole = replace(whole, times=reduced.times[newest], values=reduced.values[name][newest])
+    return whole
 
 
-def _append(first: Series, second: Series) -> Series:
+def join_by(wanted: SeriesWanted, parts: Sequence[Series], seam: Seam) -> Series:
+    """Return one series of several parts, with the problems and notices of all of them.
+
+    Parameters
+    ----------
+    seam
+        Puts the samples of two series together, which both have some.
+    """
+    return replace(reduce(partial(_append, seam=seam), parts), wanted=wanted)
+
+
+def _append(first: Series, second: Series, seam: Seam) -> Series:
     problem = "; ".join(part.problem for part in (first, second) if part.problem) or None
     notices = tuple(dict.fromkeys((*first.notices, *second.notices)))
+    before = max((part.before for part in (first, second) if part.before is not None), default=None)
+    first, second = _without_older(first, before), _without_older(second, before)
     if not first.times.size or not second.times.size:
         told = second if second.times.size or first.problem else first
-        return replace(told, problem=problem, notices=notices)
+        return replace(told, before=before, problem=problem, notices=notices)
     if first.type != second.type:
         mismatch = f"'{second.wanted.target}' is left out: it is a {second.type}, not a {first.type}"
         return replace(first, problem="; ".join(filter(None, (problem, mismatch))), notices=notices)
-    times, values = _seam(first, second)
+    final = first.finalized_until if math.isfinite(first.finalized_until) else math.inf
+    times, values = seam(first, second, final)
     return replace(
         first,
         times=times,
@@ -49,13 +72,21 @@ def _append(first: Series, second: Series) -> Series:
         interval_s=_longest(first.interval_s, second.interval_s),
         bucket_s=first.bucket_s or second.bucket_s,
         finalized_until=second.finalized_until,
+        before=before,
+        held=any(part.held and part.times[0] == times[0] for part in (first, second)),
         problem=problem,
         notices=notices,
     )
 
 
-def _seam(first: Series, second: Series) -> tuple[Times, Values]:
-    final = first.finalized_until if math.isfinite(first.finalized_until) else math.inf
+def _without_older(series: Series, before: float | None) -> Series:
+    """Return a series without what held at the window's start, where another one knows of a later sample."""
+    if not series.held or series.before == before:
+        return series
+    return replace(series, times=series.times[1:], values=series.values[1:], held=False)
+
+
+def _seam(first: Series, second: Series, final: float) -> Sampled:
     kept = int(np.searchsorted(first.times, max(final, float(second.times[0]))))
     start = int(np.searchsorted(second.times, first.times[kept - 1], side="right")) if kept else 0
     if start == second.times.size:

@@ -95,6 +95,11 @@ class Peer:
         """Return in words why nothing, or nothing new, is known of the node."""
         return self._held_back() if self.breaker.is_open else self._known.problem
 
+    def cannot(self, reducer: str) -> str:
+        """Return in words that the node has not the reducer, and what to do."""
+        version = self.info.version if self.info else ""
+        return f"node '{self.name}' runs sisock {version}, which cannot make the '{reducer}' of samples: update it"
+
     def view(self) -> NodeView:
         """Return what is known now."""
         known = self._known

@@ -155,12 +155,13 @@ class Store:
         final = min(statement.finalized_until, window[1])
         self._kept.put(("told", key.node, key.field), Told(statement, asked_at), 0)
         scope = _scope(key, statement)
-        for span, (times, values) in zip(spans, reduction.pieces, strict=True):
-            self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, final))
+        finals = [min(final, own) for own in reduction.final or [final] * (len(spans) + 1)]
+        for span, (times, values), own in zip(spans, reduction.pieces, finals, strict=False):
+            self._keep_final(scope, key.width, Piece(*span, times, values), (statement.available_from, own))
         if reduction.ahead is not None and statement.available_from <= window[0]:
             self._keep_ahead(scope, key.width, Piece(window[0], window[0] + ahead_s, *reduction.ahead), final)
         if reduction.edge is not None:
-            edge = KeptEdge.of(window, reduction.edge, asked_at, final)
+            edge = KeptEdge.of(window, reduction.edge, asked_at, finals[-1])
             self._kept.put((scope, "edge"), edge, edge.size_bytes)
         newest = Piece(*window, *(part.copy() for part in reduction.newest))
         if window[1] <= final:
@@ -169,7 +170,9 @@ class Store:
         ends_with = spans and spans[-1][1] == window[1]
         if ends_with:
             piece = Piece(*spans[-1], *reduction.pieces[-1])
-            low = max(piece.start, bucket_number(final, key.width) * key.width) if final > piece.start else piece.start
+            own, low = finals[len(spans) - 1], piece.start
+            if own > low:
+                low = max(low, bucket_number(own, key.width) * key.width)
             tail = Tail(piece.part(low, piece.end).owned(), _samples(newest), asked_at)
             self._kept.put((scope, "tail"), tail, tail.piece.size_bytes + newest.size_bytes)
 

@@ -23,7 +23,7 @@ from sisock.nodes.listing import Listing, signature_of
 logger = logging.getLogger(__name__)
 
 MANY_FILES = 100
-MANY_COLUMNS = 2048  # of each, up to nine arrays are mapped, and a process may map 65530 files
+MANY_COLUMNS = 2048  # of each, up to ten arrays are mapped, and a process may map 65530 files
 LIST_AGAIN_S = 1.0
 LIST_LATEST_S = 4.0
 LISTING_SHARE = 0.05  # of the time, for listing very many files

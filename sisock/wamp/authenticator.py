@@ -21,6 +21,8 @@ from sisock.wamp.steady import keep_steady
 NODE_PROCEDURES = ("get_fields", "get_data", "info")
 NODE_CALLS = frozenset({wire.uri("data_node.add"), wire.uri("data_node.subtract")})
 PROGRAM_ROLES = {HUB: "hub", CONSUMER: "consumer"}
+READING = {"call", "subscribe"}
+CONSUMERS = wire.uri("consumer.")
 REFUSED = "org.simonsobservatory.error.login_refused"
 
 
@@ -33,13 +35,18 @@ def role_of(authid: str, *, legacy: bool) -> str | None:
     return "node" if NODE_NAME.fullmatch(authid) else None
 
 
-def may(authid: str, uri: str, action: str, options: Mapping[str, Any]) -> bool:
+def may(authid: str, uri: str, action: str, options: Mapping[str, Any], *, reads: bool = False) -> bool:
     """Tell whether the data node of that name may do this; `options` are those of the WAMP message.
 
-    A call that names another caller than itself (`forward_for`) is refused: the callee could not tell.
+    A call that names another caller than itself (`forward_for`) is refused: the callee could not tell. With `reads`
+    it may do what a consumer may as well.
     """
+    if options.get("forward_for"):
+        return False
     rule = NODE_RULES.get(action)
-    return rule is not None and not options.get("forward_for") and rule(authid, uri, options)
+    if rule is not None and rule(authid, uri, options):
+        return True
+    return reads and action in READING and uri.startswith(CONSUMERS)
 
 
 def _may_register(authid: str, uri: str, options: Mapping[str, Any]) -> bool:
@@ -70,17 +77,21 @@ def principal(authid: str | None, settings: Settings, credentials: Credentials) 
     ApplicationError
         When nobody may log in under that name; its text says why and reaches the client.
     """
+    consumer_secret = credentials.consumer_secret(authid or "")
+    if consumer_secret is not None:
+        secret = settings.wamp_secret if authid == settings.wamp_user else ""
+        return {"realm": settings.realm, "role": PROGRAM_ROLES[CONSUMER], "secret": secret or consumer_secret}
     role = role_of(authid or "", legacy=settings.legacy)
-    secret = secret_of(authid or "", settings, credentials)
+    secret_or_none = secret_of(authid or "", settings, credentials)
     if authid == LEGACY and role is None:
         raise ApplicationError(REFUSED, "the shared user 'server' may log in only if the router has SISOCK_LEGACY=1")
     if role is None:
         raise ApplicationError(
             REFUSED, f"'{authid}' cannot be the name of a data node, which is made of A-Z a-z 0-9 _ -"
         )
-    if secret is None:
+    if secret_or_none is None:
         raise ApplicationError(REFUSED, f"the router has no credentials for '{authid}' in its {FILE_NAME}")
-    return {"realm": settings.realm, "role": role, "secret": secret}
+    return {"realm": settings.realm, "role": role, "secret": secret_or_none}
 
 
 def create_authenticator(_config: Any, _controller: Any) -> Callable[[str, str, Any], dict[str, str]]:
@@ -105,9 +116,19 @@ class Authorizer(ApplicationSession):
         from twisted.internet import reactor
 
         keep_steady(reactor)
-        await self.register(_authorize, AUTHORIZER)
+        await self.register(authorizer(Settings.from_environment()), AUTHORIZER)
 
 
-def _authorize(session: Mapping[str, Any], uri: str, action: str, options: Mapping[str, Any]) -> dict[str, bool]:
-    # The router's cache knows roles but no names, so no answer about one node may serve for another.
-    return {"allow": may(session["authid"], uri, action, options), "disclose": True, "cache": False}
+def authorizer(settings: Settings) -> Callable[[Mapping[str, Any], str, str, Mapping[str, Any]], dict[str, bool]]:
+    """Return the function that decides. Whom the router's own environment names, with a secret, may also read.
+
+    That may be a data node or a consumer of one's own: the environment has one name only, and does not say.
+    """
+    reader = settings.wamp_user if settings.wamp_secret else None
+
+    def authorize(session: Mapping[str, Any], uri: str, action: str, options: Mapping[str, Any]) -> dict[str, bool]:
+        # The router's cache knows roles but no names, so no answer about one node may serve for another.
+        allowed = may(session["authid"], uri, action, options, reads=session["authid"] == reader)
+        return {"allow": allowed, "disclose": True, "cache": False}
+
+    return authorize

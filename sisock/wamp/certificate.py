@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from OpenSSL import crypto
+from OpenSSL import SSL, crypto
 from twisted.internet import ssl
 
 from sisock.core.errors import ConfigurationError
@@ -61,8 +61,10 @@ def provide(settings: Settings) -> CertificateFiles:
 def client_options(settings: Settings) -> Any:
     """Return how a client checks the router's certificate: Twisted's connection creator or CertificateOptions.
 
-    The self-signed certificate that the router makes is trusted by itself, whatever host name leads to it. When the
-    settings name a file with authorities, those are trusted, else the platform's; the host name is then checked.
+    The self-signed certificate that the router makes is trusted by itself, whatever host name leads to it; so is
+    another one in its place, such as that of a router of 2019, which names no host and could sign others: these are
+    not trusted. When the settings name a file with authorities, those are trusted, else the platform's; the host name
+    is then checked.
 
     Raises
     ------
@@ -77,7 +79,20 @@ def client_options(settings: Settings) -> Any:
     trust_root = ssl.trustRootFromCertificates(roots)
     if len(certificates) == 1 and not _is_authority(certificates[0]):
         return ssl.CertificateOptions(trustRoot=trust_root)
+    if len(certificates) == 1 and not settings.certificate:
+        return _only(certificates[0], trust_root)
     return ssl.optionsForClientTLS(settings.host, trustRoot=trust_root)
+
+
+def _only(certificate: x509.Certificate, trust_root: Any) -> Any:
+    """Return options that trust one certificate, and none that it has signed."""
+
+    def verify(_connection: Any, shown: Any, _error: int, depth: int, ok: int) -> bool:
+        return bool(ok) and (depth > 0 or shown.to_cryptography() == certificate)
+
+    options = ssl.CertificateOptions(trustRoot=trust_root)
+    options.getContext().set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+    return options
 
 
 def names_of(settings: Settings) -> list[str]:

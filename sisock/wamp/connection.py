@@ -101,27 +101,49 @@ def _service(endpoint: Any, factory: Any, reactor: Any) -> ClientService:
 def find_login(settings: Settings, authid: str) -> tuple[str, str]:
     """Return the name and the secret to log in with.
 
-    A name in the settings wins for data nodes, with the secret beside it. Else a program uses its own name, with the
-    secret that the router of this machine keeps for it, or else with the one in the settings.
+    A name in the settings wins for data nodes, with the secret beside it; for consumers too, unless the state
+    directory is that of a router of ours, which does not know it as a consumer. Else a program uses its own name, with
+    the secret that the router of this machine keeps for it, or else with the one in the settings.
 
     Raises
     ------
     ConfigurationError
         When there is no secret.
     """
+    credentials = Credentials(settings.state / FILE_NAME)
+    if authid == CONSUMER:
+        # another user's state directory does not matter where there is a secret
+        with contextlib.suppress(*[ConfigurationError] if settings.wamp_secret else []):
+            own = _consumer_login(settings, credentials)
+            if own is not None:
+                return own
     of_node = authid not in (HUB, CONSUMER)  # those two have roles of their own, and so fixed names
     if of_node and settings.wamp_user and settings.wamp_secret:
         return settings.wamp_user, settings.wamp_secret
     name = (settings.wamp_user if of_node else "") or authid
     secret = settings.wamp_secret
     if settings.state.is_dir():
-        with contextlib.suppress(*[ConfigurationError] if secret else []):  # another user's directory
-            secret = Credentials(settings.state / FILE_NAME).secret(name, create=True) or secret
+        with contextlib.suppress(*[ConfigurationError] if secret else []):
+            secret = credentials.secret(name, create=True) or secret
     if not secret:
         raise ConfigurationError(
             f"there is no secret for '{name}': set WAMP_SECRET, or SISOCK_STATE to the router's state directory"
         )
     return name, secret
+
+
+def _consumer_login(settings: Settings, credentials: Credentials) -> tuple[str, str] | None:
+    """Return the login of a consumer of one's own, if the settings name one that the router may know.
+
+    What is in the environment of a whole deployment may be the login of its data nodes: a router of ours says so.
+    """
+    name = settings.wamp_user
+    known = credentials.consumer_secret(name) if name else None
+    if known is not None:
+        return name, settings.wamp_secret or known
+    if name and settings.wamp_secret and not credentials.is_of_a_router():
+        return name, settings.wamp_secret
+    return None
 
 
 @implementer(IStreamClientEndpoint)

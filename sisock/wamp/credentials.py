@@ -1,4 +1,8 @@
-"""Secrets that the programs of one deployment log in with: one JSON file, readable by its owner only."""
+"""Secrets that the programs of one deployment log in with: one JSON file, readable by its owner only.
+
+It is an object of names and secrets. A name alone is that of a data node, or of a program of ours; a consumer of one's
+own has ``consumer:`` before it, which no name of another kind can have.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ FILE_NAME = "credentials.json"
 HUB = "sisock.hub"
 CONSUMER = "sisock.consumer"
 LEGACY = "server"
+OWN_CONSUMER = "consumer:"  # before the name of a consumer that is not a program of ours
 
 
 class Credentials:
@@ -40,17 +45,48 @@ class Credentials:
         ConfigurationError
             When the file cannot be read, understood or written, or `name` can be no authid.
         """
-        found = self._read().get(name)
-        if found is not None or not create:
-            return found
+        entries = self._read()
+        if name in entries or not create:
+            return entries.get(name)
         if name not in {HUB, CONSUMER} and not NODE_NAME.fullmatch(name):
             raise ConfigurationError(f"'{name}' cannot log in: a name has 1 to 64 of the characters A-Z a-z 0-9 _ -")
+        return self._made(name, but_not=OWN_CONSUMER + name, who="a consumer")
+
+    def consumer_secret(self, name: str, *, create: bool = False) -> str | None:
+        """Return the secret of a consumer of one's own, or None if there is no such one; with `create` it is made.
+
+        Raises
+        ------
+        ConfigurationError
+            As :meth:`secret`; and when the name has another meaning already.
+        """
+        entries = self._read()
+        if OWN_CONSUMER + name in entries or not create:
+            return entries.get(OWN_CONSUMER + name)
+        if not NODE_NAME.fullmatch(name) or name == LEGACY:
+            raise ConfigurationError(
+                f"'{name}' cannot be a consumer: a name has 1 to 64 of the characters A-Z a-z 0-9 _ -, and is not "
+                f"'{LEGACY}'"
+            )
+        return self._made(OWN_CONSUMER + name, but_not=name, who="a data node")
+
+    def is_of_a_router(self) -> bool:
+        """Tell whether a router of ours has made its secrets here."""
+        return HUB in self._read()
+
+    def _made(self, key: str, *, but_not: str, who: str) -> str:
+        """Make the secret of an entry, unless its name is in use by somebody of the other kind."""
         with self._locked():
             entries = self._read()
-            if name not in entries:
-                entries[name] = secrets.token_urlsafe(32)
+            if but_not in entries:
+                raise ConfigurationError(
+                    f"'{key.removeprefix(OWN_CONSUMER)}' logs in as {who} already: choose another name, or remove "
+                    f"'{but_not}' from {self.path}"
+                )
+            if key not in entries:
+                entries[key] = secrets.token_urlsafe(32)
                 self._write(entries)
-        return entries[name]
+        return entries[key]
 
     def _read(self) -> dict[str, str]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.internet import reactor, task
 from twisted.internet.defer import inlineCallbacks
 
 from sisock.core.errors import BadRequest, NameTaken, SisockError
+from sisock.core.once import Once
 from sisock.core.registry import Added, Event, NodeEntry, Registry
 from sisock.core.wire import uri
 from sisock.wamp.session import Session
@@ -30,6 +32,7 @@ class Hub(Session):
         super().__init__(config)
         self._registry = Registry()
         self._warned = False
+        self._told = Once()
         self._reconciling = task.LoopingCall(self._reconcile)
 
     def onMessage(self, msg: Any) -> None:  # noqa: N802 - Autobahn's name
@@ -76,7 +79,9 @@ class Hub(Session):
             self._check_identity(name, details)
             events = self._registry.add(name, description, self._caller(session_id, details))
         except SisockError as error:
-            self.log.warn("hub: refused to add {name!r}: {error}", name=name, error=error)
+            # Who is refused tries again twice a second.
+            if self._told.is_due((repr(name)[:80], str(error)), time.monotonic()):
+                self.log.warn("hub: refused to add {name!r}: {error}", name=name, error=error)
             if isinstance(error, NameTaken):
                 return False
             raise ApplicationError(error.uri, str(error)) from None

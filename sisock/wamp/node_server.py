@@ -16,6 +16,7 @@ from sisock.core import serving
 from sisock.core.edge_reading import EdgeReading
 from sisock.core.model import DataRequest
 from sisock.core.reduction import Reduction, SpanReading, reduce_spans
+from sisock.core.review import Review
 from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
 from sisock.wamp.inbox import Inbox
 
@@ -47,6 +48,9 @@ class NodeServer(DataNodeServer):
         if self._inbox is not None:
             yield self._inbox.subscribe(self)
         yield super().onJoin(details)
+
+    def _lacking(self) -> list[str]:
+        return []  # the node has what the contract demands
 
     def _fields_in(self, start: float, end: float) -> Deferred[Any]:
         return threads.deferToThread(self._node.catalogue, start, end)
@@ -84,20 +88,26 @@ class NodeServer(DataNodeServer):
         return self._node.read(request.fields, request.start, request.end).samples <= SAMPLES_AT_ONCE
 
     def _answer_spans(self, request: DataRequest) -> Any:
-        return serving.answer_spans(reduce_from(self._node, request), request)
+        review = Review((request.start, request.end), self._proven)
+        reductions = reduce_from(self._node, request, review)
+        return serving.answer_spans(reductions, request, self._reviewed(review, request, []).by_field())
 
 
-def reduce_from(node: DataNode, request: DataRequest) -> list[Reduction | None]:
-    """Return the reductions of the fields of a request, out of the node's summaries if it keeps any."""
+def reduce_from(node: DataNode, request: DataRequest, review: Review | None = None) -> list[Reduction | None]:
+    """Return the reductions of the fields of a request, out of the node's summaries if it keeps any.
+
+    What is read in place of these is reviewed.
+    """
     if isinstance(node, Summarizes):
         return reduce_spans(node.columns(request.fields), request)
     reading, edges = SpanReading(request), EdgeReading(request)
-    while (span := reading.span) is not None:
-        block = node.read(request.fields, *span)
+    while (read := reading.read) is not None:
+        block = node.read(read.fields, *read.span)
+        block = block if review is None else review.take(block).within(*read.span)
         reading.take(block)
-        edges.take(span, block)
-    while (span := edges.span(reading.known)) is not None:
-        edges.take(span, node.read(request.fields, *span))
+        edges.take(read, block)
+    while (read := edges.read(reading.known)) is not None:
+        edges.take(read, node.read(read.fields, *read.span))
     return edges.beside(reading.reductions())
 
 

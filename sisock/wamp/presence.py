@@ -38,7 +38,9 @@ class Presence:
                     yield self._session.register(function, address)
                     break
                 except ApplicationError as error:
-                    self._tell(f"the router refuses {address}: {error.error_message()}; trying again")
+                    held = error.error == ApplicationError.PROCEDURE_ALREADY_EXISTS
+                    refused = self._held() if held else f"{address}: {error.error_message()}"
+                    self._tell(f"the router refuses {refused}; trying again")
                     yield task.deferLater(reactor, RETRY_S)
 
     @inlineCallbacks
@@ -67,7 +69,14 @@ class Presence:
         except (TransportLost, DeadlinePassed) as error:
             self._tell(f"the hub does not answer: {str(error) or type(error).__name__}")
         else:
-            self._tell("in the hub's list" if self._accepted else f"the hub refuses: the name '{self._name}' is taken")
+            self._tell("in the hub's list" if self._accepted else f"the hub refuses {self._held()}; trying again")
+
+    def _held(self) -> str:
+        """Return in words that another session holds the name, and what to do; it may just have died."""
+        return (
+            f"the name '{self._name}': a data node of that name is online already, or was a moment ago; "
+            "stop that one, or give this one another name, as with 'sisock node … --name NAME'"
+        )
 
     def _tell(self, state: str) -> None:
         """Log a state once, when it changes; what a call says of a session that has just ended is no state."""

@@ -56,4 +56,7 @@ def sign(challenge: Any, secret: str) -> Any:
     """Return the answer to a WAMP-CRA challenge; SisockError for any other method."""
     if challenge.method != "wampcra":
         raise SisockError(f"the router asks for the login method '{challenge.method}'; only wampcra is known")
+    if "salt" in challenge.extra:  # the router keeps a key that was derived from the secret, as Crossbar's may
+        extra = challenge.extra
+        secret = auth.derive_key(secret, extra["salt"], extra["iterations"], extra["keylen"])
     return auth.compute_wcs(secret, challenge.extra["challenge"])

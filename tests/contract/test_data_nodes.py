@@ -10,11 +10,13 @@ import time
 import numpy as np
 import pytest
 
-from sisock.core.downsample import REDUCERS, add_newest, reduce_block
-from sisock.core.model import FIELD_TYPES, DataBlock, TimelineBlock
+from sisock.core.downsample import REDUCERS, reduce_block
+from sisock.core.model import FIELD_TYPES, DataBlock, DataRequest, TimelineBlock
+from sisock.core.reduction import reduce_window
 from sisock.core.series import Series
 from sisock.nodes.contract import DataNode, Summarizes
 
+import twins
 from contract.nodes_under_test import EPOCH, NODES
 
 ALL_TIME = (1e-3, 4e9)
@@ -302,13 +304,18 @@ def test_columns_reduce_as_what_is_read(summarizing, reducer):
         times = summarizing.read([name], *ALL_TIME).find(name).times
         for span in (ALL_TIME, (float(times[1]), float(times[-1])), (float(times[0]) + 0.5, float(times[-1]) + 1)):
             for stride in (0.7, 60.0, 333.0, 1e5, 1e8):
-                block = reduce_block(summarizing.read([name], *span), reducer, stride).find(name)
-                found = add_newest(column.reduced(*span, reducer, stride), column.newest(*span))
-                np.testing.assert_array_equal(found[0], block.times)
-                if reducer == "mean" and block.values[name].dtype == np.float64:  # added up in another order
-                    np.testing.assert_allclose(found[1], block.values[name], rtol=1e-12)
+                read = summarizing.read([name], *span)
+                block = reduce_block(read, reducer, stride).find(name)
+                request = DataRequest((name,), *span, stride, reducer)
+                found = reduce_window({name: column}, request).find(name)
+                np.testing.assert_array_equal(found.times, block.times)
+                if reducer in twins.ADDED_UP and block.values[name].dtype == np.float64:  # in another order
+                    values = read.find(name).values[name]
+                    magnitude = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+                    np.testing.assert_allclose(found.values[name], block.values[name], 1e-12, magnitude * 1e-14)
                 else:
-                    np.testing.assert_array_equal(found[1], block.values[name])
+                    np.testing.assert_array_equal(found.values[name], block.values[name])
+                assert found.values[name].dtype == block.values[name].dtype
 
 
 def test_columns_that_were_handed_out_do_not_change(made, summarizing):

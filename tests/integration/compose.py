@@ -30,7 +30,7 @@ def load_compose() -> dict[str, Any]:
 
 def own_services(document: Mapping[str, Any], images: Collection[str] = (OWN_IMAGE,)) -> dict[str, dict[str, Any]]:
     """Return the services that run our image, or some of our images, each after those that it depends on."""
-    services = {name: one for name, one in document["services"].items() if one["image"] in images}
+    services = {name: one for name, one in document["services"].items() if one.get("image") in images}
     order: dict[str, dict[str, Any]] = {}
     while len(order) < len(services):
         waiting = {name: set(one.get("depends_on", ())) - set(order) for name, one in services.items()}
@@ -95,10 +95,11 @@ class Machine:
 
     def _start(self, name: str, service: Mapping[str, Any]) -> None:
         arguments = [self._mapped(word, service) for word in service["command"]]
+        working = self._mapped(service.get("working_dir", ""), service)
         with (self.folder / f"{name}.log").open("wb") as output:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "sisock", *arguments],
-                cwd=self.folder,
+                cwd=working or self.folder,
                 env=self._environment(service),
                 stdout=output,
                 stderr=output,

@@ -72,6 +72,11 @@ class RunningSite:
         with urllib.request.urlopen(request, timeout=timeout_s) as reply:
             return json.load(reply)
 
+    def get(self, path: str, timeout_s: float = 10.0) -> Any:
+        """Return the JSON that the adapter answers to a GET."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.settings['port']}{path}", timeout=timeout_s) as reply:
+            return json.load(reply)
+
     def nodes(self) -> set[str]:
         """Return the nodes that /search knows."""
         return {target.partition("::")[0] for target in self.post("/search", {"target": ""})}

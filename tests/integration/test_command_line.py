@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -91,11 +94,169 @@ def test_nodes_fields_and_samples_are_printed(settings, field):
     assert lines[1].partition(",")[0].endswith("Z")
 
 
+def test_consumer_of_ones_own_reads(settings, tmp_path):
+    """With a name and a secret of its own and the certificate a consumer elsewhere reads; with another it can't."""
+    secret = sisock("credential", "--consumer", "lab", settings=settings)[1].strip()
+    elsewhere = settings.replace(
+        state=tmp_path / "none", certificate=str(settings.state / "server_cert.pem"), wamp_user="lab"
+    )
+    assert sisock("nodes", settings=elsewhere.replace(wamp_secret=secret))[1].split()[0] == "roof"
+    status, _, errors = sisock("nodes", settings=elsewhere.replace(wamp_secret="guess"))
+    assert (status, "signature is invalid" in errors) == (1, True)
+    assert sisock("nodes", settings=settings.replace(wamp_user="lab"))[1].split()[0] == "roof"
+
+
 def test_samples_can_be_thinned(settings, field):
     """A stride and a reducer give fewer samples."""
     everything = sisock("get", f"roof::{field}", "--start", "1", settings=settings)[1]
     options = ("--min-stride", "1e9", "--reduce", "last")
     assert len(sisock("get", f"roof::{field}", "--start", "1", *options, settings=settings)[1]) < len(everything)
+
+
+LONG = """
+import numpy as np
+from sisock.base import DataNodeServer
+
+class Long(DataNodeServer):
+    name = "long"
+    first, last, rate = 1.6e9, 1.6e9 + 86400, 10
+
+    def get_fields(self, start, end):
+        types = {"x": "number", "s": "string", "l": "string"}
+        return {name: {"timeline": "t", "type": types[name]} for name in types}, {"t": {"field": list(types)}}
+
+    def get_data(self, field, start, end, min_stride=None):
+        low, high = max(start, self.first), min(end, self.last)
+        t = np.arange(np.ceil(low * self.rate), np.ceil(high * self.rate)) / self.rate
+        values = {"x": t - self.first, "s": ["a, b"] * t.size, "l": ["long " * 40] * t.size}
+        data = {name: values[name] for name in field}
+        return {"data": data, "timeline": {"t": {"t": t, "finalized_until": None}}}
+"""
+DAY = ("--start", "2020-09-13T12:26:40Z", "--end", "2020-09-14T12:26:40Z")
+
+
+@pytest.fixture(scope="module")
+def long(settings, router, tmp_path_factory):
+    """A node with a day of samples at 10 Hz, in September 2020."""
+    folder = tmp_path_factory.mktemp("long")
+    (folder / "long.py").write_text(LONG)
+    with program(router, folder, "-m", "sisock", "node", "long.py") as node:
+        poll(lambda: "in the hub's list" in node.output(), 30, "the node is listed")
+        yield settings
+
+
+@contextlib.contextmanager
+def begun(settings, *arguments):
+    """Start the command with its output in pipes; end it afterwards if it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sisock", *arguments],
+        env=clean_environment() | variables(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_samples_are_printed_as_they_come_in_bounded_memory(long):
+    """All samples of a long span come, exactly, and no more than some of them are in memory at once."""
+    sizes = []
+    with begun(long, "get", "long::x", *DAY) as process:
+        measured = psutil.Process(process.pid)
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if len(lines) % 20_000 == 5:
+                sizes.append(measured.memory_info().rss)
+        assert (process.wait(60), process.stderr.read()) == (0, "")
+    assert lines[0] == "time,long::x\n"
+    assert len(lines) == 864_001
+    assert lines[1] == "2020-09-13T12:26:40.000Z,0.0\n"
+    assert lines[-1].startswith("2020-09-14T12:26:39.900Z,86399.9")
+    assert max(sizes) - sizes[0] < 100 * 2**20
+
+
+def test_long_texts_come_in_parts_that_a_message_holds(long):
+    """Where a part of a span is more than a node may send at once, a shorter one is asked for, and all come."""
+    options = ("--start", "1600000000", "--end", "1600015000")
+    status, output, errors = sisock("get", "long::l", *options, settings=long)
+    assert (status, errors) == (0, "")
+    assert len(output.splitlines()) == 150_001
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(long):
+    """Behind a pipe that closes early, as with head, the command ends without a word."""
+    with begun(long, "get", "long::x", *DAY) as process:
+        assert process.stdout.readline() == "time,long::x\n"
+        process.stdout.close()
+        assert (process.wait(30), process.stderr.read()) == (0, "")
+
+
+def test_interrupted_while_it_prints_it_ends_without_a_trace(long):
+    """Ctrl-C while samples come ends it with the usual status, and no trace."""
+    with begun(long, "get", "long::x", *DAY) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+
+
+def test_texts_are_quoted_as_csv_has_them(long):
+    """A comma in a text doesn't make another column."""
+    options = ("--start", "1600000000.05", "--end", "1600000000.25")
+    assert list(csv.reader(sisock("get", "long::s", *options, settings=long)[1].splitlines())) == [
+        ["time", "long::s"],
+        ["2020-09-13T12:26:40.100Z", "a, b"],
+        ["2020-09-13T12:26:40.200Z", "a, b"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "rows", "said"),
+    [
+        ("2020-09-14", "2020-09-14 00:00:01", 10, "sisock: times without a zone are taken as UTC\n"),
+        ("2020-09-14T00:00:00Z", "2020-09-14T02:00:01+02:00", 10, ""),
+        ("1600000000", "1600000001", 10, ""),
+        (
+            "-1h",
+            "now",
+            0,
+            "; it has some from 2020-09-13T12:26:40.000Z to 2020-09-14T12:26:39.900Z\n",
+        ),
+        ("now-2h", "-1h", 0, "'long::x' has no sample between "),
+    ],
+)
+def test_times_may_be_written_as_people_do(long, start, end, rows, said):
+    """Dates, relative times and numbers are understood, and what is to be said of them goes to standard error."""
+    for options in (("--start", start, "--end", end), (f"--start={start}", f"--end={end}")):
+        status, output, errors = sisock("get", "long::x", *options, settings=long)
+        assert status == 0
+        assert len(output.splitlines()) == rows + 1
+        assert said in errors
+        assert len(errors.splitlines()) == bool(said)
+
+
+def test_progress_is_told_on_a_terminal_only(long):
+    """Where the samples go into a file and a terminal shows the errors, it tells how far it is, and wipes that."""
+    import pty
+
+    terminal, errors = pty.openpty()
+    code = "import sisock.printing as p; p.QUIET_S = 0; import sisock.cli; sisock.cli.main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "get", "long::x", "--start", "1600000000", "--end", "1600020000"],
+        env=clean_environment() | variables(long),
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+    )
+    assert process.wait(60) == 0
+    os.close(errors)
+    told = os.read(terminal, 65536).decode()
+    assert " rows, up to 2020-09-13T" in told
+    assert told.endswith("\r")
 
 
 def test_the_credential_of_a_node_is_made_once(tmp_path):
@@ -107,6 +268,11 @@ def test_the_credential_of_a_node_is_made_once(tmp_path):
     assert sisock("credential", "roof", **state)[1] == secret
     assert sisock("credential", "cellar", **state)[1] != secret
     assert json.loads((tmp_path / "credentials.json").read_text())["roof"] == secret.strip()
+    status, lab, _ = sisock("credential", "--consumer", "lab", **state)
+    assert (status, json.loads((tmp_path / "credentials.json").read_text())["consumer:lab"]) == (0, lab.strip())
+    status, output, errors = sisock("credential", "--consumer", "roof", **state)
+    assert (status, output) == (2, "")
+    assert "'roof' logs in as a data node already" in errors
     status, output, errors = sisock("credential", "roof", SISOCK_STATE=str(tmp_path / "nosuch"))
     assert (status, output) == (2, "")
     assert "there is no state directory" in errors
@@ -120,6 +286,8 @@ def test_the_credential_of_a_node_is_made_once(tmp_path):
         (("get", "roof::nosuch"), "field 'nosuch' is not served by node 'roof'"),
         (("get", "roof"), "'roof' must be NODE::FIELD"),
         (("get", "roof::x", "--start", "yesterday"), "yesterday"),
+        (("get", "roof::x", "--start", "2013"), "looks like a date: write 2013-01-01"),
+        (("get", "roof::x", "--start", "-1h", "--end=-2h"), "--start must lie before --end"),
         (("up", "nosuch.yml"), "nosuch.yml cannot be read"),
         (("node", "nosuch"), "'nosuch' is neither a Python file"),
         (("node", "nosuch.py"), "there is no file nosuch.py"),
@@ -128,7 +296,7 @@ def test_the_credential_of_a_node_is_made_once(tmp_path):
         (("node", "host", "--option", "depth"), "KEY=VALUE"),
         (("node", "bad.py"), "bad.py cannot be run: line 2: ModuleNotFoundError: No module named 'nosuch'"),
         (("node", "odd.py", "--option", "depth=3"), "odd.py: Odd() takes no arguments"),
-        (("node", "server.py", "--option", "depth=3"), "takes no options, but was given depth"),
+        (("node", "server.py", "--option", "depth=3"), "S() does not take 'depth'; it takes no options"),
     ],
 )
 def test_mistakes_are_one_line(settings, tmp_path, arguments, text):

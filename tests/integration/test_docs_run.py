@@ -21,6 +21,7 @@ from integration.sites import clean_environment, drawn, poll, running_site
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ASKING = sorted(set(re.findall(r"^sisock (?:nodes|fields|get).*$", README, re.MULTILINE)))
+PAGE = (ROOT / "docs" / "asking.md").read_text(encoding="utf-8")
 COMMAND = "sisock node examples/sine.py"
 
 
@@ -100,3 +101,22 @@ def test_the_readmes_python_runs(site, environment):
     (program,) = re.findall(r"```python\n(from sisock\.client.*?)```", README, re.DOTALL)
     poll(lambda: all(drawn(one) for one in site.live("host::cpu.percent")), 20, "the host has samples")
     assert "%" in run(environment, "-c", program)[-1]
+
+
+@pytest.mark.parametrize("line", re.findall(r"^sisock get.*$", PAGE, re.MULTILINE))
+def test_commands_on_asking_answer(site, environment, line):
+    """Each command that the page on asking shows prints samples, and says at most that it takes times as UTC."""
+    poll(lambda: all(drawn(one) for one in site.live("host::cpu.percent")), 20, "the host has samples")
+    arguments = [sys.executable, "-m", *shlex.split(line)]
+    result = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    assert result.returncode == 0
+    assert result.stderr in ("", "sisock: times without a zone are taken as UTC\n")
+    assert len(result.stdout.splitlines()) > 2
+
+
+def test_the_python_on_asking_runs(environment, site):
+    """The program that the page on asking shows prints what it says, and ends."""
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    lines = run(environment, "-c", program)
+    assert "weather" in lines[0]
+    assert lines[-1].startswith("(13")

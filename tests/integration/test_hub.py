@@ -141,6 +141,8 @@ def test_second_session_of_a_name_is_refused_until_the_first_has_left(router, hu
         poll(lambda: "in the hub's list" in second.output(), 30, "one of them serves")
         with program(router, tmp_path / "one", *arguments) as first:
             poll(lambda: "the router refuses" in first.output(), 30, "the other is refused")
+            assert "'twin': a data node of that name is online already" in first.output()
+            assert "--name NAME" in first.output()
             assert [entry.name for entry in consumer.nodes()] == ["twin"]
             second.terminate()
             second.wait(20)

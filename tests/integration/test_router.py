@@ -265,6 +265,41 @@ def test_data_nodes(router):
     assert errors(results) == [row[-1] for row in rows]
 
 
+@pytest.mark.parametrize("origin", ["", "http://localhost", "https://lab.example.org", "null"])
+def test_consumers_of_ones_own(router, origin):
+    """A consumer in the file, a browser's page from anywhere among them, may read as ours do, and do nothing else."""
+    secret = Credentials(router.settings.state / FILE_NAME).consumer_secret("lab", create=True)
+    rows = [
+        ("weather", "register", GET_DATA, None),
+        ("lab", "call", GET_DATA, None),
+        ("lab", "subscribe", wire.uri("consumer.data_node_added"), None),
+        ("lab", "subscribe", wire.uri("consumer."), PREFIX, None),
+        ("lab", "register", wire.uri("consumer.lab.get_data"), DENIED),
+        ("lab", "publish", wire.uri("consumer.data_node_added"), DENIED),
+        ("lab", "call", DATA_NODE_ADD, DENIED),
+        ("lab", "subscribe", "observatory.", PREFIX, DENIED),
+    ]
+    logins = [own("weather"), ("lab", "join", SECURE, {"secret": secret, "origin": origin})]
+    results = carry_out(router, logins + [row[:-1] for row in rows])
+    assert results[1] == {"authid": "lab", "role": "consumer"}
+    assert errors(results[2:]) == [row[-1] for row in rows]
+
+
+def test_whom_the_routers_environment_names(start_router):
+    """The one name in the router's environment, with its secret, may serve under that name, and read."""
+    running = start_router(wamp_user="lab", wamp_secret="known")
+    rows = [
+        ("lab", "register", wire.uri("consumer.lab.get_data"), None),
+        ("lab", "call", wire.uri("consumer.lab.get_data"), None),
+        ("lab", "subscribe", wire.uri("consumer."), PREFIX, None),
+        ("lab", "register", GET_DATA, DENIED),
+        ("lab", "publish", wire.uri("consumer.data_node_added"), DENIED),
+    ]
+    login = ("lab", "join", SECURE, {"secret": "known"})
+    results = carry_out(running, [login] + [row[:-1] for row in rows])
+    assert errors(results[1:]) == [row[-1] for row in rows]
+
+
 def test_disclosure(router):
     """Whoever is called learns from the router who calls, and subscribers learn who publishes."""
     results = carry_out(

@@ -16,6 +16,7 @@ import sisock.wamp  # noqa: F401 - before Autobahn
 from autobahn.twisted.wamp import ApplicationRunner, ApplicationSession
 from autobahn.wamp import auth
 from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.serializer import JsonSerializer
 from autobahn.wamp.types import CallOptions, PublishOptions, RegisterOptions, SubscribeOptions
 from OpenSSL import crypto
 from twisted.internet import defer, reactor, task
@@ -56,12 +57,13 @@ def old_style(path):
     return CertificateOptions(trustRoot=OpenSSLCertificateAuthorities([certificate]))
 
 
-async def join(sessions, name, url, *, trust="", **extra):
+async def join(sessions, name, url, *, trust="", origin="", **extra):
     tls = None
     if url.startswith("wss"):
         tls = old_style(trust) if trust else client_options(Settings.from_environment())
     joined = defer.Deferred()
-    runner = ApplicationRunner(url, "test_realm", extra={"name": name, "joined": joined, **extra}, ssl=tls)
+    browser = {"headers": {"Origin": origin}, "serializers": [JsonSerializer()]} if origin else {}
+    runner = ApplicationRunner(url, "test_realm", extra={"name": name, "joined": joined, **extra}, ssl=tls, **browser)
     await runner.run(Session, start_reactor=False)
     sessions[name] = await joined.addTimeout(10, reactor)
     details = sessions[name]._session_details

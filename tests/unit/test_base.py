@@ -16,6 +16,8 @@ from twisted.internet import defer
 
 import sisock
 from sisock import base
+from sisock.testing import ManualClock
+from sisock.wamp.author import Author
 
 CATALOGUE = (
     {
@@ -30,6 +32,26 @@ CATALOGUE = (
 def in_this_thread(monkeypatch):
     """Run what would run in a thread at once, so that no reactor is needed."""
     monkeypatch.setattr(base.threads, "deferToThread", defer.maybeDeferred)
+
+
+@pytest.fixture(autouse=True)
+def nothing_told(monkeypatch):
+    """Let each test begin with an author who was told nothing, on a clock of its own."""
+    clock = ManualClock(5.0)
+    monkeypatch.setattr(base, "AUTHOR", Author(clock))
+    return clock
+
+
+class Log:
+    """Keeps what is logged, as text."""
+
+    def __init__(self):
+        self.lines = []
+
+    def error(self, text, **values):
+        self.lines.append(text.format(**values))
+
+    failure = error
 
 
 class Server(base.DataNodeServer):
@@ -202,6 +224,84 @@ def test_exception_in_a_server_is_an_error_in_words(monkeypatch):
     assert logged == [{"name": "server", "what": "get_data"}]
 
 
+def test_author_is_told_once(nothing_told):
+    """What is wrong with each reply is one line in the log, again after an hour; other figures make it no other."""
+    server = Server(reply_of([1.0, 2.0], a=[1, 2, 3], s=["x", "y"]), log=Log())
+    for length in range(3, 6):
+        server.reply["data"]["a"] = [1] * length
+        ask(server, field=("a", "s"))
+    expected = "data node 'server': field 'a' is left out: it has 3 values, but its timeline 't' has 2 times"
+    assert server.log.lines == [f"{expected}; give as many values as times"]
+    nothing_told.advance(3601.0)
+    ask(server, field=("a", "s"))
+    assert len(server.log.lines) == 2
+
+
+def test_a_server_that_comes_back_tells_nothing_anew():
+    """A server that reconnects is another object, but its author knows already."""
+    log = Log()
+    for _ in range(2):
+        ask(Server(reply_of([1.0, 2.0], a=["x", "y"]), log=log))
+    assert len(log.lines) == 1
+    assert "one is 'x'; declare its type as string" in log.lines[0]
+
+
+def test_the_same_of_many_fields_is_one_line():
+    """A thousand fields that are refused for one reason are one line that counts them."""
+    names = [f"a{number}" for number in range(1000)]
+    fields = ({name: {"timeline": "t"} for name in names}, {})
+    server = Server(reply_of([1.0], **{name: ["x"] for name in names}), fields=fields, log=Log())
+    ask(server, field=names)
+    assert len(server.log.lines) == 1
+    assert "field 'a0' (and 999 more) is left out" in server.log.lines[0]
+
+
+@pytest.mark.parametrize("reply", [None, "nonsense", {"a": [1.0]}])
+def test_a_reply_of_another_shape_is_told_in_the_log(reply):
+    """Of a reply that is none, the log says once what it should be; no trace, for the server raised nothing."""
+    server = Server(reply, log=Log())
+    for _ in range(3):
+        with pytest.raises(ApplicationError):
+            ask(server)
+    assert len(server.log.lines) == 1
+    assert "the answer to 'get_data' must be {" in server.log.lines[0]
+
+
+def test_the_same_exception_is_logged_once(monkeypatch):
+    """Each line of a server that raises is logged once with its trace, whatever the figures in its message."""
+    server = Server(log=Log())
+    calls = []
+
+    def failing(*_):
+        calls.append(None)
+        if len(calls) < 4:
+            raise RuntimeError(f"the sensor failed {len(calls)} times")
+        return {}["missing"]
+
+    monkeypatch.setattr(server, "get_data", failing)
+    for _ in range(6):
+        with pytest.raises(ApplicationError, match=r"failed in get_data: (RuntimeError: the sensor|KeyError)"):
+            ask(server)
+    assert server.log.lines == ["data node 'server': get_data failed"] * 2
+
+
+def test_server_without_methods_is_told_as_it_starts():
+    """What a class lacks is in the log before anybody asks, with the method to write; methods of instances count."""
+
+    class Half(base.DataNodeServer):
+        name = "half"
+
+        def _get_data_blocking(self, field, start, end, min_stride=None):
+            return None
+
+    half = Half(ComponentConfig("realm", {}))
+    assert len(half._lacking()) == 1
+    assert "it has neither get_fields nor _get_fields_blocking: give its class one" in half._lacking()[0]
+    half.get_fields = lambda start, end: CATALOGUE
+    assert half._lacking() == []
+    assert len(base.DataNodeServer(ComponentConfig("realm", {}))._lacking()) == 2
+
+
 def test_call_that_its_caller_cancels_is_no_failure():
     """A caller that has given up is answered quietly: nothing is logged as an error of the server."""
     server = Server(fields=defer.Deferred())
@@ -313,7 +413,7 @@ def test_info_says_what_a_node_can_do():
     """Consumers learn the version, the extensions and the allowance."""
     info = Server()._serve_info()
     assert info["version"] == sisock.__version__
-    assert set(info["capabilities"]) == {"ahead", "edge", "packed", "paging", "reduce", "spans"}
+    assert set(info["capabilities"]) == {"aggregates", "ahead", "edge", "packed", "paging", "reduce", "spans"}
     assert info["allowance"] > 2**20
 
 

@@ -108,10 +108,10 @@ def raw(times, values, start, end, reducer, stride):
 
 
 def check_same(one, other, reducer):
-    """The same times and values, bit for bit; only means are added up otherwise."""
+    """The same times and values, bit for bit; only what is added up is so in another order."""
     assert one[0].tobytes() == other[0].tobytes()
     assert one[1].dtype == other[1].dtype
-    if reducer == "mean" and one[1].dtype.kind == "f":
+    if reducer in twins.ADDED_UP and one[1].dtype.kind == "f":
         huge = np.abs(other[1]) > 1e290  # of which the ones that cancel leave little that is right
         np.testing.assert_allclose(one[1][~huge], other[1][~huge], rtol=1e-9, atol=1e-9 if not huge.any() else 1e292)
     elif one[1].dtype == object:
@@ -149,9 +149,9 @@ def test_reduced_equals_the_twin(seed, kind, reducer):
 
 
 @many
-@given(seeds, st.sampled_from(["float", "mess", "spikes"]), st.sampled_from(["mean", "min", "max"]))
+@given(seeds, st.sampled_from(["float", "mess", "spikes"]), st.sampled_from(sorted(twins.MADE)))
 def test_what_is_made_equals_the_twin(seed, kind, reducer):
-    """Means are exact but for rounding, beside the sum of the magnitudes; the lowest and highest are exact."""
+    """What is added up is exact but for rounding, beside the sum of the magnitudes; all else is exact."""
     times, values, questions = series(seed, kind, 3000)
     column = Column.of(times, values)
     for start, end, stride in questions[:2]:
@@ -160,8 +160,11 @@ def test_what_is_made_equals_the_twin(seed, kind, reducer):
         expected_times, expected = twins.made(times[low:high].tolist(), inside.tolist(), reducer, stride)
         reduced = column.reduced(start, end, reducer, stride)
         assert reduced[0].tolist() == expected_times
-        magnitude = np.abs(inside[np.isfinite(inside)]).max(initial=0.0)
-        np.testing.assert_allclose(reduced[1], expected, rtol=1e-14, atol=magnitude * 1e-14 * (reducer == "mean"))
+        magnitudes = np.abs(inside[np.isfinite(inside)])
+        with np.errstate(over="ignore"):
+            magnitude = min(magnitudes.sum() if reducer == "sum" else magnitudes.max(initial=0.0), 1e308)
+        tolerance = magnitude * 1e-14 if reducer in twins.ADDED_UP else 0.0
+        np.testing.assert_allclose(reduced[1], expected, rtol=1e-14, atol=tolerance)
 
 
 @many
@@ -174,6 +177,76 @@ def test_a_column_without_a_summary_answers_the_same(seed, kind, reducer):
         expected = raw(times, values, start, end, reducer, stride)
         reduced = plain.reduced(start, end, reducer, stride)
         assert (reduced[0].tobytes(), str(reduced[1].tolist())) == (expected[0].tobytes(), str(expected[1].tolist()))
+
+
+def column_of_before(times, values):
+    """The column of files that an earlier version wrote, which knows of no deviations."""
+    arrays = Column.of(times, values).arrays()
+    for name in ("summary_deviation", "summary_rest"):
+        arrays.pop(name, None)
+    return Column.from_arrays(arrays)
+
+
+@many
+@given(seeds, st.sampled_from(["float", "mess", "int", "bool"]), reducers)
+def test_a_column_from_files_of_before_answers_the_same(seed, kind, reducer):
+    """Files without deviations are as good: what lacks is made of the samples, the rest is the same bit for bit."""
+    times, values, questions = series(seed, kind, 12_000)
+    column, before = Column.of(times, values), column_of_before(times, values)
+    for start, end, stride in questions:
+        expected, found = (one.reduced(start, end, reducer, stride) for one in (column, before))
+        if reducer == "stddev":
+            check_same(found, expected, reducer)
+        else:
+            assert [part.tobytes() for part in found] == [part.tobytes() for part in expected]
+
+
+def test_arrays_that_are_not_known_are_no_harm():
+    """What a later version wrote beside the rest is passed over, as this one's deviations are by earlier ones."""
+    times, values = np.arange(9000.0), np.random.default_rng(3).normal(size=9000)
+    column = Column.of(times, values)
+    arrays = column.arrays()
+    arrays["summary_skewness"] = arrays["summary_mean"] * 0.0
+    for reducer in REDUCERS:
+        found = Column.from_arrays(arrays).reduced(5.0, 8000.0, reducer, 700.0)
+        expected = column.reduced(5.0, 8000.0, reducer, 700.0)
+        assert [part.tobytes() for part in found] == [part.tobytes() for part in expected]
+
+
+@pytest.mark.parametrize("make", [Column.of, Column.plain, column_of_before])
+@pytest.mark.parametrize("stride", [0.5, 50.0, 2e4, 1e9])
+@pytest.mark.parametrize(("offset", "noise"), [(1e9, 1e-3), (-1e9, 1e-3), (0.0, 1.0), (1e15, 3.0), (0.1, 1e-9)])
+def test_a_deviation_is_right_beside_a_large_mean(make, stride, offset, noise):
+    """Noise is found as if it had no offset."""
+    times = np.arange(100_000) / 2.0
+    values = offset + np.random.default_rng(1).normal(size=len(times)) * noise
+    noise_alone = values - offset  # exact
+    reduced = make(times, values).reduced(0.3, 49_000.0, "stddev", stride)[1]
+    expected = raw(times, noise_alone, 0.3, 49_000.0, "stddev", stride)[1]
+    np.testing.assert_allclose(reduced, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("make", [Column.of, Column.plain, column_of_before])
+@pytest.mark.parametrize("value", [0.1, -7.3e250, 5e-324, 1.7976931348623157e308, 1e9 + 0.3])
+def test_equal_values_do_not_deviate(make, value):
+    """The deviation of a constant is zero, not what is left over by rounding, also where NaN lie between."""
+    values = np.full(30_000, value)
+    values[::7] = np.nan
+    column = make(np.arange(30_000.0), values)
+    for stride in (3.0, 1000.0, 1e6):
+        assert set(column.reduced(2.0, 29_999.0, "stddev", stride)[1].tolist()) <= {0.0}
+
+
+@pytest.mark.parametrize("make", [Column.of, Column.plain, column_of_before])
+@pytest.mark.parametrize("size", [1.7976931348623157e308, 1e200, 1e-200])
+def test_a_deviation_of_huge_and_of_tiny_values_is_found(make, size):
+    """Values whose squares are beyond all floats, or vanish, have their deviation."""
+    values = np.tile([size, -size, 0.0, 0.0], 5000)
+    column = make(np.arange(20_000.0), values)
+    for stride in (4.0, 1000.0, 1e6):
+        reduced = column.reduced(0.0, 20_000.0, "stddev", stride)[1]
+        np.testing.assert_allclose(reduced, size * math.sqrt(0.5), rtol=1e-13)
+        np.testing.assert_allclose(column.reduced(0.0, 20_000.0, "sum", stride)[1], 0.0, atol=size * 1e-9)
 
 
 @many
@@ -201,15 +274,15 @@ def test_a_column_that_grew_and_lost_its_head_answers_the_same(seed, kind, reduc
 
 
 @many
-@given(seeds, st.sampled_from(["float", "mess"]))
-def test_a_whole_buckets_mean_is_the_same_in_every_span(seed, kind):
-    """Sliding and widening the span moves no bit of the mean of a bucket that lies inside."""
+@given(seeds, st.sampled_from(["float", "mess"]), st.sampled_from(sorted(twins.ADDED_UP)))
+def test_what_is_added_up_of_a_whole_bucket_is_the_same_in_every_span(seed, kind, reducer):
+    """Sliding and widening the span moves no bit of what is made of a bucket that lies inside."""
     times, values, questions = series(seed, kind, 12_000)
     column = Column.of(times, values)
     start, end, stride = questions[0]
-    known = dict(zip(*(part.tolist() for part in column.reduced(-math.inf, math.inf, "mean", stride)), strict=True))
+    known = dict(zip(*(part.tolist() for part in column.reduced(-math.inf, math.inf, reducer, stride)), strict=True))
     edges = np.floor(np.array([start, end]) / stride)
-    inside = column.reduced(edges[0] * stride, edges[1] * stride, "mean", stride)
+    inside = column.reduced(edges[0] * stride, edges[1] * stride, reducer, stride)
     for time, mean in zip(*(part.tolist() for part in inside), strict=True):
         assert twins.same(known[time], mean) or list(times).count(time) > 1
 

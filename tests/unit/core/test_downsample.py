@@ -91,13 +91,15 @@ def check_made(reduced, times, values, reducer, stride):
     expected_times, expected = twins.made(times.tolist(), values.tolist(), reducer, stride)
     block = reduced.timelines["a"]
     made = block.values["a"][: len(expected)]
-    if reducer == "mean":
-        magnitude = max((abs(value) for value in values.tolist() if math.isfinite(value)), default=0.0)
+    if reducer in twins.ADDED_UP:
+        magnitudes = [abs(value) for value in values.tolist() if math.isfinite(value)]
+        magnitude = min(sum(magnitudes) if reducer == "sum" else max(magnitudes, default=0.0), 1e308)
         np.testing.assert_allclose(made, expected, rtol=1e-14, atol=magnitude * 1e-14)
     else:
-        np.testing.assert_array_equal(made, np.array(expected, dtype=values.dtype))
-        assert made.dtype == values.dtype
-    newest = values[-1:].astype(made.dtype).tolist()
+        dtype = np.float64 if reducer == "count" else values.dtype
+        np.testing.assert_array_equal(made, np.array(expected, dtype=dtype))
+        assert made.dtype == dtype
+    newest = values[-1:].astype(made.dtype).tolist() if reducer in ("mean", "min", "max") else []
     if newest and not (expected_times[-1] == times[-1] and twins.same(made.tolist()[-1], newest[0])):
         expected_times.append(times[-1])
         assert twins.same(block.values["a"].tolist()[-1], newest[0])
@@ -108,7 +110,7 @@ def check_made(reduced, times, values, reducer, stride):
 @many
 @given(series(numbers | st.floats(allow_nan=False)), st.sampled_from(making))
 def test_values_are_made_as_by_the_twin(data, reducer):
-    """Mean, lowest and highest are of the finite values of each bucket, at the time of its middle sample."""
+    """All that is made is of the finite values of each bucket, at the time of its middle sample."""
     stride, times, values = data
     values = np.array(values, dtype=np.float64)
     check_made(reduce_block(block_of(times, a=values), reducer, stride), times, values, reducer, stride)
@@ -117,10 +119,10 @@ def test_values_are_made_as_by_the_twin(data, reducer):
 @many
 @given(series(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)), st.sampled_from(making))
 def test_values_are_made_of_integers(data, reducer):
-    """The extremes of whole numbers are exact; only their mean is a float."""
+    """The extremes of whole numbers are exact, and whole; all else that is made of them are floats."""
     stride, times, values = data
     values = np.array(values, dtype=np.int64)
-    if reducer == "mean":
+    if reducer in twins.ADDED_UP:
         values = values // 2**10  # float64 holds them
     check_made(reduce_block(block_of(times, a=values), reducer, stride), times, values, reducer, stride)
 
@@ -205,9 +207,9 @@ def test_a_spike_of_one_sample_is_never_lost(monkeypatch, place, reducer):
             assert times[place] in one.times[one.values[name] > 0]
 
 
-@pytest.mark.parametrize("reducer", sorted(REDUCERS))
+@pytest.mark.parametrize("reducer", sorted(set(REDUCERS) - {"count", "sum", "stddev"}))
 def test_the_newest_sample_is_kept(reducer):
-    """The last sample is in the reply whatever the reducer and the value."""
+    """The last sample is in the reply whatever the reducer and the value, unless it is of another kind."""
     for newest in (5.0, math.nan, math.inf):
         reduced = reduce_block(block_of([0.0, 1.0, 2.0], a=[9.0, 1.0, newest]), reducer, 100.0)
         assert reduced.timelines["a"].times[-1] == 2.0
@@ -267,13 +269,20 @@ def test_the_mean_of_opposite_infinities_is_no_number():
 
 @pytest.mark.parametrize("reducer", making)
 def test_what_is_made_has_the_same_times(reducer):
-    """Mean, lowest and highest of a bucket are at one time, inside the span, so that a band may be filled."""
+    """All that is made of a bucket is at one time, inside the span, so that a band may be filled."""
     times = np.array([0.0, 1.0, 2.0, 10.0, 19.5, 30.0])
     reduced = reduce_block(block_of(times, a=[4.0, 5.0, 9.0, 2.0, 3.0, 7.0]), reducer, 10.0).timelines["a"]
     assert reduced.times.tolist() == [1.0, 19.5, 30.0]
 
 
-@pytest.mark.parametrize("reducer", ["min", "max", "mean"])
+@pytest.mark.parametrize("reducer", making)
+def test_the_newest_sample_does_not_stand_beside_what_is_of_another_kind(reducer):
+    """The newest sample ends a series of means and extremes; a count, a sum or a deviation it is not."""
+    reduced = reduce_block(block_of([0.0, 1.0, 2.0, 3.0], a=[4.0, 5.0, 9.0, 7.0]), reducer, 10.0).timelines["a"]
+    assert reduced.times.tolist() == ([2.0, 3.0] if reducer in ("mean", "min", "max") else [2.0])
+
+
+@pytest.mark.parametrize("reducer", ["min", "max", "mean", "sum"])
 def test_a_made_zero_has_no_sign(reducer):
     """Zeros are equal, so which one is the lowest must not show."""
     for zeros in ([0.0, -0.0], [-0.0, 0.0], [-0.0, -0.0]):
@@ -283,7 +292,7 @@ def test_a_made_zero_has_no_sign(reducer):
 
 @pytest.mark.parametrize("reducer", sorted(REDUCERS))
 def test_a_reducer_says_whether_it_chooses(reducer):
-    """States are always chosen; of numbers a mean is made, and so are min and max of a bucket."""
+    """States are always chosen; of numbers a mean is made, as are the extremes and all else that is of no sample."""
     assert REDUCERS[reducer].numbers.chooses is (reducer not in making)
     assert REDUCERS[reducer].states.chooses
 

@@ -8,6 +8,7 @@ from sisock.core.column import Column
 from sisock.core.edge import MOST_FOLLOWING, Edge, edge_of, is_edge_of
 from sisock.core.edge_reading import EdgeReading
 from sisock.core.errors import BadReply, BadRequest
+from sisock.core.halving import Read
 from sisock.core.joined import Joined
 from sisock.core.model import DataBlock, DataRequest, Statement, TimelineBlock
 from sisock.core.reduction import NO_SAMPLES, Reduction, reduce_spans
@@ -64,8 +65,8 @@ def test_the_edge_of_a_window(given_samples, edge_s, length_s):
         found = edge_of(column, asked)
         assert (pairs(found.before), pairs(found.following)) == expected
     reading = EdgeReading(asked)
-    while (span := reading.span(["x"])) is not None:
-        reading.take(span, DataBlock({"x": block.within(*span)}))
+    while (read := reading.read(["x"])) is not None:
+        reading.take(read, DataBlock({"x": block.within(*read.span)}))
     (reduction,) = reading.beside([Reduction((), NO_SAMPLES, Statement())])
     assert pairs(reduction.edge.before) == expected[0]
     assert pairs(reduction.edge.following)[:1] == expected[1][:1]
@@ -76,7 +77,7 @@ def test_a_search_that_was_ended_early_knows_nothing_of_before():
     """Where nobody looked back far enough, what is before the window is not known; it is not that there is nothing."""
     reading = EdgeReading(request())
     for _ in range(4):
-        reading.take(reading.span(["x"]), DataBlock())
+        reading.take(reading.read(["x"]), DataBlock())
     (reduction,) = reading.beside([Reduction((), NO_SAMPLES, Statement())])
     assert reduction.edge.before is None
     assert reading.beside([None]) == [None]
@@ -84,11 +85,11 @@ def test_a_search_that_was_ended_early_knows_nothing_of_before():
 
 def test_what_is_not_wanted_is_not_read():
     """Without an edge nothing more is read, and without 'before' nothing before the window."""
-    assert EdgeReading(request(0.0)).span(["x"]) is None
+    assert EdgeReading(request(0.0)).read(["x"]) is None
     reading = EdgeReading(request(before=False, end=START + 1.0))
-    assert reading.span(["x"]) == (START, START + 1.0)
-    reading.take((START, START + 1.0), DataBlock())
-    assert reading.span(["x"]) is None
+    assert reading.read(["x"]) == Read(("x",), START, START + 1.0)
+    reading.take(reading.read(["x"]), DataBlock())
+    assert reading.read(["x"]) is None
 
 
 @many

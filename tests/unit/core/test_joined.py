@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from unit.core.test_column import kinds, raw, reducers, seeds, series
+from unit.core.test_column import column_of_before, kinds, raw, reducers, seeds, series
 
 from sisock.core.column import Column
 from sisock.core.downsample import REDUCERS
@@ -15,27 +15,31 @@ from sisock.core.joined import Joined
 from sisock.core.lookahead import look_ahead
 from sisock.core.model import Statement
 
+import twins
+
 many = settings(derandomize=True, deadline=None, max_examples=150)
 STATED = Statement(5.0, 1.0, "g")
 
 
 def cut_at_random(times, values, seed):
-    """The samples as columns, cut where the time changes, some with a summary and some without."""
+    """The samples as columns, cut where the time changes: with a summary, one of before or none."""
     random = np.random.default_rng(seed)
     places = np.flatnonzero(np.diff(times) > 0) + 1
     count = min(len(places), int(random.choice([0, 1, 2, 10, 60])))
     cuts = [0, *np.sort(random.choice(places, count, replace=False)).tolist(), len(times)]
-    make = [Column.of, Column.plain]
-    return [make[int(random.integers(2))](times[low:high], values[low:high]) for low, high in itertools.pairwise(cuts)]
+    make = [Column.of, Column.plain, column_of_before]
+    return [make[int(random.integers(3))](times[low:high], values[low:high]) for low, high in itertools.pairwise(cuts)]
 
 
 def check_reduced(got, expected, reducer, values):
-    """The same times and values, bit for bit; a mean but for rounding, beside the largest of the values."""
+    """The same times and values, bit for bit; what is added up but for rounding, beside the largest of the values."""
     assert got[0].tobytes() == expected[0].tobytes()
     assert got[1].dtype == expected[1].dtype
-    if reducer == "mean" and got[1].dtype.kind == "f":
-        numbers = values.astype(float)
-        magnitude = np.abs(numbers[np.isfinite(numbers)]).max(initial=0.0)
+    if reducer in twins.ADDED_UP and got[1].dtype.kind == "f":
+        numbers = np.abs(values.astype(float))
+        with np.errstate(over="ignore"):
+            magnitude = np.max(numbers, initial=0.0, where=np.isfinite(numbers))
+            magnitude = min(magnitude * (len(numbers) if reducer == "sum" else 1), 1e308)
         np.testing.assert_allclose(got[1], expected[1], rtol=1e-12, atol=magnitude * 1e-14)
     else:
         assert str(got[1].tolist()) == str(expected[1].tolist())
@@ -69,16 +73,16 @@ def test_joined_columns_hold_the_samples_of_one(seed, kind):
 
 
 @settings(many, max_examples=40)
-@given(seeds, st.sampled_from(["float", "mess", "int"]))
-def test_what_is_made_of_a_whole_bucket_is_the_same_for_all_spans(seed, kind):
-    """A mean of a bucket that lies inside the span does not change with the span, not in its last digit."""
+@given(seeds, st.sampled_from(["float", "mess", "int"]), st.sampled_from(sorted(twins.ADDED_UP)))
+def test_what_is_made_of_a_whole_bucket_is_the_same_for_all_spans(seed, kind, reducer):
+    """What is made of a bucket that lies inside the span does not change with the span, not in its last digit."""
     times, values, questions = series(seed, kind, 1500)
     joined = Joined.of(cut_at_random(times, values, seed), STATED)
     for _, _, stride in questions:
-        everything = dict(zip(*map(np.ndarray.tolist, joined.reduced(-1e12, 1e12, "mean", stride)), strict=True))
+        everything = dict(zip(*map(np.ndarray.tolist, joined.reduced(-1e12, 1e12, reducer, stride)), strict=True))
         for number in (3, 7):
             low, high = np.floor(times[[len(times) // number, -1]] / stride) * stride
-            inside = joined.reduced(low, high, "mean", stride)
+            inside = joined.reduced(low, high, reducer, stride)
             for time, value in zip(*map(np.ndarray.tolist, inside), strict=True):
                 assert repr(everything[time]) == repr(value)
 
@@ -121,7 +125,7 @@ def test_between_columns_there_is_nothing():
     for span in ((3.0, 8.0), (9.0, 20.0), (5.0, 1.0)):
         for reducer in REDUCERS:
             times, values = joined.reduced(*span, reducer, 1.0)
-            assert (len(times), values.dtype.kind) == (0, "f" if reducer == "mean" else "i")
+            assert (len(times), values.dtype.kind) == (0, "f" if reducer in (*twins.ADDED_UP, "count") else "i")
         assert [len(joined.within(*span)[0]), len(joined.newest(*span)[0])] == [0, 0]
 
 

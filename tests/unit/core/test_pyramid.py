@@ -287,9 +287,27 @@ def test_a_mean_depends_on_its_bucket_alone(length):
     assert together.make(ArraySamples(values), "mean", starts, stops)[1].tobytes() == mean[0].tobytes()
 
 
-def test_the_mean_of_a_huge_block_is_finite():
-    """Values whose sum overflows in a block, or in a block of blocks, still have their mean."""
+@pytest.mark.parametrize(("make", "made"), [("mean", np.finfo(np.float64).max), ("stddev", 0.0), ("sum", np.inf)])
+def test_the_mean_of_a_huge_block_is_finite(make, made):
+    """Values whose sum overflows in a block, or in a block of blocks, still have their mean and their deviation."""
     values = np.full(3 * BLOCK**2 + 10, np.finfo(np.float64).max)
     summary = grown(values).view()
-    mean = summary.make(ArraySamples(values), "mean", np.array([5]), np.array([len(values) - 5]))
-    np.testing.assert_allclose(mean, values[:1], rtol=1e-15)
+    found = summary.make(ArraySamples(values), make, np.array([5]), np.array([len(values) - 5]))
+    np.testing.assert_allclose(found, made, rtol=1e-15)
+
+
+def test_the_sum_of_huge_values_that_cancel_is_finite():
+    """What overflows on the way does not show in a sum that is in range."""
+    values = np.repeat([1e308, -1e308, 1.0], 2 * BLOCK**2)
+    summary = grown(values).view()
+    found = summary.make(ArraySamples(values), "sum", np.array([0]), np.array([len(values)]))
+    np.testing.assert_allclose(found, 0.0, atol=1e296)
+
+
+@pytest.mark.parametrize("make", ["count", "sum"])
+def test_ones_are_counted_and_added_exactly(make):
+    """Small whole numbers add up to whole numbers, whatever of them is summarised."""
+    values = np.ones(BLOCK**2 * 3 + 77)
+    for start, stop in ((0, len(values)), (13, len(values) - 9), (100, 200)):
+        summary = grown(values).view()
+        assert summary.make(ArraySamples(values), make, np.array([start]), np.array([stop])) == [stop - start]

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sisock.core.column import Column
+from sisock.core.downsample import REDUCERS
 from sisock.core.errors import BadRequest
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
 from sisock.core.reduction import MOST_SPANS, SpanReading, check_spans, reduce_spans
@@ -20,9 +21,9 @@ def read_all(request):
     """Read from the source as a node that can only read; return what was read too."""
     reading = SpanReading(request)
     asked = []
-    while (span := reading.span) is not None:
-        asked.append(span)
-        reading.take(DataBlock({name: one.within(*span) for name, one in SOURCE.timelines.items()}))
+    while (read := reading.read) is not None:
+        asked.append(read.span)
+        reading.take(SOURCE.within(*read.span))
     return reading.reductions(), asked
 
 
@@ -32,7 +33,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(left[1], right[1])
 
 
-@given(edges, st.sampled_from(["minmax", "last", "mean"]))
+@given(edges, st.sampled_from(sorted(REDUCERS)))
 def test_a_source_that_only_reads_gives_what_columns_give(cuts, reducer):
     """Reading span by span gives the reductions that the whole columns give, and the newest sample."""
     start, end = float(cuts[0]), float(cuts[-1])

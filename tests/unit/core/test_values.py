@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,40 @@ def test_times_must_be_finite_numbers(given):
     """A timeline with anything but finite numbers is refused in words."""
     with pytest.raises(ValueError, match="its timeline"):
         as_times(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (np.array(["2026-01-01"], dtype="M8[ns]"), r"datetime64: .*astype\(float\) / 1e9"),
+        ([np.datetime64("2026-01-01")], "datetime64: UNIX seconds are expected"),
+        (np.array([5], dtype="m8[s]"), "datetime64: UNIX seconds are expected"),
+        ([datetime(2026, 1, 1, tzinfo=UTC)], r"of the type datetime: .*t\.timestamp\(\)"),
+        ([1.0, "2026-01-01T00:00:00Z"], "one time is '2026-01-01T00:00:00Z'"),
+        ([[1.0], [2.0, 3.0]], "not lists in a list"),
+        ([[1.0, 2.0]], "not lists in a list"),
+        ([1.0, None], "leave that sample out"),
+    ],
+)
+def test_times_of_another_kind_are_refused_with_what_to_do(given, told):
+    """Dates, texts and lists in place of UNIX seconds are never guessed at: the error says how to make seconds."""
+    with pytest.raises(ValueError, match=f"its timeline.*{told}"):
+        as_times(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "field_type", "told"),
+    [
+        ([1.0, "n/a"], "number", "one is 'n/a'; declare its type as string"),
+        ([1.0, {}], "number", "one is {}"),
+        (["yes"], "bool", "one is 'yes'; declare its type as string or number"),
+        ([[1, 2], [3, 4]], "number", "make each element a field of its own"),
+    ],
+)
+def test_values_of_another_type_are_refused_with_an_example(given, field_type, told):
+    """The error names the first value that is wrong, and what to do."""
+    with pytest.raises(ValueError, match=told):
+        as_values(given, field_type)
 
 
 def test_times_become_float64():

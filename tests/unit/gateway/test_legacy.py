@@ -67,15 +67,16 @@ def test_a_refused_span_is_halved():
 
 
 def test_reduced_like_any_other():
-    """What a node with the original library sends in pieces is reduced as a newer node would have done it."""
+    """What a node with the original library sends in pieces is reduced, and begun, as a newer node would do it."""
     clock = ManualClock(NOW)
     gateway, _, times = make_gateway(clock)
     series = result_of(ask(gateway, NOW - 20_000)).series[0]
     resolution = choose_resolution(NOW - 20_000, NOW, 1000)
     block = DataBlock({"x": TimelineBlock(times, {"x": np.sin(times)})})
     expected = reduce_block(block, "minmax", resolution.stride_s).timelines["x"]
-    np.testing.assert_array_equal(series.times, expected.times)
-    np.testing.assert_array_equal(series.values, expected.values["x"])
+    inside = times[times >= NOW - 20_000]
+    np.testing.assert_array_equal(series.times, [inside[0], *expected.times])
+    np.testing.assert_array_equal(series.values, [np.sin(inside[0]), *expected.values["x"]])
     assert series.problem is None
     assert "uses the original library" in series.notices[0]
 
@@ -179,3 +180,42 @@ def test_silence_does_not_make_a_span_longer_than_a_reply_may_be():
         walk.answered(0)
     assert max(spans) <= 100.0 + 1e-6
     assert sum(spans) == pytest.approx(14_400.0)
+
+
+def refusing(node, refuses):
+    """Let a node answer False where a rule of span and stride says so, and thin by its own hand."""
+    answer = node._get_data
+
+    def get_data(now, field, start, end, min_stride=None):
+        return not refuses(end - start, min_stride) and answer(now, field, start, end, min_stride)
+
+    node._get_data = get_data
+
+
+def test_a_node_that_gives_little_at_once_is_read_in_what_it_gives():
+    """After a refusal spans grow no further than to what the node gave, so few calls are refused."""
+    gateway, node, times = make_gateway(ManualClock(NOW), length_s=4000.0)
+    refusing(node, lambda length_s, _: length_s > 100.0)
+    drawn = result_of(ask(gateway, NOW - 1000, points=5000)).series[0].times
+    assert drawn.tolist() == times[times >= NOW - 1000].tolist()
+    assert len(spans(node)) < 1000 / 50 + 8
+
+
+def test_a_node_that_wants_a_stride_is_asked_with_one():
+    """A node that refuses every span without a stride is asked with one, and a notice says what that cannot show."""
+    gateway, node, _ = make_gateway(ManualClock(NOW), length_s=4000.0)
+    refusing(node, lambda _, stride: stride is None)
+    series = result_of(ask(gateway, NOW - 4000)).series[0]
+    assert series.problem is None
+    assert series.times[0] < NOW - 3980
+    assert "only one sample in" in series.notices[0]
+
+
+def test_a_node_that_gives_too_little_for_the_time_is_asked_with_a_stride():
+    """Where a node gives so little without a stride that the rest takes too many calls, that comes with one."""
+    gateway, node, _ = make_gateway(ManualClock(NOW))
+    refusing(node, lambda length_s, stride: length_s > 20.0 and stride is None)
+    series = result_of(ask(gateway, NOW - 19_000)).series[0]
+    assert series.problem is None
+    assert series.times[0] < NOW - 18_900
+    assert len(spans(node)) < 60

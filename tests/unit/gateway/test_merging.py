@@ -85,3 +85,32 @@ def test_a_merged_series_with_a_node_that_is_away():
     (series,) = result_of(gateway.query([WANTED], 1000.0, 1600.0, 2000)).series
     assert len(series.times) == 100
     assert "'archive' is not online" in series.problem
+
+
+START = 100.0
+
+
+def held(node, before, *values, finalized_until=np.inf):
+    """Return a series with what held at the window's start, of a sample before it, and perhaps samples after it."""
+    times = START + np.arange(len(values))
+    wanted = SeriesWanted(node, "x")
+    return Series(wanted, times, np.array(values), finalized_until=finalized_until, before=before, held=True)
+
+
+@pytest.mark.parametrize(
+    ("archive", "live", "expected"),
+    [
+        (held("a", 90.0, 1.0), held("b", 95.0, 2.0), [2.0]),
+        (held("a", 95.0, 1.0), held("b", 90.0, 2.0), [1.0]),
+        (held("a", 95.0, 1.0, 3.0, 4.0), held("b", 90.0, 2.0), [1.0, 3.0, 4.0]),
+        (held("a", 90.0, 1.0), held("b", 95.0, 2.0, 5.0), [2.0, 5.0]),
+        (held("a", 90.0, 1.0, finalized_until=50.0), replace(held("b", None), held=False), [1.0]),
+    ],
+    ids=["live is later", "archive is later", "archive goes on", "live goes on", "live knows nothing"],
+)
+def test_what_held_last_is_drawn_at_the_start(archive, live, expected):
+    """Of what several nodes knew before the window, the latest holds at its start, and it is told of which time."""
+    joined = join(SeriesWanted("a+b", "x"), [archive, live], RESOLUTION)
+    assert joined.values.tolist() == expected
+    assert joined.before == max(filter(None, (archive.before, live.before)))
+    assert joined.held

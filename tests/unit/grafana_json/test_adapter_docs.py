@@ -72,6 +72,18 @@ def test_filters_and_rows():
     section = PAGE.partition("## Ad hoc filters\n")[2].partition("\n## ")[0]
     assert set(filters.KEYS) <= set(re.findall(r"`(.*?)`", section))
     assert {one for one in filters._OPERATORS if "|" not in one} <= set(re.findall(r"`(.*?)`", section))
-    assert column("Rows") == ["metric", "from", "to", "max_points", "reduce", "format"]
+    assert column("Rows") == [
+        "metric",
+        "from",
+        "to",
+        "max_points",
+        "reduce",
+        "align",
+        "every",
+        "zone",
+        "before",
+        "strict",
+        "format",
+    ]
     assert f"{rows.MOST_ROWS:,}" in PAGE
     assert f"At most {annotations.MOST_ANNOTATIONS} are sent" in PAGE

@@ -76,3 +76,8 @@ def test_every_reducer_may_be_chosen():
     for reducer in (*REDUCERS, "band"):
         assert parse_options({"reduce": reducer}) == Options(reducer=reducer)
     assert all(drawing.reducer in REDUCERS for drawing in Options(reducer="band").drawings)
+
+
+def test_whose_units_are_sent():
+    """The field's own, those of the payload, or none, which leaves them to the panel."""
+    assert [Options(units=units).units_of("K") for units in ("", "celsius", "panel")] == ["K", "celsius", None]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sisock.core.downsample import REDUCERS
 from sisock.core.model import DataBlock, Field
 from sisock.nodes import folder as module
 from sisock.nodes.apex_weather import ApexWeatherNode
@@ -21,6 +22,7 @@ from sisock.nodes.archive import Contents, FieldSamples, FileArchive
 from sisock.nodes.archived import FileCache
 from sisock.nodes.cache import CHECKED_BYTES, FORGET_AFTER_S, ArrayCache
 from sisock.nodes.listing import Listing
+from sisock.nodes.stored import arrays_of
 from sisock.nodes.texts import Texts
 from sisock.nodes.weather import WeatherNode
 
@@ -96,6 +98,7 @@ def setting(tmp_path):
     return Setting(tmp_path)
 
 
+LATER = ("summary_deviation", "summary_rest")
 LONG = [(1500.0 + number, float(number % 7)) for number in range(5000)]
 
 
@@ -128,6 +131,37 @@ def test_after_a_restart_files_are_not_read_again(setting):
     assert setting.archive.catalogue(*ALL_TIME) == catalogue
     assert setting.generation() == before.timelines["a"].generation
     assert setting.read_again() == []
+
+
+def test_what_an_earlier_version_kept_is_used_as_it_is(setting, monkeypatch):
+    """An entry without deviations is not made anew: it gives the same under the same identity, deviations as well."""
+
+    def reduced() -> dict[str, list[bytes]]:
+        column = setting.archive.columns(["a.number"])["a.number"]
+        return {
+            reducer: [np.round(part, 9).tobytes() for part in column.reduced(1501.0, 6000.0, reducer, 700.0)]
+            for reducer in REDUCERS
+        }
+
+    setting.write(*LONG)
+    expected = reduced()
+    shutil.rmtree(setting.cache)
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "sisock.nodes.archived.arrays_of",
+            lambda column: {name: one for name, one in arrays_of(column).items() if not name.endswith(LATER)},
+        )
+        setting.restart()
+        generation = setting.generation()
+    (entry,) = setting.entries()
+    files = sorted(path.name for path in entry.iterdir())
+    assert not any(name.endswith((".summary_deviation.npy", ".summary_rest.npy")) for name in files)
+    setting.read_again()
+    setting.restart()
+    assert reduced() == expected
+    assert setting.generation() == generation
+    assert setting.read_again() == []
+    assert (setting.entries(), sorted(path.name for path in entry.iterdir())) == ([entry], files)
 
 
 def test_samples_stay_on_the_disk(setting):

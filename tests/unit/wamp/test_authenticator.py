@@ -7,7 +7,7 @@ from autobahn.wamp.exception import ApplicationError
 
 from sisock.core import wire
 from sisock.settings import Settings
-from sisock.wamp.authenticator import may, principal, role_of
+from sisock.wamp.authenticator import authorizer, may, principal, role_of
 from sisock.wamp.credentials import Credentials
 
 FORGED = {"forward_for": [{"session": 1, "authid": "weather", "authrole": "node"}]}
@@ -97,6 +97,29 @@ def test_refused(action, uri, options):
     assert not may("weather", uri, action, options)
 
 
+@pytest.mark.parametrize(
+    ("action", "uri", "options", "allowed"),
+    [
+        ("call", wire.uri("consumer.weather.get_data"), {}, True),
+        ("call", wire.uri("consumer.get_data_node"), {}, True),
+        ("subscribe", wire.uri("consumer."), {"match": "prefix"}, True),
+        ("register", wire.uri("consumer.lab.get_data"), {}, True),
+        ("register", wire.uri("consumer.weather.get_data"), {}, False),
+        ("publish", wire.uri("consumer.data_node_added"), {}, False),
+        ("call", wire.uri("consumer.weather.get_data"), FORGED, False),
+        ("call", "wamp.session.list", {}, False),
+        ("subscribe", "", {"match": "prefix"}, False),
+    ],
+)
+def test_whom_the_routers_environment_names_reads_too(action, uri, options, allowed):
+    """It may be a data node or a consumer of one's own, so it may do what either may, and nothing else."""
+    decide = authorizer(Settings(wamp_user="lab", wamp_secret="s"))
+    assert decide({"authid": "lab"}, uri, action, options)["allow"] is allowed
+    if action != "register":
+        assert not authorizer(Settings(wamp_user="lab"))({"authid": "lab"}, uri, action, options)["allow"]
+        assert not decide({"authid": "other"}, uri, action, options)["allow"]
+
+
 @pytest.fixture
 def credentials(tmp_path):
     """Credentials with the data node 'weather'."""
@@ -110,6 +133,15 @@ def test_principal(credentials):
     secret = credentials.secret("weather")
     expected = {"realm": "test_realm", "role": "node", "secret": secret}
     assert principal("weather", Settings(), credentials) == expected
+
+
+def test_consumer_of_ones_own(credentials):
+    """A consumer in the file logs in as one, with its secret, or with that of the environment that names it."""
+    secret = credentials.consumer_secret("lab", create=True)
+    expected = {"realm": "test_realm", "role": "consumer", "secret": secret}
+    assert principal("lab", Settings(), credentials) == expected
+    assert principal("lab", Settings(wamp_user="lab", wamp_secret="s"), credentials)["secret"] == "s"
+    assert principal("lab", Settings(wamp_user="other", wamp_secret="s"), credentials) == expected
 
 
 def test_credentials_made_meanwhile(credentials):

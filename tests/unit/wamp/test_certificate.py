@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
-from sisock.wamp.certificate import client_options, names_of, provide, self_signed
+from sisock.wamp.certificate import CertificateFiles, client_options, names_of, provide, self_signed
 
 # Twisted hands certificates to pyOpenSSL the old way
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL X509 objects:DeprecationWarning")
@@ -234,6 +234,21 @@ def test_authority(signed, tmp_path):
     files = provide(signed)
     assert trusts(client_options(signed), files, tmp_path)
     assert not trusts(client_options(signed.replace(host="other.example")), files, tmp_path)
+
+
+def test_certificate_in_place_of_the_routers(settings, tmp_path):
+    """One that names no host and could sign others is trusted by itself, by any host name; what it signs is not."""
+    authority, key = Authority(), ec.generate_private_key(ec.SECP256R1())
+    written(tmp_path / "server_cert.pem", authority.certificate)
+    of_itself = CertificateFiles(tmp_path / "server_cert.pem", written(tmp_path / "server_key.pem", authority.key))
+    signed = CertificateFiles(
+        written(tmp_path / "signed.pem", authority.sign(key, "daq.example")),
+        written(tmp_path / "signed_key.pem", key),
+        (tmp_path / "server_cert.pem",),
+    )
+    options = client_options(settings.replace(host="daq.example"))
+    assert trusts(options, of_itself, tmp_path)
+    assert not trusts(options, signed, tmp_path)
 
 
 def test_platform(signed, tmp_path):

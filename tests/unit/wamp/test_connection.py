@@ -7,7 +7,7 @@ import pytest
 from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 from sisock.wamp.connection import find_login, raise_transport_limits
-from sisock.wamp.credentials import Credentials
+from sisock.wamp.credentials import CONSUMER, HUB, Credentials
 
 
 def test_program_beside_the_router_uses_the_secret_that_is_kept_there(tmp_path):
@@ -34,18 +34,37 @@ def test_name_in_the_settings_wins(tmp_path):
     assert find_login(Settings(state=tmp_path, wamp_user="u", wamp_secret="s"), "roof") == ("u", "s")
 
 
-@pytest.mark.parametrize("authid", ["sisock.hub", "sisock.consumer"])
-def test_hub_and_consumers_keep_their_names(tmp_path, authid):
-    """What the original's environment names is a data node server's login; hub and consumers have their own."""
+def test_hub_keeps_its_name(tmp_path):
+    """What the environment names is the login of data node servers and consumers; the hub has its own."""
     settings = Settings(state=tmp_path, wamp_user="server", wamp_secret="s")
-    assert find_login(settings, authid) == (authid, Credentials(tmp_path / "credentials.json").secret(authid))
-    assert find_login(settings.replace(state=tmp_path / "none"), authid) == (authid, "s")
+    assert find_login(settings, HUB) == (HUB, Credentials(tmp_path / "credentials.json").secret(HUB))
+    assert find_login(settings.replace(state=tmp_path / "none"), HUB) == (HUB, "s")
+
+
+def test_consumer_elsewhere_logs_in_as_the_environment_says(tmp_path):
+    """Away from a router of ours, WAMP_USER and WAMP_SECRET are a consumer's login, as a router of 2019 wants it."""
+    settings = Settings(state=tmp_path, wamp_user="server", wamp_secret="s")
+    assert find_login(settings, CONSUMER) == ("server", "s")
+    assert find_login(settings.replace(state=tmp_path / "none"), CONSUMER) == ("server", "s")
+    assert find_login(settings.replace(wamp_user="", state=tmp_path / "none"), CONSUMER) == (CONSUMER, "s")
+
+
+def test_consumer_beside_a_router_of_ours_has_a_name_that_it_knows(tmp_path):
+    """A data node's login in the environment of everybody does not keep consumers out; one of their own is used."""
+    credentials = Credentials(tmp_path / "credentials.json")
+    credentials.secret(HUB, create=True)
+    settings = Settings(state=tmp_path, wamp_user="lab", wamp_secret="s")
+    assert find_login(settings, CONSUMER) == (CONSUMER, credentials.secret(CONSUMER))
+    secret = credentials.consumer_secret("lab", create=True)
+    assert find_login(settings, CONSUMER) == ("lab", "s")
+    assert find_login(settings.replace(wamp_secret=""), CONSUMER) == ("lab", secret)
 
 
 def test_damaged_credentials_don_t_matter_where_a_secret_is_given(tmp_path):
     """A state directory that cannot be used is passed over when the environment has a secret."""
     (tmp_path / "credentials.json").write_text("{")
     assert find_login(Settings(state=tmp_path, wamp_secret="s"), "roof") == ("roof", "s")
+    assert find_login(Settings(state=tmp_path, wamp_user="lab", wamp_secret="s"), CONSUMER) == (CONSUMER, "s")
     with pytest.raises(ConfigurationError, match="damaged"):
         find_login(Settings(state=tmp_path), "roof")
 

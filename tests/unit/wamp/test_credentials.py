@@ -41,6 +41,44 @@ def test_different(path):
     assert set(json.loads(path.read_text())) == {HUB, CONSUMER, "a", "b"}
 
 
+def test_consumers_have_entries_of_their_own(path):
+    """A consumer's secret is under its name with 'consumer:' before it, which leaves the file as readers know it."""
+    credentials = Credentials(path)
+    assert credentials.consumer_secret("lab") is None
+    secret = credentials.consumer_secret("lab", create=True)
+    assert credentials.consumer_secret("lab", create=True) == secret
+    assert json.loads(path.read_text()) == {"consumer:lab": secret}
+    assert credentials.secret("lab") is None
+
+
+@pytest.mark.parametrize("name", ["", "a b", "server", "sisock.hub", "consumer:x"])
+def test_names_that_no_consumer_can_have(path, name):
+    """A consumer's name is made like a data node's, and is not that of a program of ours or the shared user."""
+    with pytest.raises(ConfigurationError, match="cannot be a consumer"):
+        Credentials(path).consumer_secret(name, create=True)
+
+
+def test_a_name_is_a_node_or_a_consumer(path):
+    """A name that has one meaning does not get the other one beside it."""
+    credentials = Credentials(path)
+    credentials.consumer_secret("lab", create=True)
+    credentials.secret("roof", create=True)
+    with pytest.raises(ConfigurationError, match="'lab' logs in as a consumer already"):
+        credentials.secret("lab", create=True)
+    with pytest.raises(ConfigurationError, match="'roof' logs in as a data node already"):
+        credentials.consumer_secret("roof", create=True)
+    assert set(json.loads(path.read_text())) == {"consumer:lab", "roof"}
+
+
+def test_the_file_of_a_router(path):
+    """The file is a router's once the hub has a secret in it; a consumer alone may have made one anywhere."""
+    credentials = Credentials(path)
+    credentials.secret(CONSUMER, create=True)
+    assert not credentials.is_of_a_router()
+    credentials.secret(HUB, create=True)
+    assert credentials.is_of_a_router()
+
+
 def test_private(path):
     """Only the owner can read the secrets, whatever the process's mask."""
     mask = os.umask(0)

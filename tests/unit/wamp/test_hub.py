@@ -48,6 +48,16 @@ def test_name_that_another_session_holds_is_refused_with_false(hub):
     assert hub.published == [("org.simonsobservatory.consumer.data_node_added", "north")]
 
 
+def test_a_refusal_is_logged_once(hub):
+    """Who is refused tries again twice a second: the log says it once for each name."""
+    hub._add("north", "", 1, details=caller(3, "server", "legacy"))
+    hub._add("south", "", 1, details=caller(3, "server", "legacy"))
+    for name in ["north", "south"] * 5:
+        assert not hub._add(name, "", 1, details=caller(4, "server", "legacy"))
+    assert sum("refused to add 'north'" in line for line in hub.lines) == 1
+    assert sum("refused to add 'south'" in line for line in hub.lines) == 1
+
+
 def test_caller_that_is_not_disclosed_is_told_once_and_taken_from_the_argument(hub):
     """A router that hides callers is named once, loudly; then the argument has to do."""
     for _ in range(3):

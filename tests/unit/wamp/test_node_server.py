@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet import defer
 
+from sisock import base
 from sisock.core.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
+from sisock.testing import ManualClock
 from sisock.wamp import node_server
+from sisock.wamp.author import Author
 from sisock.wamp.node_server import NodeServer
 
 
@@ -117,3 +121,27 @@ def test_pages_of_a_reducer_follow_one_another(threads):
     rest = answer(InMemorySummarizingNode(), ["a"], 2.0, 9.5, 2.0, reduce="minmax", limit=4, after=page["after"])
     assert page["data"]["a"] + rest["data"]["a"] == [2.0, 3.0, 4.0, 7.0, 8.0, 9.0]
     assert "after" not in rest
+
+
+def test_times_that_are_none_are_told(threads, monkeypatch):
+    """A node that gives milliseconds has that told beside its empty answer, and once in the log."""
+
+    class Milliseconds(Node):
+        def read(self, fields, start, end):
+            times = np.arange(1.7e9, 1.7e9 + 10) * 1e3
+            return DataBlock({"t": TimelineBlock(times, {"a": times})})
+
+    lines = []
+    monkeypatch.setattr(base, "AUTHOR", Author(ManualClock()))
+    window = 1.7e9 - 60, 1.7e9 + 60
+    for _ in range(3):
+        server = NodeServer(ComponentConfig("realm", {}), Milliseconds())
+        monkeypatch.setattr(
+            server, "log", SimpleNamespace(error=lambda text, **said: lines.append(text.format(**said)))
+        )
+        outcome = []
+        server._serve_data(["a"], *window, 1.0, reduce="minmax", packed=True, spans=[window]).addBoth(outcome.append)
+        (reply,) = outcome
+        assert "divide by 1000" in reply["remarks"]["a"][0]
+        assert reply["series"][0][2] == [0]
+    assert len(lines) == 1

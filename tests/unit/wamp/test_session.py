@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from autobahn.wamp import message
-from autobahn.wamp.types import ComponentConfig
+from autobahn.wamp import auth, message
+from autobahn.wamp.types import Challenge, ComponentConfig
 
 from sisock.core.errors import SisockError
 from sisock.wamp.session import Session, sign
@@ -53,3 +53,10 @@ def test_other_login_methods_are_refused_in_words():
     """A challenge of another kind than WAMP-CRA is an error that names it."""
     with pytest.raises(SisockError, match="'ticket'"):
         sign(SimpleNamespace(method="ticket", extra={}), "s")
+
+
+def test_derived_key():
+    """A router that keeps a derived key says how it was derived; the answer is made with it."""
+    extra = {"challenge": "text", "salt": "s4lt", "iterations": 100, "keylen": 32}
+    key = auth.derive_key("secret", "s4lt", 100, 32)
+    assert sign(Challenge("wampcra", extra), "secret") == auth.compute_wcs(key, "text")
