@@ -101,6 +101,22 @@ def test_a_cut_serves_shorter_cuts():
     assert kept.found(14.0, 25.0) == ([24.0], [(14.0, 20.0)])
 
 
+def test_of_what_is_kept_elsewhere_nothing_is_found():
+    """Buckets that are kept far apart in one place of the store are found where they are, and nowhere else."""
+    for start, other in ((10.0, 50.0), (50.0, 10.0)):
+        kept = Kept([11.0, 55.0])
+        kept.keep(start, start + 10.0)
+        assert kept.found(other, other + 10.0) == ([], [(other, other + 10.0)])
+        assert list(kept.look(other, other + 10.0).pieces) == []
+
+
+def test_the_start_is_kept_where_only_the_end_is_not_sure():
+    """What a window cut off its first bucket is its own, wherever later on finality ends."""
+    kept = Kept([13.0, 22.0, 34.0], MEAN, final=25.0)
+    kept.keep(12.0, 40.0)
+    assert kept.found(12.0, 40.0, NOW + 60.0) == ([13.0], [(20.0, 40.0)])
+
+
 def test_few_cuts_of_a_bucket_are_kept():
     """Of the windows that cut one bucket at other places the last few are kept; the same again counts once."""
     starts = [10.0 + number / 10 for number in range(1, MOST_CUT_PIECES + 2)]
@@ -149,6 +165,8 @@ def test_the_newest_sample_is_asked_for_where_it_is_not_known():
     kept = Kept([11.0, 15.0, 22.0])
     kept.keep(10.0, 40.0)
     assert kept.look(10.0, 40.0).complete
+    assert not kept.look(10.0, 40.0, NOW + 60.0).complete
+    assert not kept.look(5.0, 40.0).complete
     shorter = kept.look(10.0, 20.0)
     assert (list(shorter.missing), shorter.newest, shorter.complete) == ([], None, False)
     kept.keep(10.0, 20.0, [])
@@ -310,6 +328,50 @@ def test_remarks_are_told_until_the_node_has_none():
     assert store.remarks(KEY) == ()
 
 
+def test_an_end_is_not_fresh_because_something_else_is():
+    """Whoever else asks the node, later or after a clock was set back, an end is as old as it is."""
+    for other in (NOW + 5.0, NOW - 20.0):
+        kept = Kept([5.0, 22.0, 34.0], final=19.0)
+        kept.keep(20.0, 37.0)
+        kept.keep(0.0, 10.0, at=other)
+        found = kept.look(20.0, 37.0, other)
+        assert (found.fresh, found.tail) == (True, None)
+
+
+@pytest.mark.parametrize(("newest", "is_shared"), [(38.0, False), (34.0, True)])
+def test_an_end_does_not_follow_later_samples(newest, is_shared):
+    """What others got meanwhile may be newer than all of an end: then that is not drawn behind it."""
+    kept = Kept([22.0, 34.0], final=19.0)
+    kept.keep(20.0, 45.0)
+    kept.times, kept.final = np.unique([22.0, 34.0, newest]), 40.0
+    kept.keep(20.0, 40.0)
+    assert (kept.look(20.0, 45.0).tail is not None) == is_shared
+
+
+def test_an_end_whose_newest_sample_lies_before_the_window_is_not_its_end():
+    """A window that begins behind the newest sample has none, and is asked for."""
+    kept = Kept([22.0, 34.0], final=19.0)
+    kept.keep(20.0, 45.0)
+    assert kept.look(40.0, 45.0).tail is None
+
+
+def test_the_end_of_a_mean_is_shared_by_who_begins_with_it():
+    """Who asks for the same window gets what was computed of the bucket that it cuts."""
+    kept = Kept([22.0, 34.0], MEAN, final=9.0)
+    kept.keep(12.0, 37.0)
+    assert kept.look(12.0, 37.0).tail is not None
+
+
+def test_with_its_end_a_window_lacks_what_lacked_before_it():
+    """The end is one piece more, and what is missing elsewhere stays missing."""
+    kept = Kept([22.0, 45.0, 61.0], final=59.0)
+    kept.keep(40.0, 65.0)
+    found = kept.look(10.0, 65.0)
+    assert list(found.missing) == [(10.0, 40.0), (50.0, 65.0)]
+    assert list(found.with_tail().missing) == [(10.0, 40.0)]
+    assert kept.look(10.0, 65.0, NOW + 60.0).with_tail().missing == kept.look(10.0, 65.0, NOW + 60.0).missing
+
+
 # ---- what lies at the start
 
 
@@ -379,6 +441,11 @@ def test_what_was_told_ahead_serves_the_windows_of_the_next_second(start, expect
     """A window that begins within the second takes from it what lies inside; one beyond or before asks."""
     kept = ahead_of(12.0, -np.inf)
     assert kept.found(start, 30.0) == (expected, [] if len(expected) > 1 else [(start, 20.0)])
+
+
+def test_what_was_told_ahead_is_of_whole_starts():
+    """A window that ends in the bucket it begins in needs samples that were not told."""
+    assert ahead_of(12.0, -np.inf).found(12.5, 18.5) == ([], [(12.5, 18.5)])
 
 
 @pytest.mark.parametrize(("oldest", "is_kept"), [(-np.inf, True), (12.0, True), (12.05, False), (20.0, False)])
