@@ -213,7 +213,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "metrics": ("metrics", _metrics),
     "gaps": ("connect", _connect),
     "notices": ("notices", parse_switch),
-    "before": ("before", parse_switch),
+    "before": ("before", lambda value: None if value == "" else parse_switch(value)),
     "changes": ("changes", parse_switch),
     "align": ("align", parse_switch),
     "every": ("every", _every),

@@ -72,8 +72,8 @@ def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
     arguments
         The values of each: ``metric`` (several of them, or a list, or a pattern), ``from`` and ``to`` (milliseconds,
         ISO 8601, seconds before now as a number that isn't positive, or ``now-6h``), ``max_points``, ``reduce``,
-        ``align``, ``every``, ``zone``, ``strict``,
-        ``format``.
+        ``align``, ``every``, ``zone``, ``before``,
+        ``strict``, ``format``.
     now
         UNIX seconds.
     """
@@ -126,10 +126,10 @@ def points_of_each(series_count: int, max_points: int | None) -> int | None:
 
 
 def _options(arguments: Arguments) -> Options:
-    given = {name: _argument(arguments, name) for name in ("reduce", "every", "zone")}
+    given = {name: _argument(arguments, name) for name in ("reduce", "every", "zone", "before")}
     if not any(given.values()):
         return LAST
-    options = parse_options({"gaps": "connect", "before": False} | given)
+    options = parse_options({"gaps": "connect"} | given | {"before": given["before"] or False})
     if options.problems:
         raise BadRequest(options.problems[0].replace("the payload's ", ""))
     return options if options.chosen else replace(options, reducer=LAST.reducer)

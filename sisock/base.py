@@ -35,7 +35,7 @@ from sisock.core import serving, times, wire
 from sisock.core.edge_reading import EdgeReading
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.halving import Halving, Read
-from sisock.core.model import DataRequest, FieldCatalogue
+from sisock.core.model import DataRequest, FieldCatalogue, Span
 from sisock.core.reduction import SpanReading
 from sisock.core.remarks import Remarks, tell_thinned
 from sisock.core.review import Review
@@ -282,8 +282,8 @@ class DataNodeServer(Session):
         if request.spans is not None:
             reply = yield self._reply_in_spans(request)
             return reply
-        review = Review((request.start, request.end), self._proven)
         catalogue = yield self._catalogue_for(request)
+        review = Review((request.start, request.end), self._proven)
         thins = self.downsamples and request.reduce is None
         halving = Halving(request.fields, (request.start, request.end), request.min_stride, strided=thins)
         while (read := halving.read) is not None:
@@ -295,16 +295,18 @@ class DataNodeServer(Session):
                 return False  # the original API's own word for it
             halving.refuse()
         downsampled = thins and not halving.parted
-        block, remarks = halving.block(), self._reviewed(review).by_field()
-        reply = yield self._in_thread(serving.answer, block, request, downsampled=downsampled, remarks=remarks)
+        remarks = self._reviewed(review, request, halving.thinned)
+        reply = yield self._in_thread(
+            serving.answer, halving.block(), request, downsampled=downsampled, remarks=remarks.by_field()
+        )
         return reply
 
     @inlineCallbacks
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
-        review = Review((request.start, request.end), self._proven)
         catalogue = yield self._catalogue_for(request)
         reading, edges = SpanReading(request, catalogue.spacings_s(request.fields)), EdgeReading(request)
+        review = Review((request.start, request.end), self._proven)
         while (read := reading.read) is not None:
             block = yield self._ask(read, catalogue, review)
             if block is None:
@@ -319,9 +321,7 @@ class DataNodeServer(Session):
                 edges.refuse(read)
             else:
                 edges.take(read, block)
-        reductions, remarks = edges.beside(reading.reductions()), self._reviewed(review)
-        if reading.thinned:
-            remarks.note(request.fields, tell_thinned(reading.thinned, request.min_stride))
+        reductions, remarks = edges.beside(reading.reductions()), self._reviewed(review, request, reading.thinned)
         reply = yield self._in_thread(serving.answer_spans, reductions, request, remarks.by_field())
         return reply
 
@@ -362,7 +362,7 @@ class DataNodeServer(Session):
         block, problems = yield self._in_thread(wire.decode_data, copied, read.fields, catalogue)
         return review.take(block, problems).within(*read.span)
 
-    def _reviewed(self, review: Review) -> Remarks:
+    def _reviewed(self, review: Review, request: DataRequest, thinned: list[Span]) -> Remarks:
         """Tell the author what is wrong with the answers to a request; return what a panel is to tell."""
         if not self._proven >= review.placed:
             self._proven = self._proven | review.placed
@@ -371,6 +371,8 @@ class DataNodeServer(Session):
         for name, texts in review.by_field().items():
             for text in texts:
                 remarks.note([name], text)
+        if thinned:
+            remarks.note(request.fields, tell_thinned(thinned, request.min_stride))
         return remarks
 
     def _report(self, problems: list[str]) -> None:

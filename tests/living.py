@@ -14,12 +14,12 @@ from sisock.core.model import TimelineBlock
 from sisock.core.times import bucket_number
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.ask import Gateway
-from sisock.gateway.plan import Drawing, choose_resolution
+from sisock.gateway.plan import Drawing, Resolution, choose_resolution
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
 NAMES = ("number", "on", "word")
-REDUCERS = ("minmax", "minmax", "minmax", "last", "first", "m4", "mean", "min", "max")
+REDUCERS = ("minmax", "minmax", "minmax", "last", "first", "m4", "mean", "min", "max", "count", "sum", "stddev")
 
 
 class LivingSite:
@@ -146,7 +146,9 @@ class LivingSite:
         """Ask both gateways the same, and compare."""
         start, end = self._window()
         points = self.random.choice((20, 20, 100, 1000, 5))
-        drawing = Drawing(self.random.choice(self.reducers), breaks=False)
+        before = self.random.choice((None, None, None, True, False))
+        align = self.random.random() < 0.3
+        drawing = Drawing(self.random.choice(self.reducers), breaks=False, align=align, before=before)
         wanted = [SeriesWanted("node", name) for name in self._some() or NAMES]
         answers = [result_of(one.query(wanted, start, end, points, drawing)) for one in (self.keeping, self.plain)]
         self.asked = [one for one in self.asked if self.clock() - one[0] <= 1.0]
@@ -157,7 +159,11 @@ class LivingSite:
             inside = (kept.times >= start) & (kept.times < end)
             assert inside.all(), (kept.wanted.target, start, end, kept.times)
             assert (np.diff(kept.times) >= 0).all(), (kept.wanted.target, start, end, kept.times)
-            self._compare(kept, true, start, choose_resolution(start, end, points, drawing.reducer))
+            resolution = choose_resolution(start, end, points, drawing.reducer)
+            if align or (drawing.on_grid and true.type == "number"):
+                cells = self.plain.cells({drawing: wanted}, start, end, points)[drawing]
+                resolution = Resolution("last", cells.longest_s, points)
+            self._compare(kept, true, start, resolution, held=align and true.type != "number")
         self.asked.append((self.clock(), dict(self.final_until), dict(self.generation)))
 
     def _window(self):
@@ -176,7 +182,7 @@ class LivingSite:
     def _nearest(times, instant):
         return min(times, key=lambda time: abs(time - instant), default=instant)
 
-    def _compare(self, kept, true, start, resolution) -> None:
+    def _compare(self, kept, true, start, resolution, *, held) -> None:
         name = kept.wanted.field
         width = resolution.bucket_s(true.type)
         low, high = self.available_from[name], np.inf
@@ -189,6 +195,8 @@ class LivingSite:
             high = bucket_number(final, width) * width if final > 0 else -np.inf
             if resolution.selection(true.type).looks_ahead and true.times.size:  # without the first of many samples
                 low = max(low, (bucket_number(start, width) + 1) * width)
+        if held and np.isfinite(low):
+            return  # what the node has no more may be kept, and holds on
         self.compared += 1
         if resolution.max_points < 8 and (np.isfinite(low) or self.asked):
             return  # the newest few: where they begin depends on what is not final

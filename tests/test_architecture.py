@@ -163,6 +163,8 @@ def test_public_names_have_docstrings(path):
 # step of that clock would hold it up, or bring it on at once.
 WALL_CLOCK = {
     "sisock/base.py": "now, where sisock time is relative to it",
+    "sisock/cli.py": "now, where a time that somebody wrote is relative to it",
+    "sisock/client.py": "now, where sisock time is relative to it",
     "sisock/gateway/session.py": "now, for windows, samples and notices",
     "sisock/nodes/archive.py": "now, beside the times at which files were written",
     "sisock/nodes/cache.py": "the age of files, beside the times at which they were written",
@@ -171,6 +173,7 @@ WALL_CLOCK = {
     "sisock/nodes/journal.py": "now, beside the times at which files were written",
     "sisock/nodes/ocs_feed.py": "now, beside the stamps of samples",
     "sisock/nodes/text_rows.py": "the age of files, beside the times at which they were written",
+    "sisock/printing.py": "now, where a span is told that was relative to it",
     "sisock/wamp/certificate.py": "from when to when a certificate is valid",
     "sisock/wamp/node_server.py": "the stamps of samples, and the multiples at which machines sample together",
 }

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -35,6 +36,8 @@ CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "edge"
 PACKED_DTYPES = {"<f8", "<i8", "|b1"}
 LONGER_THAN_NULL = 5  # "-Infinity", as JSON of Python's has it, in place of "null"
 MARK_OF_BYTES = 6  # "\\u0000", by which Autobahn's JSON tells bytes from a text
+KEY_OF_TIMES = ", under the key 't' of the timeline"
+TIMELINE_SHAPE = '{"t": times, "finalized_until": time or None}'
 DATA_SHAPE = '{"data": {field: values}, "timeline": {name: {"t": times, "finalized_until": time or None}}}'
 LONGEST_INTERVAL_S = 1e8  # original servers state a difference from 1970 as an interval; no real one is this long
 
@@ -147,7 +150,8 @@ def _shape(reply: Any) -> str:
     if reply is None:
         return "None (is there a return statement?)"
     if isinstance(reply, Mapping):
-        return f"a dictionary with {', '.join(f'{key!r:.20}' for key in list(reply)[:4]) or 'nothing in it'}"
+        entries = [f"{key!r:.20} (a {type(value).__name__})" for key, value in list(reply.items())[:4]]
+        return f"a dictionary with {', '.join(entries) or 'nothing in it'}"
     if isinstance(reply, list | tuple):
         return f"a {type(reply).__name__} of {', '.join(type(one).__name__ for one in reply[:4]) or 'nothing'}"
     return f"{reply!r:.40}"
@@ -294,6 +298,7 @@ class _ReplyReader:
         self.problems: list[str] = []
         self._data = data
         self._timelines = {as_text(name): entry for name, entry in timelines.items() if isinstance(entry, Mapping)}
+        self._odd = [(as_text(name), one) for name, one in timelines.items() if not isinstance(one, Mapping)]
         self._catalogue = catalogue
         self._of_field = {field: name for name, entry in self._timelines.items() for field in _listed_fields(entry)}
         self._times: dict[str, Any] = {}
@@ -309,10 +314,10 @@ class _ReplyReader:
         timeline = self._timeline_of(name)
         if timeline is None or not (len(given) or name in self._of_field):
             # Without values its timeline need not be in the reply; with some it must.
-            if timeline is not None and self._is_empty(name, timeline):
+            if timeline is not None and self._is_empty(name, given, timeline):
                 self._stated[name] = self._statement_of(timeline)
             if len(given):
-                self.problems.append(f"field '{name}' is left out: the reply does not say which timeline it is on")
+                self.problems.append(f"field '{name}' is left out: {self._why_nowhere()}")
             return
         try:
             times = self._times_of(timeline)
@@ -324,7 +329,7 @@ class _ReplyReader:
         if len(values) != len(times):
             self.problems.append(
                 f"field '{name}' is left out: it has {len(values)} values, but its timeline '{timeline}' has "
-                f"{len(times)} times; give as many values as times"
+                f"{len(times)} times; give as many values as times{'' if len(times) else KEY_OF_TIMES}"
             )
             return
         self._values[timeline][name] = values
@@ -333,11 +338,18 @@ class _ReplyReader:
         blocks = {name: self._timeline_block(name, values) for name, values in self._values.items() if values}
         return DataBlock(blocks, self._stated)
 
-    def _is_empty(self, field: str, timeline: str) -> bool:
+    def _is_empty(self, field: str, given: Any, timeline: str) -> bool:
         """Tell whether the reply says of a field that is on one of its timelines that it has nothing in this span."""
-        given, known = self._data.get(field), self._catalogue.find(field)
-        empty = _is_list(given) and not len(given)
-        return empty and known is not None and known.timeline == timeline
+        known = self._catalogue.find(field)
+        said = self._data.get(field) is not None and not len(given)
+        return said and known is not None and known.timeline == timeline
+
+    def _why_nowhere(self) -> str:
+        """Return in words why values have no timeline."""
+        if not self._odd:
+            return "the reply does not say which timeline it is on"
+        name, entry = self._odd[0]
+        return f"the reply's timeline '{name}' is of the type {type(entry).__name__}, but must be {TIMELINE_SHAPE}"
 
     def _timeline_of(self, field: str) -> str | None:
         """Trust the reply, then the catalogue, then that there is only one timeline."""
@@ -403,14 +415,10 @@ def _unpack(given: Any, what: str) -> Any:
         if not whole:
             raise ValueError(f"{what} are packed wrongly")
         return np.frombuffer(data, dtype=dtype)  # type: ignore[arg-type]  # bytes, as was checked
-    if not _is_list(given):
+    is_list = hasattr(given, "__len__") and not isinstance(given, str | bytes | Mapping | AbstractSet)
+    if not is_list or getattr(given, "ndim", 1) == 0:
         raise ValueError(f"{what} are of the type {type(given).__name__}, but must be a list or an array")
     return given
-
-
-def _is_list(given: Any) -> TypeGuard[Sized]:
-    plain = hasattr(given, "__len__") and not isinstance(given, str | bytes | Mapping)
-    return plain and getattr(given, "ndim", 1) != 0
 
 
 def page_block(block: DataBlock, limit: int | None, after: float | None) -> tuple[DataBlock, float | None]:

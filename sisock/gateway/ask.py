@@ -9,11 +9,13 @@ from typing import Any
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 
 from sisock.core.errors import NodeUnavailable, UnknownNode
+from sisock.core.model import DataBlock
 from sisock.core.times import format_iso8601
 from sisock.gateway.answer import Answer, Drawn, Series, SeriesWanted
 from sisock.gateway.cells import Cells
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing import draw_all
+from sisock.gateway.earlier import Earlier, with_earlier
 from sisock.gateway.few import keep_few
 from sisock.gateway.finish import break_line, is_live, silence, staleness
 from sisock.gateway.grid import Gridder
@@ -32,10 +34,12 @@ from sisock.gateway.plan import (
     clamp_points,
     plan,
 )
-from sisock.gateway.reading import Questions, Reader, Reading
+from sisock.gateway.questions import Questions
+from sisock.gateway.reading import Reader, Reading
 from sisock.gateway.store import Store
 
 DEADLINE_S = 2.0
+EARLIER_SHARE = 0.4  # of the deadline: who misses less than half of it is not skipped
 CACHE_BYTES = 256 * 2**20
 
 
@@ -203,31 +207,35 @@ class Gateway:
             return self._all_missing(question, reason)
         if peer.left_at is not None and not self._link.outage:
             reason = f"{reason} since {format_iso8601(peer.left_at)}"
-        reader = Reader(peer, question, self._store, self._questions, self._clock, until)
-        return self._drawn(peer, question, reader.kept(NodeUnavailable(reason)))
+        return self._drawn(peer, question, self._reader(peer, question, until).kept(NodeUnavailable(reason)))
 
     async def _ask_peer(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
-        reader = Reader(peer, question, self._store, self._questions, self._clock, until)
         try:
             await self._introduce(peer, until)
         except (DeadlinePassed, NodeUnavailable) as error:
-            reading = reader.kept(error)
-        else:
-            assert peer.info is not None
-            if "spans" not in peer.info.capabilities:
-                return await self._ask_original(peer, question, until)
-            if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
-                return self._all_missing(question, peer.cannot(question.resolution.reducer))
-            reading = await reader.read()
+            return self._drawn(peer, question, self._reader(peer, question, until).kept(error))
+        assert peer.info is not None
+        if "spans" not in peer.info.capabilities:
+            return await self._ask_original(peer, question, until)
+        if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
+            return self._all_missing(question, peer.cannot(question.resolution.reducer))
+        reading = await self._reader(peer, question, until).read()
+        if "edge" not in peer.info.capabilities and not reading.problems:
+            earlier = await self._earlier(peer, question, reading.block, until)
+            reading = replace(reading, block=earlier.block, before=earlier.before, held=earlier.held)
         return self._drawn(peer, question, reading)
+
+    def _reader(self, peer: Peer, question: NodeQuestion, until: float) -> Reader:
+        return Reader(peer, question, self._store, self._questions, self._clock, until)
+
+    async def _earlier(self, peer: Peer, question: NodeQuestion, block: DataBlock, until: float) -> Earlier:
+        """Look for what was before a window, for so short a time that a node which is late with it is not skipped."""
+        soon = self._clock.seconds() + EARLIER_SHARE * self._deadline_s
+        return await with_earlier(peer, question, block, self._clock, min(until, soon))
 
     def _drawn(self, peer: Peer, question: NodeQuestion, reading: Reading) -> Drawn:
         drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, {}, question.resolution)
-        for name, time in reading.before.items():
-            wanted = SeriesWanted(peer.name, name)
-            series = drawn[wanted]
-            held = name in reading.held and series.times.size > 0 and series.times[0] == question.request.start
-            drawn[wanted] = replace(series, before=time, held=bool(held))
+        drawn = _with_before(drawn, question, reading)
         _note_newest(peer, drawn, self.now())
         for name, texts in reading.remarks.items():
             wanted = SeriesWanted(peer.name, name)
@@ -249,8 +257,10 @@ class Gateway:
 
     async def _ask_original(self, peer: Peer, question: NodeQuestion, until: float) -> Drawn:
         reading = await LegacyReader(peer, question, self._clock, until).read()
+        earlier = await self._earlier(peer, question, reading.block, until)
         fields, resolution = question.request.fields, question.resolution
-        drawn = draw_all(peer.name, fields, peer.catalogue, reading.block, reading.remarks, resolution)
+        drawn = draw_all(peer.name, fields, peer.catalogue, earlier.block, reading.remarks, resolution)
+        drawn = _with_before(drawn, question, earlier)
         _note_newest(peer, drawn, self.now())
         return {
             wanted: replace(
@@ -288,6 +298,17 @@ def _cause(failure: Any) -> BaseException:
     """Return what went wrong in the first of several calls side by side."""
     error: BaseException = failure.value
     return error.subFailure.value if isinstance(error, FirstError) else error
+
+
+def _with_before(drawn: Drawn, question: NodeQuestion, known: Reading | Earlier) -> dict[SeriesWanted, Series]:
+    """Return series with the times of the last samples before the window, where these are known."""
+    told = dict(drawn)
+    for name, time in known.before.items():
+        wanted = SeriesWanted(question.node, name)
+        series = told[wanted]
+        held = name in known.held and series.times.size > 0 and series.times[0] == question.request.start
+        told[wanted] = replace(series, before=time, held=bool(held))
+    return told
 
 
 def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:

@@ -30,8 +30,8 @@ def break_line(series: Series, resolution: Resolution) -> Series:
 
 
 def grows(series: Series) -> bool:
-    """Tell whether its node says that more may come inside the window: what is all final there has not stopped."""
-    return series.finalized_until != math.inf
+    """Tell whether its node says until when all is there, and that this is before the window's end."""
+    return math.isfinite(series.finalized_until)
 
 
 def is_live(series: Series, now: float) -> bool:
@@ -50,16 +50,17 @@ def staleness(series: Series, newest: float, end: float, now: float) -> str | No
     series
         As drawn, without breaks.
     newest
-        Time of the newest sample ever seen of the field, UNIX seconds; -inf when none was.
+        Time of the newest sample ever seen of the field while it was live, UNIX seconds; -inf when none was.
     end, now
         End of the window, and the present, UNIX seconds. A window that ends before now says nothing, nor does one
         of which the node calls all final.
     """
     if series.type != "number" or series.interval_s is None or series.problem:
         return None
-    if end < now - NOW_S or not grows(series):
+    if end < now - NOW_S or series.finalized_until == math.inf:
         return None
-    newest = max(newest, -math.inf if series.newest is None else series.newest)
+    if series.newest is not None and (grows(series) or newest > -math.inf):
+        newest = max(newest, series.newest)
     silence_s = min(end, now) - newest  # what came after the end was not asked for
     if not max(STALE_INTERVALS * series.interval_s, SPACINGS * _usual_at_end(series), STALE_S) < silence_s < math.inf:
         return None

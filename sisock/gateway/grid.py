@@ -83,7 +83,7 @@ class Gridder:
         """Return numbers as one value a cell, and states so where somebody wants a grid."""
         states = [one for one in asked.series if self._is_state(one)]
         others = [one for one in asked.series if one not in states] if states else asked.series
-        asking = [self._laid(asked.of(others), drawing.reducer, drawing, cells)] if others else []
+        asking = [self._laid(asked.of(others), drawing.grid_reducer, drawing, cells)] if others else []
         if states and drawing.aligns:
             asking.append(self._laid(asked.of(states), "last", drawing, cells))
         elif states:

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from sisock.core import times, wire
-from sisock.core.downsample import reduce_block
+from sisock.core.downsample import find_reducer, reduce_block
+from sisock.core.edge import Edge
 from sisock.core.errors import BadReply, SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
 from sisock.core.remarks import Told
 from sisock.core.review import Review
+from sisock.gateway.edges import add_first
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
@@ -169,7 +171,19 @@ class LegacyReader:
         request = self._question.request
         if request.reduce is None or request.min_stride is None:
             raise BadReply("a node with the original library is read to be reduced")
-        return reduce_block(join_blocks(self._pieces[::-1], request.fields), request.reduce, request.min_stride)
+        whole = join_blocks(self._pieces[::-1], request.fields)
+        reduced = reduce_block(whole, request.reduce, request.min_stride)
+        return DataBlock({name: self._with_first(name, one, whole) for name, one in reduced.timelines.items()})
+
+    def _with_first(self, name: str, block: TimelineBlock, whole: DataBlock) -> TimelineBlock:
+        """Draw the first sample of a field, where all of its window was read, as a node tells it by its edge."""
+        samples = whole.timelines[name]
+        selection = find_reducer(self._question.resolution.reducer).for_dtype(block.values[name].dtype)
+        if not selection.looks_ahead or self._walk.span is not None:
+            return block
+        first = Edge(None, (samples.times[:1], samples.values[name][:1]))
+        times, values = add_first((block.times, block.values[name]), first)
+        return replace(block, times=times, values={name: values})
 
     def _notice(self) -> str:
         text = f"node '{self._peer.name}' uses the original library: it is read slowly and nothing is kept"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sisock.core.downsample import Selection, find_reducer
-from sisock.core.model import DataRequest, FieldType
+from sisock.core.model import DataRequest, FieldCatalogue, FieldType
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.every import Every
 
@@ -35,7 +35,8 @@ class Drawing:
         Whether what holds at the window's start is drawn there; None for where that is usual, see
         :meth:`Resolution.holds`.
     align
-        Whether the series stand on a grid that all series of a request have in common.
+        Whether the series stand on a grid that all series of a request have in common. A reducer that keeps several
+        samples of a bucket has no place there: the mean is drawn.
     chosen
         Whether somebody asked for this reducer, so that it holds for few points as well.
     every
@@ -53,6 +54,11 @@ class Drawing:
     def aligns(self) -> bool:
         """Whether everything is drawn on a grid, because somebody wants one."""
         return self.align or self.every is not None
+
+    @property
+    def grid_reducer(self) -> str:
+        """Return the reducer that numbers are drawn by on a grid."""
+        return self.reducer if find_reducer(self.reducer).numbers.samples_per_bucket == 1 else "mean"
 
     @property
     def on_grid(self) -> bool:
@@ -153,6 +159,17 @@ class NodeQuestion:
     node: str
     request: DataRequest
     resolution: Resolution
+
+    def holding(self, catalogue: FieldCatalogue) -> set[str]:
+        """Return the fields of which what holds at the window's start is drawn there."""
+        span_s = self.request.end - self.request.start
+        names = set()
+        for name in self.request.fields:
+            field = catalogue.find(name)
+            interval_s = catalogue.timelines[field.timeline].interval_s if field else None
+            if self.resolution.holds(field.type if field else "number", interval_s, span_s):
+                names.add(name)
+        return names
 
 
 def clamp_points(max_points: int | None) -> int:

@@ -11,18 +11,18 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from sisock.core import wire
 from sisock.core.downsample import Sampled, add_newest
-from sisock.core.edge import Edge
 from sisock.core.errors import BadReply, OverAllowance, SisockError
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 from sisock.core.reduction import MOST_SPANS, NO_SAMPLES, Reduction
 from sisock.core.remarks import Told
 from sisock.core.wire_spans import decode_reductions, decode_remarks
-from sisock.gateway.edges import add_first, add_held
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.pieces import Grid, Piece, join, without
-from sisock.gateway.plan import NodeQuestion, Resolution
+from sisock.gateway.plan import NodeQuestion
+from sisock.gateway.questions import Question, Questions
 from sisock.gateway.store import Found, SeriesKey, Store
+from sisock.gateway.window_edges import WindowEdges
 
 ROUNDS = 5
 PATIENT_ROUNDS = 2  # in which answers to others are waited for
@@ -45,55 +45,6 @@ class Reading:
     held: Collection[str] = ()
 
 
-@dataclass(eq=False)
-class Question:
-    """A call that is under way, for all who want some of its answer."""
-
-    keys: frozenset[SeriesKey]
-    window: Span
-    spans: tuple[Span, ...]
-    waiting: list[Deferred[None]] = field(default_factory=list)
-
-    def covers(self, key: SeriesKey, missing: Sequence[Span], end: float) -> bool:
-        """Tell whether its answer will hold what a series lacks, up to what may be shared."""
-        if key not in self.keys or abs(end - self.window[1]) > key.patience_s:
-            return False
-        last_end = self.spans[-1][1] if self.spans else -np.inf
-        slack = key.patience_s if last_end == self.window[1] else 0.0
-        return all(
-            any(low <= span[0] and span[1] <= high + (slack if high == last_end else 0.0) for low, high in self.spans)
-            for span in missing
-        )
-
-    def done(self) -> None:
-        """Let those go on who waited."""
-        for waiter in self.waiting:
-            if not waiter.called:
-                waiter.callback(None)
-
-
-class Questions:
-    """The calls that are under way, by node."""
-
-    def __init__(self) -> None:
-        self._of_node: dict[str, list[Question]] = {}
-
-    def covering(self, key: SeriesKey, missing: Sequence[Span], end: float) -> Question | None:
-        """Return a call whose answer will hold what a series lacks, or None."""
-        return next((one for one in self._of_node.get(key.node, ()) if one.covers(key, missing, end)), None)
-
-    def begin(self, node: str, question: Question) -> None:
-        """Note a call."""
-        self._of_node.setdefault(node, []).append(question)
-
-    def end(self, node: str, question: Question) -> None:
-        """Forget a call that was answered, or failed."""
-        self._of_node[node].remove(question)
-        if not self._of_node[node]:
-            del self._of_node[node]
-        question.done()
-
-
 class Reader:
     """Answers one question from the store and from its node, until a deadline."""
 
@@ -114,12 +65,7 @@ class Reader:
         self._absent: set[str] = set()
         self._doubted: set[str] = set()
         self._empty: dict[str, TimelineBlock] = {}  # until it is known what was before
-        self._edges: dict[str, Edge] = {}
-        self._holding = {name for name in question.request.fields if self._holds(name, question.resolution)}
-        self._held: set[str] = set()
-        self._tells_edges = peer.info is not None and "edge" in peer.info.capabilities
-        self._asks_when_empty = self._tells_edges and question.resolution.before is not False
-        self._wanting = set(self._holding) if self._tells_edges else set()  # what is before the window
+        self._edges = WindowEdges(peer, question)
         self._remarks: dict[str, Sequence[str]] = {}
 
     async def read(self) -> Reading:
@@ -150,14 +96,8 @@ class Reader:
 
     def _reading(self) -> Reading:
         remarks = {name: self._store.remarks(key) for name, key in self._keys.items()}
-        before = {name: edge.before[0] for name, edge in self._edges.items() if edge.before is not None}
-        return Reading(
-            DataBlock({**self._empty, **self._blocks}),
-            self._problems,
-            {**remarks, **self._remarks},
-            {name: float(times[0]) for name, times in before.items() if times.size},
-            self._held,
-        )
+        block = DataBlock({**self._empty, **self._blocks})
+        return Reading(block, self._problems, {**remarks, **self._remarks}, self._edges.before, self._edges.held)
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
         known = self._peer.catalogue.find(name)
@@ -166,30 +106,17 @@ class Reader:
         reducer = question.resolution.reducer
         return SeriesKey(self._peer.name, name, reducer, width, selection.chooses, selection.looks_ahead)
 
-    def _holds(self, name: str, resolution: Resolution) -> bool:
-        """Tell whether what holds at the window's start is drawn of a field."""
-        known = self._peer.catalogue.find(name)
-        interval_s = self._peer.catalogue.timelines[known.timeline].interval_s if known else None
-        return resolution.holds(known.type if known else "number", interval_s, self._window[1] - self._window[0])
-
     def _lacking(self, found: Mapping[str, Found]) -> dict[str, Found]:
         """Return what must be asked for."""
-        return {name: one for name, one in found.items() if not one.complete or self._lacks_edge(name, one)}
+        return {
+            name: one for name, one in found.items() if not one.complete or self._edges.lacks(self._keys[name], one)
+        }
 
     def _put(self, name: str, found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> None:
         """Put together what there is of a field; of an empty window it is asked what was before, if that is told."""
         edge = (reduction and reduction.edge) or found.edge
-        block = _assemble(name, found, came, reduction)
-        if edge is not None:
-            self._edges[name] = edge
-            samples = block.times, block.values[name]
-            first = add_first(samples, edge) if self._keys[name].looks_ahead else samples
-            times, values = add_held(first, edge, self._window[0]) if name in self._holding else first
-            if times.size > first[0].size:
-                self._held.add(name)
-            block = replace(block, times=times, values={name: values})
-        if not block.times.size and self._asks_when_empty and name not in self._wanting and not _tells_before(edge):
-            self._wanting.add(name)
+        block = self._edges.added(self._keys[name], _assemble(name, found, came, reduction), edge)
+        if not block.times.size and self._edges.asks_before(name, edge):
             self._empty[name] = block
         else:
             self._blocks[name] = block
@@ -235,7 +162,7 @@ class Reader:
     async def _ask(self, lacking: Mapping[str, Found], spans: tuple[Span, ...]) -> None:
         """Ask for some spans of some fields in one call, or in several where one would be too large."""
         try:
-            reductions = await self._call(tuple(lacking), spans, self._ahead_s(lacking), self._edge_wanted(lacking))
+            reductions = await self._call(tuple(lacking), spans, self._ahead_s(lacking), self._edge_s(lacking))
         except FAILURES as error:
             if len(lacking) > 1 and isinstance(error, ApplicationError) and error.error == OverAllowance.uri:
                 names = list(lacking)
@@ -257,22 +184,10 @@ class Reader:
         moves = found.statement is not None and found.statement.finalized_until < self._window[1]
         return key.patience_s if moves and key.looks_ahead and not found.lasting else 0.0
 
-    def _edge_wanted(self, lacking: Mapping[str, Found]) -> tuple[float, bool]:
+    def _edge_s(self, lacking: Mapping[str, Found]) -> tuple[float, bool]:
         """Return how long windows to come should find what lies at their start, and whether what is before, too."""
-        if not self._tells_edges:
-            return 0.0, False
-        before = any(
-            name in self._wanting or (self._asks_when_empty and found.pieces and not _samples_in(found.pieces))
-            for name, found in lacking.items()
-        )
-        keys = [self._keys[name] for name, found in lacking.items() if self._lacks_edge(name, found)]
-        return max((key.patience_s for key in keys), default=0.0), before
-
-    def _lacks_edge(self, name: str, found: Found) -> bool:
-        """Tell whether what lies at the window's start is drawn, but not known."""
-        if name in self._wanting:
-            return not _tells_before(found.edge)
-        return self._tells_edges and self._keys[name].looks_ahead and found.edge is None
+        wanted = [self._edges.wanted(self._keys[name], found) for name, found in lacking.items()]
+        return max(edge_s for edge_s, _ in wanted), any(before for _, before in wanted)
 
     async def _call(
         self, names: tuple[str, ...], spans: tuple[Span, ...], ahead_s: float, edge: tuple[float, bool]
@@ -320,7 +235,7 @@ class Reader:
         reason = self._peer.explain(error)
         for name, found in lacking.items():
             self._problems[name] = reason
-            self._wanting.add(name)  # nothing more is asked
+            self._edges.give_up(name)
             if found.pieces:
                 self._put(name, found, {}, None)
 
@@ -406,14 +321,6 @@ def _beside(piece: Piece, came: Mapping[Span, Sampled]) -> list[Piece]:
     """Return the parts of a kept piece that have not come anew; what came begins and ends on buckets there."""
     over = [Piece(*span, *NO_SAMPLES) for span in came if span[0] < piece.end and piece.start < span[1]]
     return [piece.part(*span) for span in without((piece.start, piece.end), over)] if over else [piece]
-
-
-def _samples_in(pieces: Iterable[Piece]) -> bool:
-    return any(piece.times.size for piece in pieces)
-
-
-def _tells_before(edge: Edge | None) -> bool:
-    return edge is not None and edge.before is not None
 
 
 def _as_stated(statement: Statement) -> tuple[float, float, str | None]:

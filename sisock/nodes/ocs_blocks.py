@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sisock.core.buffer import RollingBuffer
@@ -14,6 +14,7 @@ from sisock.nodes.ocs_names import Key
 from sisock.nodes.persistence import BufferFolder
 
 MOST_FIELDS = 50_000
+ASIDE_S = 3600.0  # so long is what a jump of a clock would drop kept, for that clock may be set right again
 MOST_AHEAD_S = 600.0  # a jump of a clock by more than that is believed when the next message confirms it
 _MOST_PLANS = 10_000
 
@@ -47,6 +48,15 @@ class _Clock:
     newest: float
     heard_at: float
     ahead: list[Rows] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """What there was of a block before its clock jumped ahead, how far it had come, and until when it is kept."""
+
+    timelines: Sequence[Timeline]
+    newest: float
+    until: float
 
 
 class LiveBlocks:
@@ -83,6 +93,7 @@ class LiveBlocks:
         self._folder = BufferFolder(folder)
         self._timelines: dict[str, Timeline] = {}
         self._clocks: dict[tuple[str, str], _Clock] = {}
+        self._aside: dict[tuple[str, str], _Aside] = {}
         self._plans: dict[tuple[str, str, tuple[Typed, ...]], list[tuple[Timeline, list[Typed]]]] = {}
         self._bytes = 0
         self.owners: dict[Key, Timeline] = {}
@@ -103,9 +114,10 @@ class LiveBlocks:
         silent = {key for key, clock in self._clocks.items() if steady - clock.heard_at > keep_s}
         for key in silent:
             del self._clocks[key]
-        for timeline in [one for one in self._timelines.values() if (one.address, one.block) in silent]:
-            self._remove(timeline)
-            self._folder.discard(timeline.buffer)
+        for key in silent:
+            self._forget(self._timelines_of(*key))
+        for key in [key for key, aside in self._aside.items() if steady > aside.until or key in silent]:
+            self._let_go_aside(key)
         self._share_bytes()
 
     # ---- times
@@ -130,6 +142,8 @@ class LiveBlocks:
         clock.ahead = [] if goes_on else far
         if near:
             self._set_back(clock, address, block.name, near)
+        if believed:
+            self._put_aside(clock, address, block.name, believed)
         if clock.ahead:
             self._tell(
                 address, f"times of block '{block.name:.80}' jump ahead", "they are left out unless more follow"
@@ -137,17 +151,51 @@ class LiveBlocks:
         clock.newest = max([clock.newest, *(rows.newest for rows in believed)])
         return believed
 
+    def _put_aside(self, clock: _Clock, address: str, block: str, parts: Sequence[Rows]) -> None:
+        """Begin a block anew where its clock jumps so far ahead that nothing of its past could stay."""
+        key, oldest = (address, block), min(float(rows.times.min()) for rows in parts)
+        timelines = self._timelines_of(*key)
+        if timelines and key not in self._aside and oldest > clock.newest + self._limits[0]:
+            self._aside[key] = _Aside(timelines, clock.newest, self._steady() + ASIDE_S)
+            for timeline in timelines:
+                self._remove(timeline)
+
+    def _take_up(self, key: tuple[str, str], newest: float) -> bool:
+        """Go on with what was put aside of a block, if its clock is set right; tell whether it is."""
+        aside = self._aside.get(key)
+        if aside is None or abs(newest - aside.newest) > self._limits[0]:
+            return False
+        del self._aside[key]
+        self._forget(self._timelines_of(*key))
+        for timeline in aside.timelines:
+            self._add(replace(timeline, name=self._unused(timeline.name)))
+        self._clocks[key].newest = aside.newest
+        return True
+
+    def _timelines_of(self, address: str, block: str) -> list[Timeline]:
+        return [one for one in self._timelines.values() if (one.address, one.block) == (address, block)]
+
+    def _forget(self, timelines: Sequence[Timeline]) -> None:
+        for timeline in timelines:
+            self._remove(timeline)
+            self._folder.discard(timeline.buffer)
+
+    def _let_go_aside(self, key: tuple[str, str]) -> None:
+        for timeline in self._aside.pop(key).timelines:
+            self._folder.discard(timeline.buffer)
+
     def _set_back(self, clock: _Clock, address: str, block: str, parts: Sequence[Rows]) -> None:
         """Drop what is in the future when its clock has been set right, and could keep out all that comes now."""
         now, newest = self._now(), max(rows.newest for rows in parts)
         oldest = min(float(rows.times.min()) for rows in parts)
         if clock.newest > now + MOST_AHEAD_S and newest < clock.newest - self._limits[0]:
-            for timeline in self._timelines.values():
-                if (timeline.address, timeline.block) == (address, block):
-                    kept_from, latest = timeline.buffer.oldest, max(now, newest)
-                    # Where nothing stays, what comes must not be too late: it was measured some moments ago.
-                    stays = kept_from is not None and kept_from <= latest
-                    timeline.buffer.forget_after(latest if stays else oldest)
+            if self._take_up((address, block), newest):
+                return
+            for timeline in self._timelines_of(address, block):
+                kept_from, latest = timeline.buffer.oldest, max(now, newest)
+                # Where nothing stays, what comes must not be too late: it was measured some moments ago.
+                stays = kept_from is not None and kept_from <= latest
+                timeline.buffer.forget_after(latest if stays else oldest)
             clock.newest = newest
 
     # ---- which fields share a timeline
@@ -251,6 +299,10 @@ class LiveBlocks:
         buffers = sorted((one.buffer for one in self._timelines.values()), key=lambda buffer: buffer.bytes)
         left = most = self._limits[1]
         share = most
+        aside = [timeline.buffer for one in self._aside.values() for timeline in one.timelines]
+        if sum(buffer.bytes for buffer in [*buffers, *aside]) > most:
+            for key in list(self._aside):
+                self._let_go_aside(key)
         if sum(buffer.bytes for buffer in buffers) > most:
             for number, buffer in enumerate(buffers):
                 share = left / (len(buffers) - number)
@@ -265,7 +317,13 @@ class LiveBlocks:
     def _restore(self) -> None:
         """Take up what an earlier process kept; of a field that is there twice, what has come furthest."""
         found = self._folder.restored(*self._limits)
-        for buffer, about in sorted(found, key=lambda one: (one[0].newest or 0.0, len(one[0].fields)), reverse=True):
+        latest = self._now() + MOST_AHEAD_S  # what lies beyond is from a clock that was ahead
+
+        def rank(one: tuple[RollingBuffer, Mapping[str, Any]]) -> tuple[bool, float, int]:
+            newest = one[0].newest or 0.0
+            return newest <= latest, newest, len(one[0].fields)
+
+        for buffer, about in sorted(found, key=rank, reverse=True):
             texts = [about.get(name) for name in ("timeline", "address", "block", "agent_class")]
             units = about.get("units")
             timeline = None

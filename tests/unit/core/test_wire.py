@@ -349,7 +349,9 @@ def test_aliases_travel():
     assert problems == []
 
 
-@pytest.mark.parametrize("values", [5, "1.5", {"t": [1]}, (one for one in [1.0]), {"dtype": "<f8", "data": b"123"}])
+@pytest.mark.parametrize(
+    "values", [5, "1.5", {"t": [1]}, {1.5, 2.5}, (one for one in [1.0]), {"dtype": "<f8", "data": b"123"}]
+)
 def test_values_that_are_no_list_are_told(values):
     """What is neither a list nor an array is left out with its type, never taken for nothing."""
     block, problems = wire.decode_data({"data": {"a": values}, "timeline": {"t": {"t": [1.0]}}}, ["a"])
@@ -362,7 +364,7 @@ def test_values_that_are_no_list_are_told(values):
     ("reply", "told"),
     [
         (None, r"is None \(is there a return statement\?\)"),
-        ({"a": [1.0]}, "is a dictionary with 'a'"),
+        ({"a": [1.0]}, r"is a dictionary with 'a' \(a list\)"),
         ([[1.0], [2.0]], "is a list of list, list"),
         (7, "is 7"),
     ],
@@ -373,3 +375,18 @@ def test_a_reply_of_another_shape_is_told_with_what_it_is(reply, told):
         wire.decode_data(reply, ["a"])
     with pytest.raises(BadReply, match=f"must be .*but {told}"):
         wire.decode_catalogue(reply if not isinstance(reply, list) else [1.0, *reply][1:])
+
+
+@pytest.mark.parametrize(
+    ("timeline", "told"),
+    [
+        ([1.0], "the reply's timeline 't' is of the type list, but must be {\"t\": times"),
+        ({"times": [1.0]}, "give as many values as times, under the key 't' of the timeline"),
+        ({"t": None}, "give as many values as times, under the key 't' of the timeline"),
+    ],
+)
+def test_times_at_another_place_are_told(timeline, told):
+    """Where values have no times, it is said where the times belong."""
+    _, problems = wire.decode_data(wire.copy_reply({"data": {"a": [1.0]}, "timeline": {"t": timeline}}), ["a"])
+    assert len(problems) == 1
+    assert told in problems[0]

@@ -81,6 +81,45 @@ def test_statements_travel(name, final, oldest, generation):
     assert (statement.finalized_until, statement.available_from, statement.generation) == (final, oldest, generation)
 
 
+def recount(reply, counts):
+    """Spoil the counts of the first field of a reply."""
+    reply["series"][0][2] = counts(*reply["series"][0][2])
+
+
+@pytest.mark.parametrize(
+    ("final", "expected"), [(1900.4, 1900.4), (1900.5, None), (2000.0, None), (-math.inf, 0.0), (-5.0, 0.0)]
+)
+def test_finality_up_to_the_end_is_all(final, expected):
+    """What is final up to the end of the window, or beyond, travels as None; no time before 1970 does."""
+    columns = {"x": Column.plain(TIMES, TIMES, finalized_until=final)}
+    request = replace(REQUEST, fields=("x",))
+    sent = encode_reductions(reduce_spans(columns, request), request)
+    assert sent["statements"] == [[expected, None, None]]
+
+
+@pytest.mark.parametrize("ahead_s", [0.1, 1.0, 12.5])
+def test_however_little_is_wanted_ahead_it_is_counted(ahead_s):
+    """A call with a tenth of a second ahead is answered with one count more."""
+    request = replace(REQUEST, ahead=ahead_s)
+    sent = encode_reductions(reduce_spans(COLUMNS, request), request)
+    assert len(sent["series"][0][2]) == len(REQUEST.spans) + 1
+    assert decode_reductions(sent, request)["number"].ahead is not None
+
+
+def test_only_who_asks_gets_edges_and_only_who_has_some_tells_remarks():
+    """A reply to a call without extensions has no keys of theirs, and those that come unasked are passed over."""
+    assert set(reply()) == {"statements", "series"}
+    asked = replace(REQUEST, edge=True)
+    sent = encode_reductions(reduce_spans(COLUMNS, asked), asked, {"number": ["slow"]})
+    assert set(sent) == {"statements", "series", "edges", "remarks"}
+    assert sent["edges"][-1] is None
+    untold = [replace(one, edge=None) for one in reduce_spans(COLUMNS, asked)[:1]]
+    assert encode_reductions(untold, replace(asked, fields=("number",)))["edges"] == [None]
+    assert decode_reductions({**reply(), "edges": "nonsense"}, REQUEST).keys() == COLUMNS.keys()
+    with pytest.raises(BadReply):
+        decode_reductions({**sent, "edges": sent["edges"][:-1]}, asked)
+
+
 def test_a_refresh_is_short():
     """Five samples of a field take less than 150 bytes of a reply beside its name in the request."""
     request = DataRequest(("number",) * 1, 1000.0, 2000.0, 30.0, "minmax", spans=((1000.0, 1050.0), (1980.0, 2000.0)))
@@ -98,6 +137,10 @@ def test_a_refresh_is_short():
         pytest.param(lambda reply: reply["series"][0].__setitem__(1, "<c16"), id="an unknown dtype"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(2, [1]), id="other counts"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(2, [-1, 1]), id="negative counts"),
+        pytest.param(lambda reply: recount(reply, lambda low, high: [low + high]), id="a span too few"),
+        pytest.param(lambda reply: recount(reply, lambda low, high: [low, high, 0]), id="a span too many"),
+        pytest.param(lambda reply: recount(reply, lambda low, high: [-1, low + high + 1]), id="a negative count"),
+        pytest.param(lambda reply: recount(reply, lambda low, high: [low + high, -1]), id="ahead for who asked none"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(2, [2**64 - 1, 1]), id="counts beyond all bounds"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(2, [math.inf, 1]), id="counts without end"),
         pytest.param(lambda reply: reply["series"][0].__setitem__(3, b"123"), id="torn bytes"),

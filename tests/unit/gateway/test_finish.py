@@ -28,19 +28,16 @@ def test_a_live_field_that_stopped():
         replace(LIVE, interval_s=60.0),
         replace(LIVE, interval_s=None),
         replace(LIVE, finalized_until=np.inf),
+        replace(LIVE, finalized_until=-np.inf),
+        replace(LIVE, times=np.empty(0), values=np.empty(0), before=NOW - 1e8),
         replace(LIVE, values=np.array([True, False]), type="bool"),
         replace(LIVE, times=NOW - np.array([700.0, 500.0, 300.0])),
         replace(LIVE, problem="node 'host' did not answer"),
         replace(LIVE, times=np.empty(0), values=np.empty(0)),
     ],
     ids=[
-        "within five intervals",
-        "aperiodic",
-        "all final",
-        "a state",
-        "as rare as before",
-        "something worse",
-        "nothing ever seen",
+        *("within five intervals", "aperiodic", "all final", "nothing promised", "an archive", "a state"),
+        *("as rare as before", "something worse", "nothing ever seen"),
     ],
 )
 def test_what_cannot_be_stale(series):
@@ -75,10 +72,23 @@ def test_a_sample_at_the_end_of_the_window_is_no_silence(before_now_s):
 
 @pytest.mark.parametrize(
     ("newest", "finalized_until", "live"),
-    [(NOW - 1e6, NOW - 1e6, True), (NOW - 1e6, np.inf, False), (NOW - 5.0, np.inf, True)],
-    ids=["says that more may come", "closed", "of now"],
+    [
+        (NOW - 1e6, NOW - 1e6, True),
+        (NOW - 1e6, np.inf, False),
+        (NOW - 1e6, -np.inf, False),
+        (NOW - 5.0, np.inf, True),
+        (NOW - 5.0, -np.inf, True),
+    ],
+    ids=["says that more may come", "closed", "says nothing", "of now", "of now, says nothing"],
 )
 def test_what_is_live(newest, finalized_until, live):
     """A field is live where its node says that more may come, or where its newest sample is of now."""
     series = replace(LIVE, times=np.array([newest]), values=np.zeros(1), finalized_until=finalized_until)
     assert is_live(series, NOW) is live
+
+
+def test_a_node_that_promises_nothing_stopped_when_it_was_seen_live():
+    """Where nothing is promised, silence is news only of a field that was live before."""
+    series = replace(LIVE, finalized_until=-np.inf)
+    assert staleness(series, -np.inf, NOW, NOW) is None
+    assert "5 min old" in staleness(series, NOW - 400.0, NOW, NOW)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from sisock.core import serving, wire
 from sisock.core.times import LADDER
-from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.ask import Gateway
-from sisock.gateway.cells import choose_cells
+from sisock.gateway.cells import aligned_cells, choose_cells
 from sisock.gateway.every import parse_every
+from sisock.gateway.gridded import ragged
 from sisock.gateway.plan import Drawing
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -291,7 +292,7 @@ def test_a_node_of_the_original_library_is_on_the_grid(reducer, points):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(["first", "last", "minmax", "m4"]), st.integers(1, 8), st.booleans())
+@given(st.integers(0, 10**6), st.sampled_from(["first", "last", "minmax", "m4"]), st.integers(1, 7), st.booleans())
 def test_few_points_of_reducers_that_choose(seed, reducer, points, is_state):
     """A reducer that was asked for keeps true samples of equal parts, the newest where there is room."""
     random = np.random.default_rng(seed)
@@ -341,3 +342,51 @@ def test_the_shortest_stride_that_somebody_wants():
     assert ask(gateway, "a::x", points=100, least_s=3.0)[0].bucket_s > 6.0
     assert ask(gateway, "a::x", points=1000, drawing=Drawing(), least_s=7.0)[0].bucket_s == 14.0
     assert ask(gateway, "a::x", points=7, least_s=300.0)[0].times.size == 2
+
+
+@pytest.mark.parametrize("reducer", ["minmax", "m4"])
+@pytest.mark.parametrize("points", [1, 100])
+def test_a_reducer_that_keeps_several_samples_is_the_mean_on_a_grid(reducer, points):
+    """A cell has room for one value: what keeps several samples is drawn as the mean there."""
+    gateway = connected(FakeNode("a", {"x": (np.arange(NOW - 600, NOW), np.random.default_rng(1).normal(size=600))}))
+    (drawn,) = ask(gateway, "a::x", points=points, drawing=Drawing(reducer, align=True))
+    (mean,) = ask(gateway, "a::x", points=points)
+    np.testing.assert_array_equal(drawn.times, mean.times)
+    np.testing.assert_array_equal(drawn.values, mean.values)
+
+
+CELLS = aligned_cells(1000.5, 1600.5, 10.0)
+FINE = aligned_cells(1000.0, 1600.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "having", "left_out"),
+    [
+        (CELLS, [slice(None), slice(None, -1)], [1600.0]),
+        (CELLS, [slice(None, -1), slice(None, -1)], [1600.0]),
+        (CELLS, [slice(None), slice(None, -2)], []),
+        (CELLS, [slice(None), slice(1, None)], [1000.5]),
+        (CELLS, [slice(1, None), slice(1, None)], [1000.5]),
+        (CELLS, [slice(None), slice(2, None)], []),
+        (CELLS, [slice(0, 1), slice(1, 2)], []),
+        (CELLS, [slice(None), slice(-1, None)], []),
+        (FINE, [slice(None), slice(None, -3), slice(None, -2)], [1597.0, 1598.0, 1599.0]),
+        (FINE, [slice(None), slice(None, -30)], []),
+    ],
+)
+def test_what_dips_at_the_ends_is_left_out(cells, having, left_out):
+    """A cell at an end is not drawn where series that go on have none in it yet; none loses its only value."""
+    series = [
+        Series(SeriesWanted("a", str(number)), cells.times[some], np.ones(cells.times[some].size))
+        for number, some in enumerate(having)
+    ]
+    assert sorted(ragged(series, cells)) == left_out
+    nothing = replace(series[0], values=np.full(series[0].times.size, np.nan))
+    assert sorted(ragged([*series, nothing], cells)) == left_out
+
+
+def test_the_present_is_an_end():
+    """Where the window ends in the future, the cell of the present is the one that is not whole yet."""
+    series = [Series(SeriesWanted("a", "b"), CELLS.times[:30][:count], np.ones(count)) for count in (30, 29)]
+    assert ragged(series, CELLS, float(CELLS.times[29]) + 3) == {1290.0}
+    assert ragged(series, CELLS) == set()

@@ -272,6 +272,83 @@ def test_a_window_that_begins_before_the_end_does_not_share_it():
     assert kept.look(15.0, 37.0).tail is None
 
 
+def test_a_window_that_needed_nothing_has_no_end_to_share():
+    """An answer without spans, to whom only the newest sample lacked, keeps no end."""
+    kept = Kept([22.0, 34.0], final=29.0)
+    kept.keep(20.0, 37.0, [])
+    assert kept.look(20.0, 37.0).tail is None
+
+
+# ---- what is told ahead
+
+
+def ahead_of(start, oldest, final=ALL, key=KEY):
+    """Keep a window with what windows of the next second keep of their first bucket."""
+    kept = Kept([12.1, 12.7, 19.0, 25.0], key._replace(looks_ahead=True), final, oldest)
+    (times, values), statement = kept.within(start, 30.0), Statement(final, oldest, "g")
+    ahead = (times[times < 20.0],) * 2
+    chosen = (times[times != 12.7],) * 2
+    reduction = Reduction((chosen,), (times[-1:], values[-1:]), statement, ahead)
+    kept.store.keep(kept.key, (start, 30.0), [(start, 30.0)], reduction, NOW, 1.0)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        (12.0, [12.1, 19.0, 25.0]),
+        (12.1, [12.1, 19.0, 25.0]),
+        (12.5, [12.7, 19.0, 25.0]),
+        (13.0, [19.0, 25.0]),
+        (13.1, [25.0]),
+        (11.9, [25.0]),
+    ],
+)
+def test_what_was_told_ahead_serves_the_windows_of_the_next_second(start, expected):
+    """A window that begins within the second takes from it what lies inside; one beyond or before asks."""
+    kept = ahead_of(12.0, -np.inf)
+    assert kept.found(start, 30.0) == (expected, [] if len(expected) > 1 else [(start, 20.0)])
+
+
+@pytest.mark.parametrize(("oldest", "is_kept"), [(-np.inf, True), (12.0, True), (12.05, False), (20.0, False)])
+def test_ahead_counts_only_where_all_of_it_is_still_there(oldest, is_kept):
+    """What a node tells ahead of a bucket that it has in part no more is not kept."""
+    assert (ahead_of(12.0, oldest).found(12.5, 30.0)[1] == []) == is_kept
+
+
+@pytest.mark.parametrize(("final", "is_kept"), [(20.0, True), (19.9, False)])
+def test_ahead_counts_only_for_what_is_final(final, is_kept):
+    """A bucket that may still change is not drawn from what was told ahead of it."""
+    missing = ahead_of(12.0, -np.inf, final).found(12.5, 30.0)[1]
+    assert (missing[0][0] == 20.0) == is_kept
+
+
+@pytest.mark.parametrize(
+    ("times", "lasts"),
+    [
+        ([15.0, 19.0], True),
+        ([13.1, 19.0], True),
+        ([13.0, 19.0], True),
+        ([12.9, 19.0], False),
+        ([], True),
+    ],
+)
+def test_a_start_lasts_where_its_choice_does(times, lasts):
+    """Windows of the next second find their first bucket where its choice lies behind that second."""
+    kept = Kept([*times, 25.0])
+    kept.keep(12.0, 30.0)
+    assert kept.look(12.0, 30.0).lasting == lasts
+
+
+def test_a_start_that_is_nearly_over_does_not_last():
+    """Where the window cuts off less than a second, the next second is in another bucket."""
+    kept = Kept([25.0])
+    kept.keep(19.0, 30.0)
+    assert not kept.look(19.0, 30.0).lasting
+    kept.keep(20.0, 30.0)
+    assert not kept.look(20.0, 30.0).lasting
+
+
 def test_keeping_nothing_finds_nothing():
     """With no bytes all is asked for each time."""
     kept = Kept([11.0])

@@ -81,6 +81,7 @@ def test_filters_and_rows():
         "align",
         "every",
         "zone",
+        "before",
         "strict",
         "format",
     ]

@@ -56,6 +56,12 @@ def test_everything_that_can_be_asked():
     assert parse(max_points="$__interval_ms", reduce="$x").query.max_points is None
 
 
+@pytest.mark.parametrize(("given", "expected"), [({}, False), ({"before": "true"}, True), ({"reduce": "max"}, False)])
+def test_rows_are_samples_unless_more_is_asked_for(given, expected):
+    """What holds at the start of the window is a row only where one asks for that."""
+    assert parse(**given).query.targets[0].options.before is expected
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

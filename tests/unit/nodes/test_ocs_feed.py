@@ -397,6 +397,77 @@ def test_samples_after_a_step_back_are_put_where_their_stamps_say(step_s):
     assert statement(node, f"{FEED}.x").generation != before
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_clock_that_was_far_ahead_costs_nothing_of_the_past(tmp_path, is_ours):
+    """When an agent's clock jumps, alone or with this machine's, and is set right, what came before is there again."""
+    clock = ManualClock(NOW)
+    node = make(buffer_time=100, folder=str(tmp_path), clock=clock)
+    send(node, a=([0, 1, 2], {"x": [1, 2, 3], "word": ["a", "b", "c"]}), b=([0], {"z": [1]}))
+    before = statement(node, f"{FEED}.x").generation
+    if is_ours:
+        clock.step(1e8)
+    for second in (3, 4, 5):
+        send(node, a=([1e8 + second], {"x": [second], "word": ["d"]}))
+    assert samples(node, f"{FEED}.x")[-1] == (1e8 + 5, 5)
+    if is_ours:
+        clock.step(-1e8)
+    for second in (6, 7):
+        send(node, a=([second], {"x": [second], "word": ["e"]}))
+    assert samples(node, f"{FEED}.x") == [(0, 1), (1, 2), (2, 3), (6, 6), (7, 7)]
+    assert [value for _, value in samples(node, f"{FEED}.word")] == ["a", "b", "c", "e", "e"]
+    assert statement(node, f"{FEED}.x").generation == before
+    assert samples(node, f"{FEED}.z") == [(0, 1)]
+    assert len(list(tmp_path.glob("*.samples"))) == 2
+
+
+def test_what_was_put_aside_is_let_go(tmp_path):
+    """After an hour of a jump that lasts, the past is gone; at once where there is no memory for both."""
+    clock = ManualClock(NOW)
+    node = make(buffer_time=1e4, folder=str(tmp_path), clock=clock)
+    send(node, a=([0], {"x": [1]}))
+    for second in (1, 2):
+        send(node, a=([1e8 + second], {"x": [second]}))
+    node.poll(clock())
+    assert len(list(tmp_path.glob("*.samples"))) == 2
+    clock.advance(3601)
+    node.poll(clock())
+    assert len(list(tmp_path.glob("*.samples"))) == 1
+    send(node, a=([3602], {"x": [3]}))
+    assert samples(node, f"{FEED}.x") == [(3602, 3)]
+
+
+def test_what_was_put_aside_gives_way(tmp_path):
+    """Where there is no memory for what was before a jump and what comes after it, the former goes."""
+    node = make(buffer_time=1e4, max_mib=0.1, folder=str(tmp_path))
+    send(node, a=(list(range(5000)), {"x": list(range(5000))}))
+    for second in (1, 2):
+        send(node, a=(list(range(int(1e8), int(1e8) + 3000)), {"x": [second] * 3000}))
+    node.poll(NOW)
+    assert len(list(tmp_path.glob("*.samples"))) == 1
+
+
+def test_late_samples_after_a_long_silence_take_nothing_up(tmp_path):
+    """A silence longer than what is kept is no jump of a clock: what came since stays, whatever comes late."""
+    clock = ManualClock(NOW)
+    node = make(buffer_time=100, folder=str(tmp_path), clock=clock)
+    send(node, a=([0], {"x": [1]}))
+    clock.advance(150)
+    send(node, a=([150], {"x": [2]}))
+    send(node, a=([60], {"x": [3]}))
+    assert samples(node, f"{FEED}.x") == [(60, 3), (150, 2)]
+
+
+def test_after_a_restart_the_past_before_a_wrong_clock_is_served(tmp_path):
+    """Of what is there twice, that is taken which is not from the future."""
+    node = make(buffer_time=100, folder=str(tmp_path))
+    send(node, a=([0], {"x": [1]}))
+    for second in (1, 2):
+        send(node, a=([1e8 + second], {"x": [second]}))
+    node._blocks._folder._ending()
+    again = make(buffer_time=100, folder=str(tmp_path))
+    assert samples(again, f"{FEED}.x") == [(0, 1)]
+
+
 def test_samples_survive_a_restart(tmp_path):
     """With a folder, another process serves the same samples under the same names and generation, and goes on."""
     node = make(folder=str(tmp_path))

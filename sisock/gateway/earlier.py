@@ -1,0 +1,129 @@
+"""What was before a window, of nodes that do not tell it with what else they are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sisock.core import wire
+from sisock.core.downsample import Sampled
+from sisock.core.edge import Edge
+from sisock.core.errors import SisockError
+from sisock.core.model import DataBlock, DataRequest, TimelineBlock
+from sisock.core.reduction import NO_SAMPLES
+from sisock.core.times import EARLIEST
+from sisock.core.wire_spans import decode_reductions
+from sisock.gateway.edges import add_held
+from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
+from sisock.gateway.peer import Peer
+from sisock.gateway.plan import NodeQuestion
+
+FIRST_SPAN_S = 60.0
+GROWTH = 4.0
+LEAST_TIME_S = 0.05
+SHORTEST_SPAN_S = 1e-3
+FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What was read of a window, with what holds at its start.
+
+    ``before`` has the times of the last samples before the window, UNIX seconds, and ``held`` the names of those that
+    are drawn at its start.
+    """
+
+    block: DataBlock
+    before: Mapping[str, float]
+    held: Collection[str]
+
+
+async def with_earlier(peer: Peer, question: NodeQuestion, block: DataBlock, clock: Any, until: float) -> Earlier:
+    """Return what was read of a window, with what holds at its start as far as it is found until a time."""
+    holding = question.holding(peer.catalogue)
+    blocks = {name: block.find(name) for name in question.request.fields}
+    empty = {name for name, one in blocks.items() if one is None or not one.times.size}
+    wanted = holding | (empty if question.resolution.before is not False else set())
+    found = await EarlierReader(peer, question.request, clock, until).read(sorted(wanted))
+    held = {}
+    for name in holding & found.keys():
+        one = blocks[name] or TimelineBlock(NO_SAMPLES[0], {name: NO_SAMPLES[1]}, -math.inf)
+        drawn = one.times, one.values[name]
+        times, values = add_held(drawn, Edge(found[name], NO_SAMPLES), question.request.start)
+        if times.size > drawn[0].size:
+            held[name] = replace(one, times=times, values={name: values})
+    others = {name: one.of_field(name) for name, one in blocks.items() if one is not None and name not in held}
+    return Earlier(DataBlock({**others, **held}), {name: float(one[0][0]) for name, one in found.items()}, held.keys())
+
+
+class EarlierReader:
+    """Looks for the last samples before a window, until a deadline; what is not found by then is not known.
+
+    Parameters
+    ----------
+    request
+        Of the window.
+    until
+        When to end, by the clock.
+    """
+
+    def __init__(self, peer: Peer, request: DataRequest, clock: Any, until: float) -> None:
+        self._peer = peer
+        self._request = request
+        self._clock = clock
+        self._until = until
+
+    async def read(self, fields: Sequence[str]) -> dict[str, Sampled]:
+        """Return the last sample before the window of some fields, of those that have one and of which it is known."""
+        if not fields:
+            return {}
+        assert self._peer.info is not None
+        found: dict[str, Sampled] = {}
+        try:
+            if "spans" in self._peer.info.capabilities:
+                await self._read_at_once(fields, found)
+            else:
+                await self._read_backwards(fields, found)
+        except FAILURES:  # what is drawn of the window is whole without
+            pass
+        return found
+
+    async def _read_at_once(self, fields: Sequence[str], found: dict[str, Sampled]) -> None:
+        """Ask for the newest sample of all that was before: a call for no spans brings nothing else."""
+        start = self._request.start
+        request = replace(self._request, fields=tuple(fields), start=EARLIEST, end=start, reduce="last", spans=())
+        arguments, keywords = wire.request_arguments(request)
+        reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
+        for name, reduction in decode_reductions(reply, request).items():
+            self._note(name, reduction.newest, found)
+
+    async def _read_backwards(self, fields: Sequence[str], found: dict[str, Sampled]) -> None:
+        """Ask a node of the original library for ever longer spans."""
+        reached, length_s = self._request.start, FIRST_SPAN_S
+        while reached > EARLIEST and self._time_left_s > LEAST_TIME_S and length_s > SHORTEST_SPAN_S:
+            wanted = tuple(name for name in fields if name not in found)
+            if not wanted:
+                return
+            request = DataRequest(wanted, max(reached - length_s, EARLIEST), reached)
+            arguments, keywords = wire.request_arguments(request)
+            reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
+            if reply is False:  # so there are samples, and the last of them are wanted
+                length_s /= GROWTH
+                continue
+            block, _ = wire.decode_data(reply, wanted, self._peer.catalogue)
+            for name in wanted:
+                timeline = block.find(name)
+                if timeline is not None:
+                    inside = timeline.within(request.start, reached)
+                    self._note(name, (inside.times[-1:], inside.values[name][-1:]), found)
+            reached, length_s = request.start, length_s * GROWTH
+
+    @property
+    def _time_left_s(self) -> float:
+        return float(self._until - self._clock.seconds())
+
+    def _note(self, name: str, sample: Sampled, found: dict[str, Sampled]) -> None:
+        if sample[0].size and sample[0][0] < self._request.start:
+            found[name] = sample

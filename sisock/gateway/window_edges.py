@@ -1,0 +1,82 @@
+"""What is drawn at the start of one window, as far as it is known, and whether it must be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sisock.core.edge import Edge
+from sisock.core.model import TimelineBlock
+from sisock.gateway.edges import add_first, add_held
+from sisock.gateway.peer import Peer
+from sisock.gateway.plan import NodeQuestion
+from sisock.gateway.store import Found, SeriesKey
+
+
+class WindowEdges:
+    """The edges of the fields of one question to one node.
+
+    Attributes
+    ----------
+    held
+        The fields of which what was before the window is drawn at its start.
+    """
+
+    def __init__(self, peer: Peer, question: NodeQuestion) -> None:
+        self._start = question.request.start
+        self._tells = peer.info is not None and "edge" in peer.info.capabilities
+        self._asks_when_empty = self._tells and question.resolution.before is not False
+        self._holding = question.holding(peer.catalogue)
+        self._wanting = set(self._holding) if self._tells else set()
+        self._known: dict[str, Edge] = {}
+        self.held: set[str] = set()
+
+    @property
+    def before(self) -> Mapping[str, float]:
+        """Return the times of the last samples before the window that are known, UNIX seconds."""
+        known = {name: edge.before[0] for name, edge in self._known.items() if edge.before is not None}
+        return {name: float(times[0]) for name, times in known.items() if times.size}
+
+    def lacks(self, key: SeriesKey, found: Found) -> bool:
+        """Tell whether what lies at the window's start is drawn, but not known."""
+        if key.field in self._wanting:
+            return not _tells_before(found.edge)
+        return self._tells and key.looks_ahead and found.edge is None
+
+    def wanted(self, key: SeriesKey, found: Found) -> tuple[float, bool]:
+        """Return for how many seconds an edge is to be asked for, and whether with what is before.
+
+        Of a window of which nothing is kept but that it was empty, what is before will be wanted.
+        """
+        if not self.lacks(key, found):
+            return 0.0, False
+        empty = bool(found.pieces) and not any(piece.times.size for piece in found.pieces)
+        return key.patience_s, key.field in self._wanting or (self._asks_when_empty and empty)
+
+    def added(self, key: SeriesKey, block: TimelineBlock, edge: Edge | None) -> TimelineBlock:
+        """Return the samples of a field with what its edge adds to them."""
+        if edge is None:
+            return block
+        name = key.field
+        self._known[name] = edge
+        samples = block.times, block.values[name]
+        first = add_first(samples, edge) if key.looks_ahead else samples
+        times, values = add_held(first, edge, self._start) if name in self._holding else first
+        if times.size > first[0].size:
+            self.held.add(name)
+        return replace(block, times=times, values={name: values})
+
+    def asks_before(self, name: str, edge: Edge | None) -> bool:
+        """Tell whether what was before an empty window must be asked for, from now on; once at most."""
+        if not self._asks_when_empty or name in self._wanting or _tells_before(edge):
+            return False
+        self._wanting.add(name)
+        return True
+
+    def give_up(self, name: str) -> None:
+        """Ask for nothing more of a field."""
+        self._wanting.add(name)
+
+
+def _tells_before(edge: Edge | None) -> bool:
+    return edge is not None and edge.before is not None

@@ -1,0 +1,177 @@
+"""What holds at the start of a window, and the first sample in it, as panels get them."""
+
+import numpy as np
+import pytest
+
+from sisock.core.model import TimelineBlock
+from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.ask import Gateway
+from sisock.gateway.plan import PLAIN, Drawing
+from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
+
+NOW = 1_700_000_000.0
+HOUR = 3600.0
+
+
+class Site:
+    """A node with fields that change seldom and often, and a gateway."""
+
+    def __init__(self, interval_s=None, **misbehaviour) -> None:
+        self.clock = ManualClock(NOW)
+        seldom = NOW - np.array([9.0, 5.0]) * HOUR
+        ticks = NOW - np.arange(36_000)[::-1] / 10
+        self.node = FakeNode(
+            "site",
+            {
+                "mode": (seldom, ["idle", "busy"]),
+                "on": (seldom, [False, True]),
+                "setpoint": (seldom, [280.0, 285.0]),
+                "fast": (ticks, np.sin(ticks)),
+                "kilo": (NOW - np.arange(20_000)[::-1] / 1e3, np.arange(20_000.0)),
+                "none": ([], []),
+            },
+            interval_s=interval_s,
+            **misbehaviour,
+        )
+        self.hub = FakeHub([self.node])
+        self.gateway = Gateway(None, self.clock, 2.0)
+        self.hub.on_added.append(self.gateway.directory.node_added)
+        self.hub.on_subtracted.append(self.gateway.directory.node_subtracted)
+        result_of(self.gateway.connected(FakeRouter(self.hub, self.clock)))
+
+    def draw(self, name, length_s, end=None, points=1000, drawing=PLAIN):
+        end = self.clock() if end is None else end
+        asked = self.gateway.query([SeriesWanted("site", name)], end - length_s, end, points, drawing)
+        return result_of(asked).series[0]
+
+    def calls(self):
+        return [keywords for name, _, keywords in self.node.calls if name == "get_data"]
+
+    def put(self, name, times, values, finalized_until=None):
+        """Let a field have these samples from now on."""
+        times = np.asarray(times)
+        array = np.array(values, dtype=object if isinstance(values[0], str) else None)
+        final = times[-1] if finalized_until is None else finalized_until
+        self.node._blocks[name] = TimelineBlock(times, {name: array}, final, generation="g")
+
+
+@pytest.fixture
+def site():
+    return Site()
+
+
+@pytest.mark.parametrize("library", ["present", "before edges", "original"])
+@pytest.mark.parametrize(("name", "value"), [("mode", "busy"), ("on", True)])
+def test_a_state_holds_until_the_next_sample(monkeypatch, library, name, value):
+    """Whatever library a node has, a state that began before the window is drawn at its start, without a notice."""
+    if library == "before edges":
+        monkeypatch.setattr(
+            "sisock.core.wire.CAPABILITIES", frozenset({"reduce", "packed", "paging", "spans", "ahead"})
+        )
+    site = Site(original_library=library == "original")
+    for _ in range(3):
+        site.clock.advance(1.5)
+        series = site.draw(name, HOUR)
+        assert series.times.tolist() == [site.clock() - HOUR]
+        assert series.values.tolist() == [value]
+        assert series.before == NOW - 5 * HOUR
+        assert series.held
+        assert not any("no sample" in text for text in series.notices)
+        assert series.problem is None
+
+
+@pytest.mark.parametrize("library", ["present", "before edges", "original"])
+def test_a_number_says_when_its_last_sample_was(monkeypatch, library):
+    """A field that has nothing in the window is empty, with a word on the last sample before it."""
+    if library == "before edges":
+        monkeypatch.setattr(
+            "sisock.core.wire.CAPABILITIES", frozenset({"reduce", "packed", "paging", "spans", "ahead"})
+        )
+    site = Site(original_library=library == "original")
+    series = site.draw("setpoint", HOUR)
+    assert series.times.size == 0
+    assert "no sample in this window; the last one before it is of 2023-11-14T17:13:20.000Z" in series.notices[-1]
+    assert not any("no sample" in text for text in site.draw("none", HOUR).notices)
+
+
+def test_a_number_holds_where_that_is_asked_for(site):
+    """With 'before' any number's last value is drawn at the start; without, that of few points and of slow fields."""
+    held = site.draw("setpoint", HOUR, drawing=Drawing(before=True))
+    assert (held.times.tolist(), held.values.tolist()) == ([NOW - HOUR], [285.0])
+    assert not held.notices
+    few = site.draw("setpoint", HOUR, points=1)
+    assert few.values.tolist() == [285.0]
+    assert "the last one before it" in few.notices[0]
+    assert Site(4 * HOUR).draw("setpoint", HOUR).values.tolist() == [285.0]
+    assert site.draw("mode", HOUR, drawing=Drawing(before=False)).times.size == 0
+    assert site.draw("setpoint", HOUR, drawing=Drawing("mean", before=True)).times.size == 0
+
+
+def test_the_first_sample_is_drawn_at_every_refresh(site):
+    """The first sample of a window is drawn as the newest is, also of what is kept, in any call that is due anyway."""
+    for number in range(30):
+        series = site.draw("fast", 600.0, end=NOW - 1000.0 + 0.7 * number)
+        times = site.node._blocks["fast"].times
+        assert series.times[0] == times[np.searchsorted(times, NOW - 1600.0 + 0.7 * number)]
+        assert series.times.size <= 1000
+
+
+def test_many_first_samples_cost_no_calls_of_their_own(site):
+    """Windows that begin within the same second share what they begin with, however dense it is."""
+    for name in ("fast", "kilo"):
+        site.draw(name, 10.0, points=100)
+        before = len(site.calls())
+        for shift in (0.2, 0.5, 0.9):
+            assert site.draw(name, 10.0, end=NOW + shift, points=100).times.size
+        assert all(call["spans"] for call in site.calls()[before:])
+
+
+def test_what_cannot_change_is_asked_once(site):
+    """What held before a window of the past is known for all windows until the next sample, and is not asked again."""
+    for _ in range(5):
+        site.clock.advance(2.0)
+        assert site.draw("mode", HOUR, end=NOW - 6 * HOUR).values.tolist() == ["idle"]
+    assert [bool(call.get("edge")) for call in site.calls()] == [True, False, False, False, False]
+
+
+def test_what_was_before_is_that_of_the_data_there_are_now(site):
+    """When the data become others, what held is theirs: of another generation nothing is drawn."""
+    site.put("mode", [NOW - 5 * HOUR], ["old"], finalized_until=NOW + 100.0)
+    assert site.draw("mode", HOUR).values.tolist() == ["old"]
+    site.node._blocks["mode"] = TimelineBlock(
+        np.array([NOW - 4 * HOUR]), {"mode": np.array(["new"], dtype=object)}, NOW, generation="another"
+    )
+    site.clock.advance(2.0)
+    assert site.draw("mode", HOUR).values.tolist() == ["new"]
+
+
+def test_a_late_sample_before_the_window_is_seen(site):
+    """As long as the past is not final, a sample that comes late holds at the start of the next window."""
+    site.put("mode", [NOW - 5 * HOUR], ["old"], finalized_until=NOW - 6 * HOUR)
+    assert site.draw("mode", HOUR).values.tolist() == ["old"]
+    site.put("mode", [NOW - 5 * HOUR, NOW - 2 * HOUR], ["old", "late"], finalized_until=NOW - 6 * HOUR)
+    site.clock.advance(2.0)
+    assert site.draw("mode", HOUR).values.tolist() == ["late"]
+
+
+def test_what_held_is_drawn_while_the_node_is_away(site):
+    """What is kept of a node that left has what held at the start, too."""
+    site.put("mode", [NOW - 5 * HOUR, NOW - 600.0], ["busy", "done"], finalized_until=NOW + 100.0)
+    assert site.draw("mode", HOUR).values.tolist() == ["busy", "done"]
+    site.hub.subtract("site")
+    series = site.draw("mode", HOUR, end=NOW)
+    assert series.values.tolist() == ["busy", "done"]
+    assert "is not online" in series.problem
+
+
+def test_a_slow_search_is_given_up():
+    """A node of another library that takes long to look back costs a panel its deadline at most; it isn't skipped."""
+    site = Site(original_library=True)
+    site.draw("mode", HOUR)
+    site.node.behaviour.delay_s = 0.3
+    asking = site.gateway.query([SeriesWanted("site", "mode")], NOW - 1.0, NOW)
+    for _ in range(30):
+        site.clock.advance(0.1)
+    series = result_of(asking).series[0]
+    assert series.problem is None or "deadline" not in series.problem
+    assert not site.gateway.states()["site"].skipped
