@@ -141,6 +141,7 @@ class MadeServer(DataNodeServer):
         self.refused = 0
 
     def get_fields(self, start, end):
+        end = end if end > 0 else self.clock() + end
         fields, timelines = {}, {}
         for line in self.lines:
             times = line.times[line.visible(self.clock())]
