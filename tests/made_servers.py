@@ -9,6 +9,7 @@ from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import succeed
 
 from sisock.base import DataNodeServer
+
 from twins import thin
 
 NOW = 1_700_000_000.0

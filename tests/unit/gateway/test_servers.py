@@ -8,6 +8,6 @@ from servers import run
 
 @pytest.mark.parametrize("first", range(0, 36, 6))
 def test_servers_of_any_kind_are_drawn_as_they_are(first):
-    """Over windows that slide and jump, rates, gaps, late samples, restarts and refusals, every reply is the right one."""
+    """Whatever a server may do, and wherever one looks, every reply is the right one."""
     counts: Counter = run(range(first, first + 6), 25)
     assert counts["replies"] >= 250
