@@ -37,7 +37,7 @@ class Panel:
         chosen = made.sample(fields, made.randint(1, len(fields)))
         self.fields = [name for _, name in chosen]
         self.quickest_s = min(line.interval_s for line, _ in chosen)
-        self.points = made.choice((5, 20, 100, 100, 400, 1000))
+        self.points = made.choice((5, 20, 100, 100, 400, 1000, 3000))
         self.drawing = Drawing(made.choice(REDUCERS), breaks=made.random() < 0.7)
         self.lag_s = made.choice((0.0, 0.3, 2.0))
         self.moved_s = 0.0
@@ -99,10 +99,16 @@ class Session:
         self.query(panel)
 
     def _hop(self, panel: Panel) -> None:
-        """Look at two windows with a hole between them, and then at the hole and half of each."""
-        for lengths in (-1.1, 0.0, -0.6):
-            panel.moved_s = (lengths - self.made.choice((0.0, 0.3, 3.0))) * panel.length_s
+        """Look at windows with holes between them, and then at all of it as finely: the holes are missing."""
+        points, panel.points = panel.points, 400
+        panel.length_s = panel.quickest_s * self.made.choice((20, 60))
+        back = self.made.choice((0.1, 0.4, 2.0))
+        for lengths in (-3.9, -2.6, -1.3, 0.0):
+            panel.moved_s = (lengths - back) * panel.length_s
             self.query(panel)
+        panel.length_s, panel.points = 5 * panel.length_s, 2000
+        self.query(panel)
+        panel.points = points
 
     def query(self, panel: Panel) -> None:
         """Draw a panel by both gateways, and compare."""
