@@ -9,6 +9,7 @@ from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import succeed
 
 from sisock.base import DataNodeServer
+
 from twins import thin
 
 NOW = 1_700_000_000.0
@@ -141,6 +142,7 @@ class MadeServer(DataNodeServer):
         self.refused = 0
 
     def get_fields(self, start, end):
+        end = end if end > 0 else self.clock() + end
         fields, timelines = {}, {}
         for line in self.lines:
             times = line.times[line.visible(self.clock())]

@@ -10,9 +10,9 @@ import math
 import random
 import sys
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
-import twins
 from made_servers import NOW, Habits, Line, MadeServer
 
 from sisock.gateway.answer import SeriesWanted
@@ -20,21 +20,24 @@ from sisock.gateway.ask import Gateway
 from sisock.gateway.plan import Drawing, choose_resolution
 from sisock.testing import FakeHub, FakeRouter, FakeServer, ManualClock, result_of
 
+import twins
+
 REDUCERS = ("minmax", "minmax", "minmax", "last", "first", "m4")
 MOST_IN_WINDOW = 500
 PATIENCE_S = 1.0
+NEVER: list = []  # was anything asked for before
 THINNED = "only one"
 
 
 class Panel:
-    """What somebody looks at: fields, over a length of time that ends a little before now, or wherever it was moved."""
+    """What somebody looks at: fields, over a time that ends a little before now, or wherever it was moved."""
 
     def __init__(self, made: random.Random, lines: list[Line]) -> None:
         fields = [(line, name) for line in lines for name in line.types]
         chosen = made.sample(fields, made.randint(1, len(fields)))
         self.fields = [name for _, name in chosen]
         self.quickest_s = min(line.interval_s for line, _ in chosen)
-        self.points = made.choice((5, 20, 100, 100, 400, 1000))
+        self.points = made.choice((5, 20, 100, 100, 400, 1000, 3000))
         self.drawing = Drawing(made.choice(REDUCERS), breaks=made.random() < 0.7)
         self.lag_s = made.choice((0.0, 0.3, 2.0))
         self.moved_s = 0.0
@@ -45,7 +48,9 @@ class Panel:
         self.length_s = self.quickest_s * made.choice((0.7, 5, 60, 200, MOST_IN_WINDOW))
 
     def pan(self, made: random.Random) -> None:
-        self.moved_s = made.choice((0.0, 0.0, made.uniform(-2.0, 2.0) * self.length_s, -made.random() * 1000 * self.quickest_s))
+        self.moved_s = made.choice(
+            (0.0, 0.0, made.uniform(-2, 2) * self.length_s, -made.random() * 1000 * self.quickest_s)
+        )
 
     def window(self, now: float) -> tuple[float, float]:
         end = now - self.lag_s + self.moved_s
@@ -87,9 +92,23 @@ class Session:
             self._restart(lose=happens < 0.01)
         elif happens < 0.15:
             panel.zoom(self.made)
-        elif happens < 0.3:
+        elif happens < 0.25:
             panel.pan(self.made)
+        elif happens < 0.33:
+            self._hop(panel)
         self.query(panel)
+
+    def _hop(self, panel: Panel) -> None:
+        """Look at windows with holes between them, and then at all of it as finely: the holes are missing."""
+        points, panel.points = panel.points, 400
+        panel.length_s = panel.quickest_s * self.made.choice((20, 60))
+        back = self.made.choice((0.1, 0.4, 2.0))
+        for lengths in (-3.9, -2.6, -1.3, 0.0):
+            panel.moved_s = (lengths - back) * panel.length_s
+            self.query(panel)
+        panel.length_s, panel.points = 5 * panel.length_s, 2000
+        self.query(panel)
+        panel.points = points
 
     def query(self, panel: Panel) -> None:
         """Draw a panel by both gateways, and compare."""
@@ -104,10 +123,11 @@ class Session:
             answer = result_of(gateway.query(wanted, start, end, panel.points, panel.drawing))
             called = {name for what, given, _ in self.node.calls[before:] if what == "get_data" for name in given[0]}
             self.counts["replies"] += 1
+            keeps = gateway is self.keeping
             for series in answer.series:
                 key = (series.wanted.field, panel.drawing.reducer, self._width(series, panel, start, end))
                 recent = [one for one in asked.get(key, ()) if 0 <= self.clock() - one.at <= min(PATIENCE_S, key[2])]
-                self._compare(series, panel, start, end, recent)
+                self._compare(series, panel, start, end, recent if keeps else NEVER)
                 if series.wanted.field in called:
                     asked[key] = [*recent, Ask(self.clock(), start, end)]
 
@@ -126,6 +146,7 @@ class Session:
 
     def _restart(self, *, lose: bool) -> None:
         self.hub.subtract("made")
+        self.clock.advance(0.001)
         if lose:
             for line in self.lines:
                 line.lost_at.append(self.clock())
@@ -144,22 +165,26 @@ class Session:
         now = Ask(self.clock(), start, end)
         drawn = oracle.pairs(series.times, series.values)
         self.counts["series"] += 1
-        about = f"{series.wanted.target} {panel.drawing} {panel.points} [{start!r}, {end!r}) at {now.at!r}: {vars(self.habits)}"
+        window = f"[{start!r}, {end!r}) at {now.at!r}"
+        about = f"{series.wanted.target} {panel.drawing} {panel.points} {window}: {vars(self.habits)}"
         expected = oracle.drawn(oracle.samples(now))
         if series.problem:
             unknown = "is not served by" in series.problem and not self.habits.lists_all_fields
-            assert unknown and not expected, f"{series.problem}: {about}"
+            assert unknown, f"{series.problem}: {about}"
+            assert not expected, f"{series.problem}: {about}"
             self.counts["unknown"] += 1
             return
         if any(THINNED in notice for notice in series.notices):
             self.counts["thinned"] += 1
             oracle.check_thinned(drawn, now, recent, about)
             return
-        if same(drawn, expected):
+        if same(drawn, expected) or any(same(drawn, other) for other in oracle.not_found(now)):
+            return
+        if recent is not NEVER and any(same(oracle.kept(drawn), other) for other in oracle.without_expired(now)):
             return
         assert drawn or not expected, f"blank: {about}"
         for one in recent:
-            if any(same(drawn, other) for other in oracle.shared(one, now)):
+            if any(same(oracle.kept(drawn), oracle.kept(other)) for other in oracle.shared(one, now)):
                 self.counts["shared"] += 1
                 return
         raise AssertionError(f"{about}\n{difference(drawn, expected)}\n  shared with {[vars(one) for one in recent]}")
@@ -172,10 +197,10 @@ class Oracle:
         self.line = session.line_of[field]
         self.values = self.line.values[field]
         self.kind = self.line.types[field]
-        self.original_library = session.habits.original_library
+        self.limited = session.habits.allowance == "length"
         self.reducer = panel.drawing.reducer
         self.breaks = panel.drawing.breaks
-        self.start, self.end = start, end
+        self.start, self.end, self.now = start, end, session.clock()
         self.resolution = choose_resolution(start, end, panel.points, self.reducer)
         self.points = panel.points
         self.width = self.resolution.bucket_s(self.kind)
@@ -186,7 +211,7 @@ class Oracle:
         return visible[self.line.times[visible] < ask.end]
 
     def drawn(self, indices, edge=None, *, first=True):
-        """Times and values that are drawn of samples; ``edge`` are those about the window's start, if they are others."""
+        """Times and values that are drawn of samples; ``edge`` are those about the start, if they are others."""
         edge = indices if edge is None else edge
         table = twins.OF_NUMBERS if self.kind == "number" else twins.OF_STATES
         inside = indices[self.line.times[indices] >= self.start]
@@ -218,7 +243,7 @@ class Oracle:
         if self.kind != "number" or interval_s is None or self.points < 8 or len(found) < 2:
             return found
         times = [time for time, _ in found]
-        spacings = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+        spacings = [later - earlier for earlier, later in pairwise(times)]
         gaps = [place for place, one in enumerate(spacings) if one > self._longest_line(spacings, place)]
         room = max(self.points - len(found), 0)
         gaps = sorted(sorted(gaps, key=lambda place: spacings[place])[max(len(gaps) - room, 0) :])
@@ -236,14 +261,36 @@ class Oracle:
         """What may be drawn when the end of the window, or what is about its start, is as it was a moment ago."""
         anew, known = self.samples(now), self.samples(ask)
         known = known[self.line.times[known] < self.end]
-        edges = [one for one in (anew, known) if True]
+        edges = anew, known
         many = self.line.times[known]
-        crowded = ask.start < self.start and np.count_nonzero((many >= ask.start) & (many < ask.start + PATIENCE_S)) >= 60
+        crowded = (
+            ask.start < self.start and np.count_nonzero((many >= ask.start) & (many < ask.start + PATIENCE_S)) >= 60
+        )
         for body in [anew, *self._mixed(anew, known, now.at, abs(ask.end - self.end) <= min(PATIENCE_S, self.width))]:
             for edge in edges:
                 yield self.drawn(body, edge)
                 if crowded:
                     yield self.drawn(body, edge, first=False)
+
+    def kept(self, drawn):
+        """Return what is drawn, but of what the server no longer has: that may still be drawn, for it is true."""
+        expired = self.now - self.line.keeps_s
+        if expired < self.start:  # but what was before the start may have expired
+            return drawn if self.line.keeps_s == np.inf else [pair for pair in drawn if pair[0] != self.start]
+        edge = (twins.bucket_of(expired, self.width) + 1) * self.width
+        return [(time, value) for time, value in drawn if time >= edge and value == value]  # noqa: PLR0124 - no breaks
+
+    def without_expired(self, now):
+        """What must be drawn at least where some of the window has expired: its first sample is another then."""
+        yield self.kept(self.drawn(self.samples(now)))
+        if now.at - self.line.keeps_s >= self.start:
+            yield self.kept(self.drawn(self.samples(now), first=False))
+
+    def not_found(self, now):
+        """What may be drawn of a server that gives little at once: what was long before the window is not reached."""
+        if self.limited:
+            inside = self.samples(now)
+            yield self.drawn(inside, inside[self.line.times[inside] >= self.start])
 
     def _mixed(self, anew, known, now, near):
         """What is final is as it is now, and the rest as it was when it was asked for."""
@@ -260,20 +307,20 @@ class Oracle:
                 yield np.concatenate([early, known[self.line.times[known] >= edge]])
 
     def check_thinned(self, drawn, now, recent, about) -> None:
-        """Of what came thinned, all that is drawn is true, and nothing is far from what is drawn."""
+        """Of what came thinned, all that is drawn is true but for breaks, and nothing is far from what is drawn."""
         asks = [now, *recent]
         true = {pair for ask in asks for pair in map(repr, self.pairs(*self._of(self.samples(ask))))}
-        samples = self._of(self.samples(now))
-        times = [time for time in samples[0] if time >= self.start]
-        shown = [time for time, value in drawn if not (isinstance(value, float) and math.isnan(value)) or repr((time, value)) in true]
-        wrong = [pair for pair in drawn if repr(pair) not in true and pair[0] != self.start and not isinstance(pair[1], float)]
+        shown = [(time, value) for time, value in drawn if repr((time, value)) in true]
+        wrong = [pair for pair in drawn if pair not in shown and pair[0] != self.start and pair[1] == pair[1]]
         assert not wrong, f"{wrong} were never measured: {about}"
-        if self.points < 8 or len(recent):
+        times = [time for time in self._of(self.samples(now))[0] if time >= self.start]
+        assert shown or not times, f"blank: {about}"
+        if self.points < 8 or recent or not times:
             return
-        places = np.searchsorted(shown, times)
-        padded = np.array([-np.inf, *shown, np.inf])
-        far = np.minimum(np.array(times) - padded[places], padded[places + 1] - np.array(times))
-        assert not times or far.max() <= 2 * self.width, f"nothing is drawn for {far.max()} s: {about}"
+        padded = np.array([-np.inf, *(time for time, _ in shown), np.inf])
+        places = np.searchsorted(padded, times)
+        far = np.minimum(np.array(times) - padded[places - 1], padded[places] - np.array(times))
+        assert far.max() <= 2 * self.width, f"nothing is drawn for {far.max()} s: {about}"
 
     @staticmethod
     def pairs(times, values):
@@ -292,7 +339,10 @@ def same(one, other) -> bool:
 
 def difference(drawn, expected) -> str:
     """Return in words what is drawn and not expected, and the other way round."""
-    left, right = ([pair for pair in one if repr(pair) not in set(map(repr, other))] for one, other in ((drawn, expected), (expected, drawn)))
+    left, right = (
+        [pair for pair in one if repr(pair) not in set(map(repr, other))]
+        for one, other in ((drawn, expected), (expected, drawn))
+    )
     return f"  only drawn {left[:9]} of {len(drawn)}\n  only expected {right[:9]} of {len(expected)}"
 
 

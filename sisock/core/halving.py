@@ -12,7 +12,7 @@ import numpy as np
 from sisock.core.errors import BadReply
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 
-MOST_REFUSALS = 64
+MOST_REFUSALS = 256  # the caller has no patience for more
 UNSTATED = Statement(-math.inf)
 """What holds where a source has stated nothing: nothing is promised."""
 

@@ -62,7 +62,9 @@ def staleness(series: Series, newest: float, end: float, now: float) -> str | No
     if series.newest is not None and (grows(series) or newest > -math.inf):
         newest = max(newest, series.newest)
     silence_s = min(end, now) - newest  # what came after the end was not asked for
-    if not max(STALE_INTERVALS * series.interval_s, SPACINGS * _usual_at_end(series), STALE_S) < silence_s < math.inf:
+    if not max(STALE_INTERVALS * series.interval_s, STALE_S) < silence_s < math.inf:
+        return None
+    if silence_s <= SPACINGS * _usual_at_end(series):
         return None
     moment = format_iso8601(newest)
     return (

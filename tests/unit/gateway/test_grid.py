@@ -14,7 +14,7 @@ from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.ask import Gateway
 from sisock.gateway.cells import aligned_cells, choose_cells
 from sisock.gateway.every import parse_every
-from sisock.gateway.gridded import ragged
+from sisock.gateway.gridded import ragged, without_times
 from sisock.gateway.plan import Drawing
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -383,6 +383,26 @@ def test_what_dips_at_the_ends_is_left_out(cells, having, left_out):
     assert sorted(ragged(series, cells)) == left_out
     nothing = replace(series[0], values=np.full(series[0].times.size, np.nan))
     assert sorted(ragged([*series, nothing], cells)) == left_out
+
+
+@pytest.mark.parametrize(
+    ("reducer", "values", "expected"),
+    [
+        ("max", [9.0, 1.0, 2.0, 1.0, 8.0], [9.0, 2.0, 8.0]),
+        ("min", [-9.0, 1.0, 2.0, 1.0, -8.0], [-9.0, 2.0, -8.0]),
+        ("max", [np.nan, 1.0, 2.0, np.nan, 8.0], [1.0, 2.0, 8.0]),
+        ("max", [0.0, 5.0, 2.0, 5.0, 3.0], [5.0, 2.0, 5.0]),
+        ("mean", [9.0, 1.0, 2.0, 1.0, 8.0], [1.0, 2.0, 1.0]),
+    ],
+)
+def test_no_extreme_is_left_out_with_its_cell(reducer, values, expected):
+    """The highest and lowest values of cells that are not drawn count in the cells beside them."""
+    times = np.arange(5.0)
+    even = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 4.0}, reducer)
+    assert even.times.tolist() == [1.0, 2.0, 3.0]
+    assert even.values.tolist() == expected
+    one = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 1.0, 3.0, 4.0}, reducer)
+    assert one.values[0] == {"max": np.nanmax, "min": np.nanmin}.get(reducer, lambda _: 2.0)(values)
 
 
 def test_the_present_is_an_end():
