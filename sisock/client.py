@@ -153,7 +153,8 @@ class Consumer:
         min_stride
             Seconds between samples that are fine enough; every sample unless given.
         reduce
-            How to downsample: ``"minmax"``, ``"first"`` or ``"last"``; plain thinning unless given.
+            How to downsample to that: ``"first"``, ``"last"``, ``"minmax"``, ``"m4"``, ``"mean"``, ``"min"``,
+            ``"max"``, ``"count"``, ``"sum"`` or ``"stddev"``; plain thinning unless given.
 
         Raises
         ------
