@@ -153,8 +153,10 @@ def _held(values: Values, cells: Cells, until: float) -> Values:
     return held
 
 
-def seam(first: Series, second: Series, final: float, part_s: float) -> Sampled:
+def seam(first: Series, second: Series, final: float, part_s: float, reducer: str = "") -> Sampled:
     """Return what two series have by bucket: the first where it is final, then the second where it has anything.
+
+    Extremes of the bucket in which the first ceases to be final are those of both: the second may have less of it.
 
     Parameters
     ----------
@@ -167,7 +169,13 @@ def seam(first: Series, second: Series, final: float, part_s: float) -> Sampled:
     # A bucket that is not final belongs to the second where it has anything there.
     ours |= ~np.isin(first.times, second.times[theirs])
     times = np.concatenate([first.times[ours], second.times[theirs]])
-    values = np.concatenate([first.values[ours], second.values[theirs]])
+    extreme = EXTREMES.get(reducer)
+    others_values = second.values[theirs].copy()
+    if extreme is not None:
+        both = np.flatnonzero(~ours & (first.times < final))
+        places = second.times[theirs].searchsorted(first.times[both])
+        others_values[places] = extreme(others_values[places], first.values[both])
+    values = np.concatenate([first.values[ours], others_values])
     order = np.argsort(times, kind="stable")
     return times[order], values[order]
 
