@@ -190,6 +190,27 @@ def test_server_that_says_false_is_believed():
         ask(Server(False), packed=True)
 
 
+def test_server_that_gives_short_spans_only_is_read_in_many():
+    """A server may refuse whatever is longer than it likes, so that a long span takes hundreds of calls."""
+    times = np.arange(86_400.0)[1:]
+    server = Server()
+    server.get_data = lambda field, start, end, min_stride=None: end - start <= 600 and reply_of(times, a=times)
+    reply = ask(
+        server, start=1.0, end=86_400.0, reduce="minmax", min_stride=600.0, spans=[[1.0, 86_400.0]], packed=True
+    )
+    edges = np.frombuffer(reply["series"][0][3], "<f8")[[0, -1]]
+    assert edges.tolist() == [1.0, 86_399.0]
+    assert len(ask(server, start=1.0, end=86_400.0, packed=True)["data"]["a"]["data"]) == 8 * times.size
+
+
+def test_server_that_gives_next_to_nothing_is_not_read_for_ever():
+    """A span that takes more than a thousand calls is an error that says so."""
+    server = Server()
+    server.get_data = lambda field, start, end, min_stride=None: end - start <= 1 and {"data": {}, "timeline": {}}
+    with pytest.raises(ApplicationError, match="over 1000 calls"):
+        ask(server, start=1.0, end=86_400.0, packed=True)
+
+
 @pytest.mark.parametrize("reply", [None, "nonsense", 5, [], {"data": {}}, {"data": {"a": 1}, "timeline": "x"}])
 def test_nonsense_in_place_of_data_is_an_error_in_words(reply):
     """A reply that is none is an error for the caller; the session goes on."""
