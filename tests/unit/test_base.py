@@ -17,6 +17,7 @@ from twisted.internet import defer
 import sisock
 from sisock import base
 from sisock.testing import ManualClock
+from sisock.wamp import patience
 from sisock.wamp.author import Author
 
 CATALOGUE = (
@@ -493,7 +494,7 @@ def test_more_fields_than_a_message_holds_are_an_error_that_says_so():
 def test_looking_back_costs_a_server_little(monkeypatch):
     """What was before a window is looked for ever farther back, but no farther than can be read soon."""
     clock = ManualClock(1_700_000_000.0)
-    monkeypatch.setattr(base, "time", SimpleNamespace(monotonic=clock, time=clock))
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=clock))
 
     class Refused(Server):
         def get_data(self, field, start, end, min_stride=None):
