@@ -51,20 +51,20 @@ async def draw(source: Source, query: Query, choices: Sequence[Choice]) -> Drawn
     answers: list[Answer] = [await asked[0]] if len(asked) == 1 else await gatherResults(asked)
     found = [{series.wanted: series for series in answer.series} for answer in answers]
     drawn = dict(zip(groups, found, strict=True))
-    return _with_even_ends(drawn, cells) if cells else drawn
+    return _with_even_ends(drawn, cells, source.now()) if cells else drawn
 
 
-def _with_even_ends(drawn: Drawn, cells: Mapping[Drawing, Cells]) -> Drawn:
+def _with_even_ends(drawn: Drawn, cells: Mapping[Drawing, Cells], now: float) -> Drawn:
     """Leave out the cells at the ends of the window in which some of the series on a grid have no value yet."""
     even = dict(drawn)
     for grid in dict.fromkeys(cells.values()):
         members = [drawing for drawing, own in cells.items() if own is grid]
         on_grid = [one for drawing in members for one in drawn[drawing].values() if _is_on_grid(one, drawing)]
-        left_out = ragged(on_grid, grid)
+        left_out = ragged(on_grid, grid, now)
         if left_out:
             for drawing in members:
                 even[drawing] = {
-                    wanted: without_times(one, left_out) if _is_on_grid(one, drawing) else one
+                    wanted: without_times(one, left_out, drawing.reducer) if _is_on_grid(one, drawing) else one
                     for wanted, one in drawn[drawing].items()
                 }
     return even

@@ -32,7 +32,7 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, inl
 
 from sisock import __version__
 from sisock.core import serving, times, wire
-from sisock.core.edge_reading import EdgeReading
+from sisock.core.edge_reading import GROWTH, EdgeReading
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.halving import Halving, Read
 from sisock.core.model import DataRequest, FieldCatalogue, Span
@@ -314,9 +314,13 @@ class DataNodeServer(Session):
                 continue
             yield self._in_thread(reading.take, block)
             edges.take(read, block)
-        until = time.monotonic() + _EDGE_S
-        while (read := edges.read(reading.known)) is not None and time.monotonic() < until:
+        spent_s = took_s = 0.0
+        # Each look is twice as far as the one before, and may take as much longer.
+        while (read := edges.read(reading.known)) is not None and spent_s + GROWTH * took_s < _EDGE_S:
+            began = time.monotonic()
             block = yield self._ask(read, catalogue, Review(read.span, self._proven))
+            took_s = time.monotonic() - began
+            spent_s += took_s
             if block is None:
                 edges.refuse(read)
             else:

@@ -21,6 +21,7 @@ from sisock.core import wire
 from sisock.core.errors import BadRequest, NodeUnavailable, OverAllowance, SisockError, UnknownField, UnknownNode
 from sisock.core.misplaced import is_unmistakable, misplaced
 from sisock.core.model import DataRequest, Field, FieldCatalogue, Span, Times, Values
+from sisock.core.once import kind_of
 from sisock.core.times import resolve_span
 from sisock.core.walk import Walk
 from sisock.core.wire_spans import decode_remarks
@@ -49,7 +50,7 @@ class NodeEntry:
 class Series:
     """Samples of one field: ``times`` (UNIX seconds) and ``values``, both of shape (n,).
 
-    ``remarks`` says what is wrong with them in the node's own opinion, or in ours.
+    ``remarks`` says in words what is wrong with them, if anything: what the node tells, and what is seen as they come.
     """
 
     field: Field
@@ -163,7 +164,7 @@ class Consumer:
             field=pages[0].field,
             times=np.concatenate([page.times for page in pages]),
             values=np.concatenate([page.values for page in pages if page.times.size] or [pages[0].values]),
-            remarks=tuple(dict.fromkeys(remark for page in pages for remark in page.remarks)),
+            remarks=tuple({kind_of(remark): remark for page in pages for remark in page.remarks}.values()),
         )
 
     def pages(

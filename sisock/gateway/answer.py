@@ -80,10 +80,8 @@ class Series:
 
     @property
     def newest(self) -> float | None:
-        """Time of the newest sample that is drawn, UNIX seconds; None when there is none."""
-        if self.times.size <= self.held:
-            return self.before
-        return float(self.times[-1])
+        """Time of the newest sample in the window, UNIX seconds; None when there is none."""
+        return float(self.times[-1]) if self.times.size > self.held else None
 
     @classmethod
     def missing(cls, wanted: SeriesWanted, problem: str, described: Field | None = None) -> Series:

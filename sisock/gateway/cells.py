@@ -51,13 +51,15 @@ class Cells:
 
     @cached_property
     def parts(self) -> int:
-        """How many buckets all cells are made of."""
-        return bucket_number(float(self.edges[-1]), self.part_s) - bucket_number(float(self.edges[0]), self.part_s)
+        """How many buckets all cells are made of that the window touches."""
+        first, stop = _touched(self.start, self.end, self.part_s)
+        return stop - first
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Whether each cell is one of the buckets that nodes are asked for."""
-        return self.parts == self.times.size
+        first, stop = (bucket_number(float(edge), self.part_s) for edge in self.edges[[0, -1]])
+        return stop - first == self.times.size
 
     @property
     def is_cut(self) -> tuple[bool, bool]:
@@ -77,8 +79,7 @@ class Cells:
 
 def aligned_cells(start: float, end: float, width: float, remarks: tuple[str, ...] = ()) -> Cells:
     """Return the buckets of a width that [start, end) touches, as cells."""
-    first, stop = bucket_number(start, width), bucket_number(end, width)
-    stop += stop * width < end
+    first, stop = _touched(start, end, width)
     return Cells(start, end, bucket_edges(first, stop, width), width, remarks)
 
 
@@ -90,8 +91,7 @@ def equal_cells(start: float, end: float, count: int) -> Cells:
 
 def equal_edges(start: float, end: float, count: int, width: float) -> Times:
     """Return the edges of parts of a window as equal as whole buckets of a width allow; fewer where there are few."""
-    first, stop = bucket_number(start, width), bucket_number(end, width)
-    stop += stop * width < end
+    first, stop = _touched(start, end, width)
     numbers = np.rint(np.linspace(first, stop, min(count, stop - first) + 1))
     edges: Times = numbers * width
     return edges
@@ -121,3 +121,9 @@ def choose_cells(
     if slowest_s > width:
         width = ladder_stride(min(slowest_s, LADDER[-1]))
     return aligned_cells(start, end, max(width, least_s))
+
+
+def _touched(start: float, end: float, width: float) -> tuple[int, int]:
+    """Return the number of the first bucket of a width that [start, end) touches, and the one behind the last."""
+    first, stop = bucket_number(start, width), bucket_number(end, width)
+    return first, stop + (stop * width < end)

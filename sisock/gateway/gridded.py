@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sisock.core.choices import Indices, stops_of
 from sisock.core.combining import PARTS, combined
@@ -20,11 +21,15 @@ from sisock.core.times import bucket_of
 from sisock.gateway.answer import Series
 from sisock.gateway.cells import Cells
 
+LATE_S = 10.0  # some nodes tell of the last moments later than others
+LATE_SHARE = 0.05  # of a window, which may be left out for that
 # Where the sample that is chosen of a cell stands among what is chosen of its buckets, from their starts.
 _ENDS: Mapping[str, Callable[[Indices, int], Indices]] = {
     "first": lambda starts, _: starts,
     "last": lambda starts, count: stops_of(starts, count) - 1,
 }
+
+EXTREMES: Mapping[str, np.ufunc] = {"min": np.fmin, "max": np.fmax}
 
 
 def by_bucket(series: Series, part_s: float) -> Series:
@@ -133,7 +138,7 @@ def _filled(found: Indices, values: Values, count: int) -> Values:
 
 def _known(values: Values) -> Indices:
     """Return the places of values that are not null."""
-    known = ~np.isnan(values) if values.dtype.kind == "f" else np.array([value is not None for value in values])
+    known = ~np.isnan(values) if values.dtype.kind in "fiu" else np.array([value is not None for value in values])
     return np.flatnonzero(known)
 
 
@@ -173,34 +178,63 @@ def _ends(times: Times, part_s: float) -> Times:
     return ends
 
 
-def ragged(series: Sequence[Series], cells: Cells) -> frozenset[float]:
-    """Return the times of cells at the ends of a window that are not to be drawn.
+def ragged(series: Sequence[Series], cells: Cells, now: float = np.inf) -> frozenset[float]:
+    """Return the times of cells at the ends of a window that are not to be drawn, for what is summed would dip there.
 
-    A cell that the window cuts may be too short for a sample of each series, and what is stacked or summed would dip
-    there. It is drawn when all series have a value in it that have one in the next cell, and any has.
+    A cell that the window cuts may be too short for a sample of each series, and of the last moments some nodes tell
+    later than others. Such a cell is drawn when all series have a value in it that have one in it, in a later one, or
+    in the cell beside.
+
+    Parameters
+    ----------
+    now
+        The present, UNIX seconds, where the window ends later.
     """
-    numbers = [one for one in series if one.type == "number" and one.times.size]
-    left_out = set()
-    for is_cut, end, inside in ((cells.is_cut[0], 0, 1), (cells.is_cut[1], -1, -2)):
-        if not is_cut or cells.times.size <= 1:
-            continue
-        time, beside = float(cells.times[end]), float(cells.times[inside])
-        there = [_has(one, time) for one in numbers if _has(one, time) or _has(one, beside)]
-        if not all(there):
-            left_out.add(time)
-    return frozenset(left_out)
+    numbers = [one for one in series if one.type == "number" and _known(one.values).size]
+    times, count = cells.times, cells.times.size
+    if not numbers or count <= 1:
+        return frozenset()
+    end = min(cells.end, now)
+    stop = int(times.searchsorted(end))
+    late = int(times.searchsorted(end - min(LATE_S, LATE_SHARE * (cells.end - cells.start)), side="right"))
+    late = max(min(late, stop - bool(end < cells.edges[stop])), 1)
+    left_out = []
+    if cells.is_cut[0]:
+        has = np.array([_has(one, times[:2]) for one in numbers])
+        left_out += [0] if not has[has.any(axis=1), 0].all() else []
+    has = np.array([_has(one, times[late - 1 : stop]) for one in numbers])
+    going_on = has[has.any(axis=1)]
+    whole = np.flatnonzero(going_on[:, 1:].all(axis=0))
+    left_out += range(late + int(whole[-1]) + 1 if whole.size else late, stop)
+    left_out_times = frozenset(times[left_out].tolist())
+    return (
+        left_out_times
+        if all(_known(without_times(one, left_out_times).values).size for one in numbers)
+        else frozenset()
+    )
 
 
-def without_times(series: Series, times: Collection[float]) -> Series:
-    """Return a series without the values at some times."""
-    kept = ~np.isin(series.times, list(times))
-    return series if kept.all() else replace(series, times=series.times[kept], values=series.values[kept])
+def without_times(series: Series, times: Collection[float], reducer: str = "") -> Series:
+    """Return a series without the values at some times at its ends.
+
+    What is left out of a series of highest or lowest values counts in the value beside: no extreme is lost.
+    """
+    kept = np.flatnonzero(~np.isin(series.times, list(times)))
+    if kept.size == series.times.size:
+        return series
+    values = series.values[kept]
+    extreme = EXTREMES.get(reducer)
+    if extreme is not None and values.size and values.dtype.kind in "fiu":
+        values[0] = extreme.reduce(series.values[: kept[0] + 1])
+        values[-1] = extreme.reduce([*series.values[kept[-1] :], values[-1]])
+    return replace(series, times=series.times[kept], values=values)
 
 
-def _has(series: Series, time: float) -> bool:
-    """Tell whether a series has a value at a time."""
-    place = int(series.times.searchsorted(time))
-    return place < series.times.size and series.times[place] == time and not np.isnan(series.values[place])
+def _has(series: Series, times: Times) -> NDArray[np.bool_]:
+    """Tell at which times, ascending, a series has a value."""
+    places = np.minimum(series.times.searchsorted(times), series.times.size - 1)
+    there: NDArray[np.bool_] = (series.times[places] == times) & ~np.isnan(series.values[places])
+    return there
 
 
 def parts_of(reducer: str, cells: Cells) -> Sequence[str]:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from sisock.core import serving, wire
 from sisock.core.times import LADDER
-from sisock.gateway.answer import SeriesWanted
+from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.ask import Gateway
-from sisock.gateway.cells import choose_cells
+from sisock.gateway.cells import aligned_cells, choose_cells
 from sisock.gateway.every import parse_every
+from sisock.gateway.gridded import ragged, without_times
 from sisock.gateway.plan import Drawing
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -291,7 +292,7 @@ def test_a_node_of_the_original_library_is_on_the_grid(reducer, points):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(["first", "last", "minmax", "m4"]), st.integers(1, 8), st.booleans())
+@given(st.integers(0, 10**6), st.sampled_from(["first", "last", "minmax", "m4"]), st.integers(1, 7), st.booleans())
 def test_few_points_of_reducers_that_choose(seed, reducer, points, is_state):
     """A reducer that was asked for keeps true samples of equal parts, the newest where there is room."""
     random = np.random.default_rng(seed)
@@ -352,3 +353,60 @@ def test_a_reducer_that_keeps_several_samples_is_the_mean_on_a_grid(reducer, poi
     (mean,) = ask(gateway, "a::x", points=points)
     np.testing.assert_array_equal(drawn.times, mean.times)
     np.testing.assert_array_equal(drawn.values, mean.values)
+
+
+CELLS = aligned_cells(1000.5, 1600.5, 10.0)
+FINE = aligned_cells(1000.0, 1600.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "having", "left_out"),
+    [
+        (CELLS, [slice(None), slice(None, -1)], [1600.0]),
+        (CELLS, [slice(None, -1), slice(None, -1)], [1600.0]),
+        (CELLS, [slice(None), slice(None, -2)], []),
+        (CELLS, [slice(None), slice(1, None)], [1000.5]),
+        (CELLS, [slice(1, None), slice(1, None)], [1000.5]),
+        (CELLS, [slice(None), slice(2, None)], []),
+        (CELLS, [slice(0, 1), slice(1, 2)], []),
+        (CELLS, [slice(None), slice(-1, None)], []),
+        (FINE, [slice(None), slice(None, -3), slice(None, -2)], [1597.0, 1598.0, 1599.0]),
+        (FINE, [slice(None), slice(None, -30)], []),
+    ],
+)
+def test_what_dips_at_the_ends_is_left_out(cells, having, left_out):
+    """A cell at an end is not drawn where series that go on have none in it yet; none loses its only value."""
+    series = [
+        Series(SeriesWanted("a", str(number)), cells.times[some], np.ones(cells.times[some].size))
+        for number, some in enumerate(having)
+    ]
+    assert sorted(ragged(series, cells)) == left_out
+    nothing = replace(series[0], values=np.full(series[0].times.size, np.nan))
+    assert sorted(ragged([*series, nothing], cells)) == left_out
+
+
+@pytest.mark.parametrize(
+    ("reducer", "values", "expected"),
+    [
+        ("max", [9.0, 1.0, 2.0, 1.0, 8.0], [9.0, 2.0, 8.0]),
+        ("min", [-9.0, 1.0, 2.0, 1.0, -8.0], [-9.0, 2.0, -8.0]),
+        ("max", [np.nan, 1.0, 2.0, np.nan, 8.0], [1.0, 2.0, 8.0]),
+        ("max", [0.0, 5.0, 2.0, 5.0, 3.0], [5.0, 2.0, 5.0]),
+        ("mean", [9.0, 1.0, 2.0, 1.0, 8.0], [1.0, 2.0, 1.0]),
+    ],
+)
+def test_no_extreme_is_left_out_with_its_cell(reducer, values, expected):
+    """The highest and lowest values of cells that are not drawn count in the cells beside them."""
+    times = np.arange(5.0)
+    even = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 4.0}, reducer)
+    assert even.times.tolist() == [1.0, 2.0, 3.0]
+    assert even.values.tolist() == expected
+    one = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 1.0, 3.0, 4.0}, reducer)
+    assert one.values[0] == {"max": np.nanmax, "min": np.nanmin}.get(reducer, lambda _: 2.0)(values)
+
+
+def test_the_present_is_an_end():
+    """Where the window ends in the future, the cell of the present is the one that is not whole yet."""
+    series = [Series(SeriesWanted("a", "b"), CELLS.times[:30][:count], np.ones(count)) for count in (30, 29)]
+    assert ragged(series, CELLS, float(CELLS.times[29]) + 3) == {1290.0}
+    assert ragged(series, CELLS) == set()

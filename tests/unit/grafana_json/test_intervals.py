@@ -13,7 +13,8 @@ CAPTURED = sorted((Path(__file__).parents[2] / "data" / "grafana").glob("*.json"
 
 def test_what_panels_sent_without_a_minimum():
     """No request that was seen from a panel without a minimum interval is taken for one with it."""
-    bodies = [json.loads(path.read_text(encoding="utf-8")).get("request") for path in CAPTURED]
+    without = [path for path in CAPTURED if path.stem != "panel-min-interval"]
+    bodies = [json.loads(path.read_text(encoding="utf-8")).get("request") for path in without]
     queries = [body for body in bodies if isinstance(body, dict) and "intervalMs" in body and "targets" in body]
     assert len(queries) > 8
     assert [parse_query(body).least_s for body in queries] == [0.0] * len(queries)
