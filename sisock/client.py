@@ -22,7 +22,7 @@ from sisock.core.errors import BadRequest, NodeUnavailable, OverAllowance, Sisoc
 from sisock.core.misplaced import is_unmistakable, misplaced
 from sisock.core.model import DataRequest, Field, FieldCatalogue, Span, Times, Values
 from sisock.core.once import kind_of
-from sisock.core.times import resolve_span
+from sisock.core.times import check_number, resolve_span
 from sisock.core.walk import Walk
 from sisock.core.wire_spans import decode_remarks
 from sisock.settings import Settings
@@ -123,6 +123,7 @@ class Consumer:
 
     def fields(self, node: str, start: float = 1, end: float = 0) -> FieldCatalogue:
         """Return the fields of a node that have samples in [start, end), sisock time; of all time unless given."""
+        start, end = _instants(start, end)
         procedure = wire.procedure(node, "get_fields")
         if "paging" not in self._capabilities(node):
             return wire.decode_catalogue(self._call(procedure, start, end, who=node))[0]
@@ -153,7 +154,8 @@ class Consumer:
         min_stride
             Seconds between samples that are fine enough; every sample unless given.
         reduce
-            How to downsample: ``"minmax"``, ``"first"`` or ``"last"``; plain thinning unless given.
+            How to downsample to that: ``"first"``, ``"last"``, ``"minmax"``, ``"m4"``, ``"mean"``, ``"min"``,
+            ``"max"``, ``"count"``, ``"sum"`` or ``"stddev"``; plain thinning unless given.
 
         Raises
         ------
@@ -181,6 +183,8 @@ class Consumer:
         Every sample of a long span is asked for in parts, which also spares the node. There is at least one page.
         """
         node, name = _split(target)
+        start, end = _instants(start, end)
+        min_stride = None if min_stride is None else check_number(min_stride, "the stride")
         catalogue = self.fields(node)
         field = catalogue.find(name)
         if field is None:
@@ -307,6 +311,11 @@ def _split(target: str) -> tuple[str, str]:
     if not separator:
         raise BadRequest(f"'{target}' must be NODE::FIELD")
     return node, name
+
+
+def _instants(start: float, end: float) -> Span:
+    """Return both ends of a span as plain numbers: NumPy's do not travel."""
+    return check_number(start, "a time"), check_number(end, "a time")
 
 
 def _interval_s(catalogue: FieldCatalogue, name: str) -> float | None:

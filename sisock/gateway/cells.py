@@ -19,6 +19,7 @@ from sisock.core.times import LADDER, bucket_edges, bucket_number, ladder_stride
 
 FEW_PARTS = 512  # of a window that is cut into few cells of equal length
 SLACK = 1.1  # samples that come a little late leave no cell empty
+CLOSE = 1.001  # a mean spacing is never the exact one
 FEWEST_CELLS = 8
 
 
@@ -103,7 +104,8 @@ def choose_cells(
     """Return the finest cells of which a window has at most ``max_points``.
 
     They are buckets of a step of the ladder, no shorter than the slowest series' interval, so that none is empty
-    where nothing is missing. Fewer than eight are equal parts of the window.
+    where nothing is missing; or as long as somebody wants, where that fits. Fewer than eight are equal parts of the
+    window.
 
     Parameters
     ----------
@@ -112,11 +114,14 @@ def choose_cells(
     least_s
         The shortest that somebody wants, seconds; it need not be a step of the ladder.
     """
-    slowest_s = max(intervals_s, default=0.0) * SLACK
+    interval_s = max(intervals_s, default=0.0)
+    slowest_s = interval_s * SLACK
     if max_points < FEWEST_CELLS:
         shortest_s = max(slowest_s, least_s)
         room = (end - start) / shortest_s if shortest_s else math.inf
         return equal_cells(start, end, max(min(max_points, math.floor(min(room, max_points))), 1))
+    if least_s and least_s * CLOSE >= interval_s and math.ceil((end - start) / least_s) < max_points:
+        return aligned_cells(start, end, least_s)
     width = stride_for_points(start, end, max_points + 1, 1, 1)
     if slowest_s > width:
         width = ladder_stride(min(slowest_s, LADDER[-1]))

@@ -19,7 +19,7 @@ from sisock.core.downsample import Sampled
 from sisock.core.model import Times, Values
 from sisock.core.times import bucket_of
 from sisock.gateway.answer import Series
-from sisock.gateway.cells import Cells
+from sisock.gateway.cells import SLACK, Cells
 
 LATE_S = 10.0  # some nodes tell of the last moments later than others
 LATE_SHARE = 0.05  # of a window, which may be left out for that
@@ -183,7 +183,7 @@ def ragged(series: Sequence[Series], cells: Cells, now: float = np.inf) -> froze
 
     A cell that the window cuts may be too short for a sample of each series, and of the last moments some nodes tell
     later than others. Such a cell is drawn when all series have a value in it that have one in it, in a later one, or
-    in the cell beside.
+    in the cell beside; and when it is long enough for a sample of those that have none, which then is a gap of theirs.
 
     Parameters
     ----------
@@ -196,15 +196,18 @@ def ragged(series: Sequence[Series], cells: Cells, now: float = np.inf) -> froze
         return frozenset()
     end = min(cells.end, now)
     stop = int(times.searchsorted(end))
-    late = int(times.searchsorted(end - min(LATE_S, LATE_SHARE * (cells.end - cells.start)), side="right"))
+    share_s = LATE_SHARE * (cells.end - cells.start)
+    late_s = min(LATE_S, share_s)
+    due_s = np.array([[SLACK * one.interval_s if one.interval_s else share_s] for one in numbers])
+    late = int(times.searchsorted(end - late_s, side="right"))
     late = max(min(late, stop - bool(end < cells.edges[stop])), 1)
     left_out = []
     if cells.is_cut[0]:
         has = np.array([_has(one, times[:2]) for one in numbers])
-        left_out += [0] if not has[has.any(axis=1), 0].all() else []
+        left_out += [0] if (has[:, 1] & ~has[:, 0] & (times[1] - times[0] <= due_s[:, 0])).any() else []
     has = np.array([_has(one, times[late - 1 : stop]) for one in numbers])
-    going_on = has[has.any(axis=1)]
-    whole = np.flatnonzero(going_on[:, 1:].all(axis=0))
+    awaited = has.any(axis=1, keepdims=True) & ~has & (end - times[late - 1 : stop] <= due_s + late_s)
+    whole = np.flatnonzero(~awaited[:, 1:].any(axis=0))
     left_out += range(late + int(whole[-1]) + 1 if whole.size else late, stop)
     left_out_times = frozenset(times[left_out].tolist())
     return (

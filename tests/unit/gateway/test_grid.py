@@ -12,7 +12,7 @@ from sisock.core import serving, wire
 from sisock.core.times import LADDER
 from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.ask import Gateway
-from sisock.gateway.cells import aligned_cells, choose_cells
+from sisock.gateway.cells import aligned_cells, choose_cells, equal_cells
 from sisock.gateway.every import parse_every
 from sisock.gateway.gridded import ragged, without_times
 from sisock.gateway.plan import Drawing
@@ -403,6 +403,18 @@ def test_no_extreme_is_left_out_with_its_cell(reducer, values, expected):
     assert even.values.tolist() == expected
     one = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 1.0, 3.0, 4.0}, reducer)
     assert one.values[0] == {"max": np.nanmax, "min": np.nanmin}.get(reducer, lambda _: 2.0)(values)
+
+
+@pytest.mark.parametrize(
+    ("cells", "interval_s", "left_out"),
+    [(CELLS, 600.0, [1000.5, 1600.0]), (CELLS, 3.0, [1600.0]), (equal_cells(1000.5, 1600.5, 3), 3.0, [])],
+)
+def test_a_cell_that_is_long_enough_is_drawn(cells, interval_s, left_out):
+    """A cell at an end is drawn where who has no value in it had the time for one: a gap hides no other series."""
+    times = cells.times
+    some = [times, times[1:-1]]
+    series = [Series(SeriesWanted("a", str(one[0])), one, np.ones(one.size), interval_s=interval_s) for one in some]
+    assert sorted(ragged(series, cells)) == left_out
 
 
 def test_the_present_is_an_end():
