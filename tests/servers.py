@@ -27,6 +27,7 @@ MOST_IN_WINDOW = 500
 PATIENCE_S = 1.0
 NEVER: list = []  # was anything asked for before
 THINNED = "only one"
+MANY_PARTS = 64  # in so many a window is read of a server that gives little at once and thins nothing
 
 
 class Panel:
@@ -168,6 +169,13 @@ class Session:
         window = f"[{start!r}, {end!r}) at {now.at!r}"
         about = f"{series.wanted.target} {panel.drawing} {panel.points} {window}: {vars(self.habits)}"
         expected = oracle.drawn(oracle.samples(now))
+        if "more than it can give" in (series.problem or ""):
+            shortest_s = self.habits.longest * min(line.interval_s for line in self.lines)
+            assert self.habits.allowance == "length", f"{series.problem}: {about}"
+            assert not self.habits.heeds_stride, f"{series.problem}: {about}"
+            assert end - start > MANY_PARTS * shortest_s, f"{series.problem}: {about}"
+            self.counts["refused"] += 1
+            return
         if series.problem:
             unknown = "is not served by" in series.problem and not self.habits.lists_all_fields
             assert unknown, f"{series.problem}: {about}"
@@ -197,7 +205,7 @@ class Oracle:
         self.line = session.line_of[field]
         self.values = self.line.values[field]
         self.kind = self.line.types[field]
-        self.limited = session.habits.allowance == "length"
+        self.limited = session.habits.allowance is not None
         self.reducer = panel.drawing.reducer
         self.breaks = panel.drawing.breaks
         self.start, self.end, self.now = start, end, session.clock()

@@ -12,7 +12,8 @@ import numpy as np
 from sisock.core.errors import BadReply
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 
-MOST_REFUSALS = 256  # the caller has no patience for more
+MOST_REFUSALS = 64  # one after the other
+MOST_PARTS = 1000  # that a span is read in: it took seconds, and whoever asked waits no longer
 UNSTATED = Statement(-math.inf)
 """What holds where a source has stated nothing: nothing is promised."""
 
@@ -81,6 +82,7 @@ class Halving:
     def take(self, block: DataBlock) -> None:
         """Take samples inside the span of ``read``."""
         span = self._open.pop()
+        self._refusals = 0
         self._parts.append((span, block))
         if self._strided and not self._always:
             self.thinned.append(span)
@@ -98,6 +100,8 @@ class Halving:
         middle = low + (high - low) / 2
         if self._refusals > MOST_REFUSALS or not low < middle < high:
             raise BadReply("the node says even of a short span that it holds more than it can give: ask for less")
+        if len(self._parts) + len(self._open) >= MOST_PARTS:
+            raise BadReply(f"the node gives so little at once that it takes over {MOST_PARTS} calls: ask for less")
         self._open += [(middle, high), (low, middle)]
 
     def block(self) -> DataBlock:

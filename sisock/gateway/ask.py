@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 
 from sisock.core.errors import NodeUnavailable, UnknownNode
-from sisock.core.model import DataBlock
+from sisock.core.model import DataBlock, Span
 from sisock.core.times import format_iso8601
 from sisock.gateway.answer import Answer, Drawn, Series, SeriesWanted
 from sisock.gateway.cells import Cells
@@ -272,15 +272,15 @@ class Gateway:
         }
 
     def _finish(self, series: Series, asked: Asked, resolution: Resolution, drawing: Drawing) -> Series:
-        series = self._noted(series, asked.end, drawing)
+        series = self._noted(series, (asked.start, asked.end), drawing)
         if resolution.few:
             return keep_few(series, resolution, asked.start, asked.end)
         return break_line(series, resolution) if drawing.breaks else series
 
-    def _noted(self, series: Series, end: float, drawing: Drawing) -> Series:
+    def _noted(self, series: Series, window: Span, drawing: Drawing) -> Series:
         """Return a series, as its samples came, with what its viewer should know of their age."""
         newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, end, self.now())
+        stale = staleness(series, newest, window, self.now())
         said = stale or silence(series, held_on_purpose=drawing.before is True)
         return replace(series, notices=(*series.notices, said)) if said else series
 
@@ -318,6 +318,6 @@ def _with_before(
 def _note_newest(peer: Peer, drawn: Drawn, now: float) -> None:
     """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
-        newest = series.newest
+        newest = series.before if series.newest is None else series.newest
         if newest is not None and (wanted.field in peer.newest or is_live(series, now)):
             peer.note_newest(wanted.field, newest)

@@ -10,6 +10,7 @@ from typing import Any
 from sisock.core import wire
 from sisock.core.downsample import Sampled
 from sisock.core.edge import Edge
+from sisock.core.edge_reading import MOST_SAMPLES, longest_s
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
 from sisock.core.newest import NewestSearch
@@ -17,12 +18,14 @@ from sisock.core.reduction import NO_SAMPLES
 from sisock.core.times import EARLIEST
 from sisock.core.wire_spans import decode_reductions
 from sisock.gateway.edges import add_held
+from sisock.gateway.legacy import LONGEST_REPLY_VALUES
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
 
 FIRST_SPAN_S = 60.0
 LEAST_TIME_S = 0.05
+MOST_CALLS = 32
 FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 
 
@@ -90,9 +93,13 @@ class EarlierReader:
         return found
 
     async def _read_at_once(self, fields: Sequence[str], found: dict[str, Sampled]) -> None:
-        """Ask for the newest sample of all that was before: a call for no spans brings nothing else."""
+        """Ask for the newest sample of what was before: a call for no spans brings nothing else.
+
+        Nodes of former versions look for it as far as they are told to, whatever that costs them.
+        """
         start = self._request.start
-        request = replace(self._request, fields=tuple(fields), start=EARLIEST, end=start, reduce="last", spans=())
+        low = max(start - self._longest_s(fields, MOST_SAMPLES), EARLIEST)
+        request = replace(self._request, fields=tuple(fields), start=low, end=start, reduce="last", spans=())
         arguments, keywords = wire.request_arguments(request)
         reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
         for name, reduction in decode_reductions(reply, request).items():
@@ -101,9 +108,13 @@ class EarlierReader:
     async def _read_backwards(self, fields: Sequence[str], found: dict[str, Sampled]) -> None:
         """Ask a node of the original library for ever longer spans."""
         start = self._request.start
-        search = NewestSearch(tuple(fields), (EARLIEST, start), self._request.min_stride or 0.0, FIRST_SPAN_S)
+        length_s = self._longest_s(fields, LONGEST_REPLY_VALUES / len(fields))
+        past, stride = (EARLIEST, start), self._request.min_stride or 0.0
+        search = NewestSearch(tuple(fields), past, stride, min(FIRST_SPAN_S, length_s), length_s)
         search.known.update(fields)
-        while (read := search.read) is not None and self._time_left_s > LEAST_TIME_S:
+        calls = 0
+        while (read := search.read) is not None and self._time_left_s > LEAST_TIME_S and calls < MOST_CALLS:
+            calls += 1
             arguments, keywords = wire.request_arguments(DataRequest(*read))
             reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
             if reply is False:
@@ -113,6 +124,9 @@ class EarlierReader:
             search.take(block.within(*read.span))
         for name, sample in search.newest.items():
             self._note(name, sample, found)
+
+    def _longest_s(self, fields: Sequence[str], most_samples: float) -> float:
+        return longest_s(self._peer.catalogue.spacings_s(fields), most_samples)
 
     @property
     def _time_left_s(self) -> float:

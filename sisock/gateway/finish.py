@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sisock.core.model import Span
 from sisock.core.times import format_duration, format_iso8601
 from sisock.gateway.answer import Series
 from sisock.gateway.gaps import SPACINGS, break_gaps, usual_spacings
@@ -39,7 +40,7 @@ def is_live(series: Series, now: float) -> bool:
     return series.newest is not None and (grows(series) or series.newest >= now - NOW_S)
 
 
-def staleness(series: Series, newest: float, end: float, now: float) -> str | None:
+def staleness(series: Series, newest: float, window: Span, now: float) -> str | None:
     """Return in words that a live field has stopped; None when it has not, or when nobody can tell.
 
     Said of numbers only, whose newest sample is older than the spacings around it let expect: a state that does not
@@ -51,18 +52,23 @@ def staleness(series: Series, newest: float, end: float, now: float) -> str | No
         As drawn, without breaks.
     newest
         Time of the newest sample ever seen of the field while it was live, UNIX seconds; -inf when none was.
-    end, now
-        End of the window, and the present, UNIX seconds. A window that ends before now says nothing, nor does one
-        of which the node calls all final.
+    window, now
+        Inside which it is drawn, and the present, UNIX seconds. A window that ends before now says nothing, nor does
+        one of which the node calls all final. One without samples is silent since its start at most, unless it is
+        known when the last sample before was.
     """
     if series.type != "number" or series.interval_s is None or series.problem:
         return None
+    start, end = window
     if end < now - NOW_S or series.finalized_until == math.inf:
         return None
-    if series.newest is not None and (grows(series) or newest > -math.inf):
-        newest = max(newest, series.newest)
-    silence_s = min(end, now) - newest  # what came after the end was not asked for
-    if not max(STALE_INTERVALS * series.interval_s, STALE_S) < silence_s < math.inf:
+    known = series.before if series.newest is None else series.newest
+    if newest == -math.inf and (series.newest is None or not grows(series)):
+        return None
+    newest = newest if known is None else max(newest, known)
+    heard = max(newest, start) if known is None else newest
+    silence_s = min(end, now) - heard  # what came after the end was not asked for
+    if not max(STALE_INTERVALS * series.interval_s, STALE_S) < silence_s:
         return None
     if silence_s <= SPACINGS * _usual_at_end(series):
         return None

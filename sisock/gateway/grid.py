@@ -8,6 +8,7 @@ from functools import partial
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from sisock.core.model import Span
 from sisock.gateway.answer import Answer, Drawn, Series, SeriesWanted
 from sisock.gateway.cells import Cells, choose_cells
 from sisock.gateway.directory import Directory
@@ -20,7 +21,7 @@ MOST_PART_VALUES = 5_000_000  # of one request, which cells are made of
 
 AskAll = Callable[[Asked, Resolution], Deferred[Drawn]]
 DrawPlainly = Callable[[Asked, Drawing], Deferred[Answer]]
-Noted = Callable[[Series, float, Drawing], Series]
+Noted = Callable[[Series, Span, Drawing], Series]
 
 
 class Gridder:
@@ -117,7 +118,7 @@ class Gridder:
         self, wanted: SeriesWanted, drawn: Mapping[str, Drawn], reducer: str, drawing: Drawing, cells: Cells
     ) -> Series:
         measured = joined(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts, few=True))
-        said = self._noted(measured, cells.end, drawing)
+        said = self._noted(measured, (cells.start, cells.end), drawing)
         series = {name: _by_bucket(wanted, found, cells.part_s, name) for name, found in drawn.items()}
         nulls = drawing.breaks and (drawing.aligns or said.interval_s is not None)
         laid = lay(series, reducer, cells, nulls=nulls, until=self._now())

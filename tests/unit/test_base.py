@@ -17,6 +17,7 @@ from twisted.internet import defer
 import sisock
 from sisock import base
 from sisock.testing import ManualClock
+from sisock.wamp import patience
 from sisock.wamp.author import Author
 
 CATALOGUE = (
@@ -188,6 +189,27 @@ def test_server_that_says_false_is_believed():
     assert ask(Server(False)) is False
     with pytest.raises(ApplicationError, match="more than it can give"):
         ask(Server(False), packed=True)
+
+
+def test_server_that_gives_short_spans_only_is_read_in_many():
+    """A server may refuse whatever is longer than it likes, so that a long span takes hundreds of calls."""
+    times = np.arange(86_400.0)[1:]
+    server = Server()
+    server.get_data = lambda field, start, end, min_stride=None: end - start <= 600 and reply_of(times, a=times)
+    reply = ask(
+        server, start=1.0, end=86_400.0, reduce="minmax", min_stride=600.0, spans=[[1.0, 86_400.0]], packed=True
+    )
+    edges = np.frombuffer(reply["series"][0][3], "<f8")[[0, -1]]
+    assert edges.tolist() == [1.0, 86_399.0]
+    assert len(ask(server, start=1.0, end=86_400.0, packed=True)["data"]["a"]["data"]) == 8 * times.size
+
+
+def test_server_that_gives_next_to_nothing_is_not_read_for_ever():
+    """A span that takes more than a thousand calls is an error that says so."""
+    server = Server()
+    server.get_data = lambda field, start, end, min_stride=None: end - start <= 1 and {"data": {}, "timeline": {}}
+    with pytest.raises(ApplicationError, match="over 1000 calls"):
+        ask(server, start=1.0, end=86_400.0, packed=True)
 
 
 @pytest.mark.parametrize("reply", [None, "nonsense", 5, [], {"data": {}}, {"data": {"a": 1}, "timeline": "x"}])
@@ -467,3 +489,20 @@ def test_more_fields_than_a_message_holds_are_an_error_that_says_so():
     assert len(result(server._serve_fields(1, 0, limit=5000))[0]) == 5000
     with pytest.raises(ApplicationError, match="'after'"):
         result(server._serve_fields(1, 0, limit=5, after=7))
+
+
+def test_looking_back_costs_a_server_little(monkeypatch):
+    """What was before a window is looked for ever farther back, but no farther than can be read soon."""
+    clock = ManualClock(1_700_000_000.0)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=clock))
+
+    class Refused(Server):
+        def get_data(self, field, start, end, min_stride=None):
+            self.asked.append(end - start)
+            clock.advance((end - start) * 1e-6)  # a second for a million of seconds
+            return reply_of([start], a=["no number"])
+
+    server = Refused(log=Log())
+    extensions = {"reduce": "minmax", "spans": [], "edge": 1.0, "before": True}
+    ask(server, ("a",), clock() - 60.0, clock(), 1.0, **extensions)
+    assert 10_000 < sum(server.asked) < 500_000

@@ -175,3 +175,14 @@ def test_a_slow_search_is_given_up():
     series = result_of(asking).series[0]
     assert series.problem is None or "deadline" not in series.problem
     assert not site.gateway.states()["site"].skipped
+
+
+@pytest.mark.parametrize("before", [None, False])
+def test_a_field_slower_than_its_panel_has_not_stopped(before):
+    """A short panel that nobody saw for a while says nothing of a field with a sample a moment before its window."""
+    site = Site(interval_s=20.0)
+    site.put("setpoint", NOW - 12.0 - np.arange(100.0)[::-1] * 20, [1.0] * 100)
+    assert site.draw("setpoint", 15.0).newest == NOW - 12.0
+    site.clock.advance(500.0)
+    site.put("setpoint", NOW + 488.0 - np.arange(100.0)[::-1] * 20, [1.0] * 100)
+    assert not any("stopped" in said for said in site.draw("setpoint", 10.0, drawing=Drawing(before=before)).notices)

@@ -7,6 +7,7 @@ from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.finish import is_live, staleness
 
 NOW = 1_700_000_000.0
+HOUR = NOW - 3600.0, NOW
 LIVE = Series(
     SeriesWanted("host", "cpu"),
     np.array([NOW - 310.0, NOW - 300.0]),
@@ -18,7 +19,7 @@ LIVE = Series(
 
 def test_a_live_field_that_stopped():
     """A live field without a sample for five intervals says since when, in a window that ends now."""
-    said = staleness(LIVE, -np.inf, NOW, NOW)
+    said = staleness(LIVE, -np.inf, HOUR, NOW)
     assert said == "'host::cpu' has stopped: its newest sample is 5 min old, of 2023-11-14T22:08:20.000Z"
 
 
@@ -42,24 +43,33 @@ def test_a_live_field_that_stopped():
 )
 def test_what_cannot_be_stale(series):
     """Nothing is said of what is on time, rare as before, aperiodic, all final, a state, or unknown."""
-    assert staleness(series, -np.inf, NOW, NOW) is None
+    assert staleness(series, -np.inf, HOUR, NOW) is None
 
 
 def test_a_minute_is_never_stale():
     """A field of a fast rhythm may pause for a minute."""
-    assert staleness(replace(LIVE, interval_s=0.1), NOW - 59, NOW, NOW) is None
-    assert staleness(replace(LIVE, interval_s=0.1), NOW - 61, NOW, NOW) is not None
+    assert staleness(replace(LIVE, interval_s=0.1), NOW - 59, HOUR, NOW) is None
+    assert staleness(replace(LIVE, interval_s=0.1), NOW - 61, HOUR, NOW) is not None
 
 
 def test_a_window_of_the_past_says_nothing():
     """That a field had no sample before the end of an old window is no news."""
-    assert staleness(LIVE, -np.inf, NOW - 120, NOW) is None
+    assert staleness(LIVE, -np.inf, (NOW - 3720, NOW - 120), NOW) is None
 
 
 def test_what_was_seen_in_other_windows_counts():
     """An empty window of a field that was seen before says how old its newest sample is."""
     empty = replace(LIVE, times=np.empty(0), values=np.empty(0))
-    assert "2 h old" in staleness(empty, NOW - 7200, NOW, NOW)
+    assert "2 h old" in staleness(empty, NOW - 7200, HOUR, NOW)
+
+
+def test_what_was_not_asked_for_is_no_silence():
+    """A window shorter than a field's spacing says nothing of the time before it, when somebody last looked."""
+    empty = replace(LIVE, times=np.empty(0), values=np.empty(0))
+    assert staleness(empty, NOW - 7200, (NOW - 40.0, NOW), NOW) is None
+    assert staleness(replace(empty, before=NOW - 45.0), NOW - 7200, (NOW - 40.0, NOW), NOW) is None
+    said = staleness(replace(empty, before=NOW - 300.0), NOW - 7200, (NOW - 40.0, NOW), NOW)
+    assert "5 min old" in said
 
 
 @pytest.mark.parametrize("before_now_s", [0.05, 1.0, 30.0, 59.0])
@@ -67,7 +77,7 @@ def test_a_sample_at_the_end_of_the_window_is_no_silence(before_now_s):
     """Windows end in the past: what came after the end was not asked for, and no age says anything of it."""
     end = NOW - before_now_s
     series = replace(LIVE, times=np.array([end - 20.0, end - 10.0]), finalized_until=end - 10.0)
-    assert staleness(series, NOW - 4000.0, end, NOW) is None
+    assert staleness(series, NOW - 4000.0, (end - 3600, end), NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -90,5 +100,5 @@ def test_what_is_live(newest, finalized_until, live):
 def test_a_node_that_promises_nothing_stopped_when_it_was_seen_live():
     """Where nothing is promised, silence is news only of a field that was live before."""
     series = replace(LIVE, finalized_until=-np.inf)
-    assert staleness(series, -np.inf, NOW, NOW) is None
-    assert "5 min old" in staleness(series, NOW - 400.0, NOW, NOW)
+    assert staleness(series, -np.inf, HOUR, NOW) is None
+    assert "5 min old" in staleness(series, NOW - 400.0, HOUR, NOW)
