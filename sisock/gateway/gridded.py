@@ -153,19 +153,28 @@ def _held(values: Values, cells: Cells, until: float) -> Values:
     return held
 
 
-def seam(first: Series, second: Series, final: float, part_s: float, reducer: str = "") -> Sampled:
+def seam(
+    first: Series, second: Series, final: float, part_s: float, reducer: str = "", until: float = np.inf
+) -> Sampled:
     """Return what two series have by bucket: the first where it is final, then the second where it has anything.
 
-    Extremes of the bucket in which the first ceases to be final are those of both: the second may have less of it.
+    Of the bucket in which the first ceases to be final, the second may have less. Extremes are those of both then, and
+    what is made of all samples is the first's where only that has the bucket's beginning, and most of its samples.
 
     Parameters
     ----------
     final
         No sample of the first one before this time will change any more, UNIX seconds; +inf for none that it has.
+    until
+        The end of the window, UNIX seconds.
     """
     ends, others = _ends(first.times, part_s), _ends(second.times, part_s)
     final = min(final, float(ends[-1])) if final == np.inf else final
     ours, theirs = ends <= final, others > final
+    if reducer not in ("", "last", *EXTREMES):
+        begins = (first.times == second.times[0]) & (first.times > first.times[0]) & (first.times < final)
+        ours |= begins & (final - first.times > np.minimum(ends, until) - final)
+        theirs &= ~np.isin(second.times, first.times[ours])
     # A bucket that is not final belongs to the second where it has anything there.
     ours |= ~np.isin(first.times, second.times[theirs])
     times = np.concatenate([first.times[ours], second.times[theirs]])

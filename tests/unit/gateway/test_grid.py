@@ -214,6 +214,19 @@ def test_a_merged_series_on_a_grid(final_s):
         assert drawn.times[-1] > NOW - 10
 
 
+@pytest.mark.parametrize(("reducer", "expected"), [("count", 1323), ("first", 1.0), ("last", 2.0), ("mean", 1.0)])
+def test_the_day_in_which_the_second_part_begins(reducer, expected):
+    """Of the day that the first node has nearly all of, and the second only the last hour of, the first one counts."""
+    times = np.arange(NOW - 5 * 86400, NOW - 600, 60.0)
+    archive = FakeNode("archive", {"x": (times, np.ones(times.size))}, interval_s=60.0)
+    archive._blocks["x"] = replace(archive._blocks["x"], finalized_until=NOW - 600)
+    recent = np.arange(NOW - 3600, NOW)
+    gateway = connected(archive, FakeNode("live", {"x": (recent, np.full(recent.size, 2.0))}))
+    drawing = Drawing(reducer, every=parse_every("1d"))
+    (drawn,) = ask(gateway, "archive+live::x", start=NOW - 4 * 86400, drawing=drawing)
+    assert drawn.values[-1] == expected
+
+
 @pytest.mark.parametrize(("reducer", "peak"), [("max", 99.0), ("min", -99.0)])
 def test_a_peak_beside_the_seam_of_a_merged_series(reducer, peak):
     """An extreme of the first node is drawn, though in that cell the second one goes on, and has less of it."""
