@@ -46,7 +46,8 @@ def least_interval_s(request: Mapping[str, Any], start: float, end: float, max_p
     interval_ms = _number(request.get("intervalMs"))
     if max_points is None or max_points < 1 or interval_ms is None:
         return 0.0
-    return interval_ms / 1e3 if interval_ms > rounded_ms((end - start) * 1e3 / max_points) else 0.0
+    range_ms = round((end - start) * 1e3, 3)  # Grafana's times are whole milliseconds
+    return interval_ms / 1e3 if interval_ms > rounded_ms(range_ms / max_points) else 0.0
 
 
 def is_grafanas(request: Mapping[str, Any]) -> bool:

@@ -38,7 +38,8 @@ def check_targets(choices: Sequence[Choice], snapshot: Snapshot) -> None:
             reading = match(member, snapshot.targets)
             nodes = unescape(member.partition(SEPARATOR)[0])
             away += [one.problem for one in snapshot.nodes.values() if one.problem and find(nodes, [one.name])]
-            if isinstance(reading, str) and snapshot.left(member.strip()) is None:
+            # What is kept of a node that left is drawn for a target that names it alone, and then says so itself.
+            if isinstance(reading, str) and (member not in choice.target.texts or not snapshot.left(member.strip())):
                 (wrong if find(nodes, snapshot.nodes) or SEPARATOR not in member else away).append(reading)
         wrong += [notice.text for notice in choice.notices if notice.severity == "warning"]
     _refuse(away, wrong)

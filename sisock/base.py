@@ -44,6 +44,7 @@ from sisock.wamp import credentials
 from sisock.wamp.author import AUTHOR
 from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.lifeline import LIFELINE
+from sisock.wamp.patience import Patience
 from sisock.wamp.presence import Presence
 from sisock.wamp.session import Session, sign
 from sisock.wamp.steady import keep_steady
@@ -58,7 +59,6 @@ SISOCK_PORT = _settings.tls_port
 OCS_PORT = _settings.ocs_port
 WAMP_URI = f"wss://{SISOCK_HOST}:{SISOCK_PORT}/ws"
 REALM = _settings.realm
-_EDGE_S = 0.5  # for what lies at a window's start, when all else of a reply is known
 _PAGING_S = 60.0  # within which the next page of a catalogue is asked for
 BASE_URI = wire.BASE_URI
 _LACKS_FIELDS = (
@@ -305,7 +305,8 @@ class DataNodeServer(Session):
     def _reply_in_spans(self, request: DataRequest) -> Any:
         """Ask the subclass for no more than the spans take."""
         catalogue = yield self._catalogue_for(request)
-        reading, edges = SpanReading(request, catalogue.spacings_s(request.fields)), EdgeReading(request)
+        spacings_s = catalogue.spacings_s(request.fields)
+        reading, edges = SpanReading(request, spacings_s), EdgeReading(request, spacings_s)
         review = Review((request.start, request.end), self._proven)
         while (read := reading.read) is not None:
             block = yield self._ask(read, catalogue, review)
@@ -314,8 +315,8 @@ class DataNodeServer(Session):
                 continue
             yield self._in_thread(reading.take, block)
             edges.take(read, block)
-        until = time.monotonic() + _EDGE_S
-        while (read := edges.read(reading.known)) is not None and time.monotonic() < until:
+        patience = Patience()
+        while (read := edges.read(reading.known)) is not None and patience.lasts():
             block = yield self._ask(read, catalogue, Review(read.span, self._proven))
             if block is None:
                 edges.refuse(read)

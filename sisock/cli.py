@@ -125,7 +125,11 @@ def fields(node_name: str) -> None:
 @click.option("--start", default="-1h", show_default=True, metavar="TIME", help="The first time that is wanted.")
 @click.option("--end", default="now", show_default=True, metavar="TIME", help="The time before which it ends.")
 @click.option("--min-stride", type=float, help="Seconds between samples that are fine enough.")
-@click.option("--reduce", "reducer", help="How to downsample to that: minmax, first, last.")
+@click.option(
+    "--reduce",
+    "reducer",
+    help="How to downsample to that: first, last, minmax, m4, mean, min, max, count, sum, stddev.",
+)
 def get(target: str, start: str, end: str, min_stride: float | None, reducer: str | None) -> None:
     """Print the samples of a field as CSV, as they come: time (ISO 8601, UTC, exact) and value.
 

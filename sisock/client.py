@@ -21,7 +21,8 @@ from sisock.core import wire
 from sisock.core.errors import BadRequest, NodeUnavailable, OverAllowance, SisockError, UnknownField, UnknownNode
 from sisock.core.misplaced import is_unmistakable, misplaced
 from sisock.core.model import DataRequest, Field, FieldCatalogue, Span, Times, Values
-from sisock.core.times import resolve_span
+from sisock.core.once import kind_of
+from sisock.core.times import check_number, resolve_span
 from sisock.core.walk import Walk
 from sisock.core.wire_spans import decode_remarks
 from sisock.settings import Settings
@@ -49,7 +50,7 @@ class NodeEntry:
 class Series:
     """Samples of one field: ``times`` (UNIX seconds) and ``values``, both of shape (n,).
 
-    ``remarks`` says what is wrong with them in the node's own opinion, or in ours.
+    ``remarks`` says in words what is wrong with them, if anything: what the node tells, and what is seen as they come.
     """
 
     field: Field
@@ -122,6 +123,7 @@ class Consumer:
 
     def fields(self, node: str, start: float = 1, end: float = 0) -> FieldCatalogue:
         """Return the fields of a node that have samples in [start, end), sisock time; of all time unless given."""
+        start, end = _instants(start, end)
         procedure = wire.procedure(node, "get_fields")
         if "paging" not in self._capabilities(node):
             return wire.decode_catalogue(self._call(procedure, start, end, who=node))[0]
@@ -152,7 +154,8 @@ class Consumer:
         min_stride
             Seconds between samples that are fine enough; every sample unless given.
         reduce
-            How to downsample: ``"minmax"``, ``"first"`` or ``"last"``; plain thinning unless given.
+            How to downsample to that: ``"first"``, ``"last"``, ``"minmax"``, ``"m4"``, ``"mean"``, ``"min"``,
+            ``"max"``, ``"count"``, ``"sum"`` or ``"stddev"``; plain thinning unless given.
 
         Raises
         ------
@@ -163,7 +166,7 @@ class Consumer:
             field=pages[0].field,
             times=np.concatenate([page.times for page in pages]),
             values=np.concatenate([page.values for page in pages if page.times.size] or [pages[0].values]),
-            remarks=tuple(dict.fromkeys(remark for page in pages for remark in page.remarks)),
+            remarks=tuple({kind_of(remark): remark for page in pages for remark in page.remarks}.values()),
         )
 
     def pages(
@@ -180,6 +183,8 @@ class Consumer:
         Every sample of a long span is asked for in parts, which also spares the node. There is at least one page.
         """
         node, name = _split(target)
+        start, end = _instants(start, end)
+        min_stride = None if min_stride is None else check_number(min_stride, "the stride")
         catalogue = self.fields(node)
         field = catalogue.find(name)
         if field is None:
@@ -306,6 +311,11 @@ def _split(target: str) -> tuple[str, str]:
     if not separator:
         raise BadRequest(f"'{target}' must be NODE::FIELD")
     return node, name
+
+
+def _instants(start: float, end: float) -> Span:
+    """Return both ends of a span as plain numbers: NumPy's do not travel."""
+    return check_number(start, "a time"), check_number(end, "a time")
 
 
 def _interval_s(catalogue: FieldCatalogue, name: str) -> float | None:

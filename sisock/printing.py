@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from sisock.client import Consumer, Series
 from sisock.core.errors import BadRequest
 from sisock.core.instants import format_exact, parse_instant
+from sisock.core.once import kind_of
 from sisock.core.times import format_iso8601, resolve_span
 
 ROWS_AT_ONCE = 5000
@@ -66,14 +67,14 @@ def print_samples(
 ) -> int:
     """Write a line of CSV for each sample as pages come; return how many there were."""
     rows = 0
-    said: dict[str, None] | None = None
+    said: set[str] | None = None
     for page in pages:
         if said is None:
-            said = {}
+            said = set()
             output.write(_as_csv([("time", target)]))
         for remark in page.remarks:
-            if remark not in said:
-                said[remark] = None
+            if kind_of(remark) not in said:
+                said.add(kind_of(remark))
                 say(remark)
         lines = zip(map(format_exact, page.times.tolist()), map(_cell, page.values.tolist()), strict=True)
         while some := list(islice(lines, ROWS_AT_ONCE)):

@@ -22,6 +22,7 @@ import yaml
 from grafana_json import app, drawing, protocol, targets
 from sisock import __version__
 from sisock.cli import cli
+from sisock.client import Consumer
 from sisock.core import errors, serving, wire, wire_spans
 from sisock.core.downsample import REDUCERS
 from sisock.core.model import DataRequest
@@ -361,6 +362,14 @@ def test_reducers_are_listed():
     listed = {(name, int(row[1])) for row in table for name in row[0].split("`")[1::2]}
     kinds = [(name, kind) for name, one in REDUCERS.items() for kind in (one.numbers, one.states)]
     assert listed == {(name, kind.strides_per_bucket) for name, kind in kinds}
+
+
+def test_reducers_are_told_where_they_are_asked_for():
+    """The help of `sisock get` and the text of Consumer.get name each reducer, and no other."""
+    (option,) = [one for one in cli.commands["get"].params if one.name == "reducer"]
+    assert option.help.partition(": ")[2].strip(".").split(", ") == list(REDUCERS)
+    told = (Consumer.get.__doc__ or "").partition("reduce\n")[2].partition(";")[0]
+    assert re.findall(r'``"(\w+)"``', told) == list(REDUCERS)
 
 
 def test_limits_are_those_of_the_code():

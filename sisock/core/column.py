@@ -181,14 +181,12 @@ class Column:
             low = high
         return self.times.slice(low, high), self.values.slice(low, high)
 
-    def oldest(self, start: float, end: float) -> Sampled:
-        """Return the first sample inside [start, end), UNIX seconds, or none."""
+    def following(self, start: float, until: float, end: float, most: int) -> Sampled:
+        """Return the first samples inside [start, end): those before ``until`` and the next one, ``most`` at most."""
         low = self._index(start)
-        high = min(low + 1, self.stop)
-        times = self.times.slice(low, high)
-        if not (times.size and times[0] < end):
-            high = low
-        return self.times.slice(low, high), self.values.slice(low, high)
+        times = self.times.slice(low, min(low + most, self.stop))
+        count = min(int(times.searchsorted(until)) + 1, int(times.searchsorted(end)))
+        return times[:count], self.values.slice(low, low + count)
 
     def cut(self, start: float, end: float) -> Self:
         """Return the column with only the samples inside [start, end), UNIX seconds; nothing is copied."""

@@ -12,7 +12,6 @@ from sisock.core.series import Series
 from sisock.core.times import EARLIEST
 
 MOST_FOLLOWING = 64
-_NOTHING: Sampled = (np.empty(0), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,7 @@ class Edge:
 def edge_of(series: Series, request: DataRequest) -> Edge:
     """Return the edge of a request's window."""
     start, end = request.start, request.end
-    until = min(start + request.edge, end)
-    following = _first(series.within(start, until))
-    if following[0].size < MOST_FOLLOWING:
-        following = joined(following, series.oldest(until, end))
+    following = series.following(start, start + request.edge, end, MOST_FOLLOWING)
     return Edge(series.newest(EARLIEST, start) if request.before else None, following)
 
 
@@ -51,11 +47,9 @@ def joined(one: Sampled, other: Sampled) -> Sampled:
 
 def is_edge_of(edge: Edge, window: Span) -> bool:
     """Tell whether samples ascend and lie where they are said to: before a window's start, and inside it."""
-    before, following = (edge.before or _NOTHING)[0], edge.following[0]
-    times = np.concatenate([before, following])
-    inside = (following >= window[0]) & (following < window[1])
-    return bool((times[1:] >= times[:-1]).all() and (before < window[0]).all() and inside.all())
-
-
-def _first(samples: Sampled) -> Sampled:
-    return samples[0][:MOST_FOLLOWING], samples[1][:MOST_FOLLOWING]
+    (start, end), times = window, edge.following[0]
+    if edge.before is not None and edge.before[0].size and not edge.before[0][-1] < start:
+        return False
+    if times.size and not (start <= times[0] and times[-1] < end):
+        return False
+    return bool((times[1:] >= times[:-1]).all())

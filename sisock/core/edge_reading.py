@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from sisock.core.downsample import Sampled
@@ -16,6 +16,17 @@ from sisock.core.times import EARLIEST
 
 GROWTH = 2.0
 LEAST_LENGTH_S = 1.0
+MOST_SAMPLES = 100_000
+UNKNOWN_S = 86400.0
+
+
+def longest_s(spacings_s: Mapping[str, float | None], most_samples: float = MOST_SAMPLES) -> float:
+    """Return how many seconds of some fields may be read at once when it is not known what there is.
+
+    Whoever generates samples for any span, or reads them from far away, must not be asked for years of them.
+    """
+    known = [spacing_s for spacing_s in spacings_s.values() if spacing_s]
+    return most_samples * min(known) if known else UNKNOWN_S
 
 
 class EdgeReading:
@@ -23,9 +34,14 @@ class EdgeReading:
 
     As long as :meth:`read` is not None, it is what to ask for; the answer goes to :meth:`take` or :meth:`refuse`.
     Forwards it is looked until the window's end, backwards as long as one likes.
+
+    Parameters
+    ----------
+    spacings_s
+        Mean spacings of the samples of the request's fields, seconds; None for unknown ones.
     """
 
-    def __init__(self, request: DataRequest) -> None:
+    def __init__(self, request: DataRequest, spacings_s: Mapping[str, float | None] | None = None) -> None:
         self._request = request
         length_s = max(request.edge, request.min_stride or 0.0, LEAST_LENGTH_S)
         self._length_s = length_s
@@ -36,7 +52,8 @@ class EdgeReading:
         self._said: dict[str, list[Said]] = {name: [] for name in request.fields}
         self._before: NewestSearch | None = None
         if request.edge and request.before:
-            self._before = NewestSearch(request.fields, (EARLIEST, request.start), request.min_stride or 0.0, length_s)
+            past, stride = (EARLIEST, request.start), request.min_stride or 0.0
+            self._before = NewestSearch(request.fields, past, stride, length_s, longest_s(spacings_s or {}))
 
     def read(self, known: Collection[str]) -> Read | None:
         """Return what to read next for those of the fields that exist; None when all is known, or nowhere to be."""

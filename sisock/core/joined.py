@@ -75,14 +75,18 @@ class Joined:
                 return found
         return self._chained([])
 
-    def oldest(self, start: float, end: float) -> Sampled:
-        """Return the first sample inside [start, end), UNIX seconds, or none."""
+    def following(self, start: float, until: float, end: float, most: int) -> Sampled:
+        """Return the first samples inside [start, end): those before ``until`` and the next one, ``most`` at most."""
+        found: list[Sampled] = []
         for number in range(*self._numbers(start, end)):
             (column,) = self.open(number, number + 1)
-            found = column.oldest(start, end)
-            if len(found[0]):
-                return found
-        return self._chained([])
+            samples = column.following(start, until, end, most)
+            if len(samples[0]):
+                found.append(samples)
+                most -= len(samples[0])
+                if not most or samples[0][-1] >= until:
+                    break
+        return self._chained(found)
 
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from sisock.core.downsample import Sampled
-from sisock.core.halving import MOST_REFUSALS, Read, Said, joined
+from sisock.core.halving import Read, Said, joined
 from sisock.core.model import DataBlock, Span, Statement
+
+MOST_REFUSALS = 64
 
 
 class NewestSearch:
@@ -17,8 +21,8 @@ class NewestSearch:
 
     Parameters
     ----------
-    stride, length_s
-        Seconds: the stride, and how far is looked at first.
+    stride, length_s, longest_s
+        Seconds: the stride, how far is looked at first, and how much is read at once at most.
 
     Attributes
     ----------
@@ -28,7 +32,9 @@ class NewestSearch:
         What was found of them.
     """
 
-    def __init__(self, fields: tuple[str, ...], window: Span, stride: float, length_s: float) -> None:
+    def __init__(
+        self, fields: tuple[str, ...], window: Span, stride: float, length_s: float, longest_s: float = math.inf
+    ) -> None:
         self._fields = fields
         self._start, self._end = window
         self._stride = stride
@@ -37,6 +43,7 @@ class NewestSearch:
         self._said: dict[str, list[Said]] = {name: [] for name in fields}
         self._searched = self._end
         self._length_s = max(length_s, float(np.spacing(self._end)))
+        self._longest_s = longest_s
         self._strided = False
         self._refusals = 0
         self._given_up = False
@@ -74,7 +81,7 @@ class NewestSearch:
             self._length_s /= 2  # somewhere in it the newest is, but perhaps not among these
             return
         self._note(read.fields, read.span, block)
-        self._length_s *= 2
+        self._length_s = min(2 * self._length_s, max(self._length_s, self._longest_s))
 
     def refuse(self) -> None:
         """Note that it was too much; after too many times the search ends without a result."""

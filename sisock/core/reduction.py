@@ -178,8 +178,14 @@ class SpanReading:
         if name not in self._search.known:
             return None
         statement = self._search.statement(name) or UNSTATED
-        newest = self._search.newest.get(name, NO_SAMPLES)
+        newest = _latest([*self._pieces[name], self._search.newest.get(name, NO_SAMPLES)])
         return Reduction(tuple(self._pieces[name]), newest, statement, final=_own_finals(self._said[name], statement))
+
+
+def _latest(parts: Sequence[Sampled]) -> Sampled:
+    """Return the last of all samples: where one came thinned, the search may have ended before another."""
+    found = [(times[-1:], values[-1:]) for times, values in parts if times.size]
+    return max(found, key=lambda sample: (sample[0][0], sample is found[-1])) if found else NO_SAMPLES
 
 
 def _own_finals(said: Sequence[Said], statement: Statement) -> tuple[float, ...]:

@@ -31,8 +31,14 @@ class Series(Protocol):
         """Return the last sample inside [start, end), UNIX seconds, or none."""
         ...
 
-    def oldest(self, start: float, end: float) -> Sampled:
-        """Return the first sample inside [start, end), UNIX seconds, or none."""
+    def following(self, start: float, until: float, end: float, most: int) -> Sampled:
+        """Return the first samples inside [start, end): those before ``until`` and the next one, ``most`` at most.
+
+        Parameters
+        ----------
+        start, until, end
+            UNIX seconds.
+        """
         ...
 
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:

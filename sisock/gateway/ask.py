@@ -238,6 +238,8 @@ class Gateway:
         drawn = _with_before(drawn, question, reading)
         _note_newest(peer, drawn, self.now())
         for name, texts in reading.remarks.items():
+            if not texts:
+                continue
             wanted = SeriesWanted(peer.name, name)
             said = (f"node '{peer.name}': {text}" for text in texts)
             drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
@@ -300,9 +302,11 @@ def _cause(failure: Any) -> BaseException:
     return error.subFailure.value if isinstance(error, FirstError) else error
 
 
-def _with_before(drawn: Drawn, question: NodeQuestion, known: Reading | Earlier) -> dict[SeriesWanted, Series]:
+def _with_before(
+    drawn: dict[SeriesWanted, Series], question: NodeQuestion, known: Reading | Earlier
+) -> dict[SeriesWanted, Series]:
     """Return series with the times of the last samples before the window, where these are known."""
-    told = dict(drawn)
+    told = dict(drawn) if known.before else drawn
     for name, time in known.before.items():
         wanted = SeriesWanted(question.node, name)
         series = told[wanted]

@@ -19,6 +19,7 @@ from sisock.core.times import LADDER, bucket_edges, bucket_number, ladder_stride
 
 FEW_PARTS = 512  # of a window that is cut into few cells of equal length
 SLACK = 1.1  # samples that come a little late leave no cell empty
+CLOSE = 1.001  # a mean spacing is never the exact one
 FEWEST_CELLS = 8
 
 
@@ -51,13 +52,15 @@ class Cells:
 
     @cached_property
     def parts(self) -> int:
-        """How many buckets all cells are made of."""
-        return bucket_number(float(self.edges[-1]), self.part_s) - bucket_number(float(self.edges[0]), self.part_s)
+        """How many buckets all cells are made of that the window touches."""
+        first, stop = _touched(self.start, self.end, self.part_s)
+        return stop - first
 
-    @property
+    @cached_property
     def whole(self) -> bool:
         """Whether each cell is one of the buckets that nodes are asked for."""
-        return self.parts == self.times.size
+        first, stop = (bucket_number(float(edge), self.part_s) for edge in self.edges[[0, -1]])
+        return stop - first == self.times.size
 
     @property
     def is_cut(self) -> tuple[bool, bool]:
@@ -77,8 +80,7 @@ class Cells:
 
 def aligned_cells(start: float, end: float, width: float, remarks: tuple[str, ...] = ()) -> Cells:
     """Return the buckets of a width that [start, end) touches, as cells."""
-    first, stop = bucket_number(start, width), bucket_number(end, width)
-    stop += stop * width < end
+    first, stop = _touched(start, end, width)
     return Cells(start, end, bucket_edges(first, stop, width), width, remarks)
 
 
@@ -90,8 +92,7 @@ def equal_cells(start: float, end: float, count: int) -> Cells:
 
 def equal_edges(start: float, end: float, count: int, width: float) -> Times:
     """Return the edges of parts of a window as equal as whole buckets of a width allow; fewer where there are few."""
-    first, stop = bucket_number(start, width), bucket_number(end, width)
-    stop += stop * width < end
+    first, stop = _touched(start, end, width)
     numbers = np.rint(np.linspace(first, stop, min(count, stop - first) + 1))
     edges: Times = numbers * width
     return edges
@@ -103,7 +104,8 @@ def choose_cells(
     """Return the finest cells of which a window has at most ``max_points``.
 
     They are buckets of a step of the ladder, no shorter than the slowest series' interval, so that none is empty
-    where nothing is missing. Fewer than eight are equal parts of the window.
+    where nothing is missing; or as long as somebody wants, where that fits. Fewer than eight are equal parts of the
+    window.
 
     Parameters
     ----------
@@ -112,12 +114,21 @@ def choose_cells(
     least_s
         The shortest that somebody wants, seconds; it need not be a step of the ladder.
     """
-    slowest_s = max(intervals_s, default=0.0) * SLACK
+    interval_s = max(intervals_s, default=0.0)
+    slowest_s = interval_s * SLACK
     if max_points < FEWEST_CELLS:
         shortest_s = max(slowest_s, least_s)
         room = (end - start) / shortest_s if shortest_s else math.inf
         return equal_cells(start, end, max(min(max_points, math.floor(min(room, max_points))), 1))
+    if least_s and least_s * CLOSE >= interval_s and math.ceil((end - start) / least_s) < max_points:
+        return aligned_cells(start, end, least_s)
     width = stride_for_points(start, end, max_points + 1, 1, 1)
     if slowest_s > width:
         width = ladder_stride(min(slowest_s, LADDER[-1]))
     return aligned_cells(start, end, max(width, least_s))
+
+
+def _touched(start: float, end: float, width: float) -> tuple[int, int]:
+    """Return the number of the first bucket of a width that [start, end) touches, and the one behind the last."""
+    first, stop = bucket_number(start, width), bucket_number(end, width)
+    return first, stop + (stop * width < end)

@@ -47,7 +47,8 @@ def draw_all(
             drawn[wanted] = Series.missing(wanted, str(UnknownField(node, name, catalogue.fields)))
         elif samples is not None:
             interval_s = catalogue.timelines[field.timeline].interval_s
-            drawn[wanted] = replace(draw(wanted, field, interval_s, samples, resolution), notices=said)
+            series = draw(wanted, field, interval_s, samples, resolution)
+            drawn[wanted] = replace(series, notices=said) if said else series
         elif said:
             drawn[wanted] = Series.missing(wanted, "; ".join(said), field)
         else:

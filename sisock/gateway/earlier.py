@@ -10,20 +10,22 @@ from typing import Any
 from sisock.core import wire
 from sisock.core.downsample import Sampled
 from sisock.core.edge import Edge
+from sisock.core.edge_reading import MOST_SAMPLES, longest_s
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
+from sisock.core.newest import NewestSearch
 from sisock.core.reduction import NO_SAMPLES
 from sisock.core.times import EARLIEST
 from sisock.core.wire_spans import decode_reductions
 from sisock.gateway.edges import add_held
+from sisock.gateway.legacy import LONGEST_REPLY_VALUES
 from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
 
 FIRST_SPAN_S = 60.0
-GROWTH = 4.0
 LEAST_TIME_S = 0.05
-SHORTEST_SPAN_S = 1e-3
+MOST_CALLS = 32
 FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 
 
@@ -91,9 +93,13 @@ class EarlierReader:
         return found
 
     async def _read_at_once(self, fields: Sequence[str], found: dict[str, Sampled]) -> None:
-        """Ask for the newest sample of all that was before: a call for no spans brings nothing else."""
+        """Ask for the newest sample of what was before: a call for no spans brings nothing else.
+
+        Nodes of former versions look for it as far as they are told to, whatever that costs them.
+        """
         start = self._request.start
-        request = replace(self._request, fields=tuple(fields), start=EARLIEST, end=start, reduce="last", spans=())
+        low = max(start - self._longest_s(fields, MOST_SAMPLES), EARLIEST)
+        request = replace(self._request, fields=tuple(fields), start=low, end=start, reduce="last", spans=())
         arguments, keywords = wire.request_arguments(request)
         reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
         for name, reduction in decode_reductions(reply, request).items():
@@ -101,24 +107,26 @@ class EarlierReader:
 
     async def _read_backwards(self, fields: Sequence[str], found: dict[str, Sampled]) -> None:
         """Ask a node of the original library for ever longer spans."""
-        reached, length_s = self._request.start, FIRST_SPAN_S
-        while reached > EARLIEST and self._time_left_s > LEAST_TIME_S and length_s > SHORTEST_SPAN_S:
-            wanted = tuple(name for name in fields if name not in found)
-            if not wanted:
-                return
-            request = DataRequest(wanted, max(reached - length_s, EARLIEST), reached)
-            arguments, keywords = wire.request_arguments(request)
+        start = self._request.start
+        length_s = self._longest_s(fields, LONGEST_REPLY_VALUES / len(fields))
+        past, stride = (EARLIEST, start), self._request.min_stride or 0.0
+        search = NewestSearch(tuple(fields), past, stride, min(FIRST_SPAN_S, length_s), length_s)
+        search.known.update(fields)
+        calls = 0
+        while (read := search.read) is not None and self._time_left_s > LEAST_TIME_S and calls < MOST_CALLS:
+            calls += 1
+            arguments, keywords = wire.request_arguments(DataRequest(*read))
             reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
-            if reply is False:  # so there are samples, and the last of them are wanted
-                length_s /= GROWTH
+            if reply is False:
+                search.refuse()
                 continue
-            block, _ = wire.decode_data(reply, wanted, self._peer.catalogue)
-            for name in wanted:
-                timeline = block.find(name)
-                if timeline is not None:
-                    inside = timeline.within(request.start, reached)
-                    self._note(name, (inside.times[-1:], inside.values[name][-1:]), found)
-            reached, length_s = request.start, length_s * GROWTH
+            block, _ = wire.decode_data(reply, read.fields, self._peer.catalogue)
+            search.take(block.within(*read.span))
+        for name, sample in search.newest.items():
+            self._note(name, sample, found)
+
+    def _longest_s(self, fields: Sequence[str], most_samples: float) -> float:
+        return longest_s(self._peer.catalogue.spacings_s(fields), most_samples)
 
     @property
     def _time_left_s(self) -> float:

@@ -29,6 +29,8 @@ _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH, _MONDAY = date(1970, 1, 1).toordinal(), date(1970, 1, 5).toordinal()
 _MONTHS, _WEEK_DAYS = 12, 7
 _KNOWN_UNTIL_S = 2.5e11  # calendars end with the year 9999
+_FIRST_DAY, _LAST_DAY = date(2, 1, 1).toordinal(), date(9999, 12, 30).toordinal()  # beyond all windows
+_SHORTEST_S = 1e-6  # float64 cannot number buckets of today that are much shorter
 _MOST_TRIES = 1000
 _EXACT = 1000
 _COARSER_PARTS_S = (900, 1800, 3600, 7200, 14400, 28800, DAY_S)
@@ -101,8 +103,10 @@ class Every:
     def _calendar(self, start: float, end: float, max_points: int) -> Cells:
         zone, length = find_zone(self.zone), int(self.length)
 
+        lowest, highest = (_NUMBER_OF[self.unit](day) for day in (_FIRST_DAY, _LAST_DAY))
+
         def edge(number: int) -> int:
-            return _start_of_day(_FIRST_OF[self.unit](number), zone)
+            return _start_of_day(_FIRST_OF[self.unit](min(max(number, lowest), highest)), zone)
 
         first, last = (_NUMBER_OF[self.unit](_local_day(instant, zone)) for instant in (start, end))
         last -= edge(last) >= end
@@ -138,14 +142,14 @@ def parse_every(text: str) -> Every:
     Raises
     ------
     BadRequest
-        For what is no duration, or none above zero.
+        For what is no duration, or none of a microsecond at least.
     """
     found = _CALENDAR.fullmatch(text)
     if found:
         return Every(text.strip(), int(found[1]), found[2])
     seconds = parse_duration(text)
-    if not seconds > 0:
-        raise BadRequest(f"{text!r:.80} is no length above zero: write one such as 10m, 1h or 1d")
+    if not seconds >= _SHORTEST_S:
+        raise BadRequest(f"{text!r:.80} is shorter than a microsecond: write a length such as 10m, 1h or 1d")
     return Every(text.strip(), seconds)
 
 
@@ -222,7 +226,7 @@ def _of_parts(start: float, end: float, edges: Sequence[int], remarks: tuple[str
     """Return cells of the longest buckets that all edges are edges of, or of longer ones where those are too many."""
     distinct = sorted(set(edges))
     part_s = math.gcd(*distinct)
-    length = distinct[-1] - distinct[0]
+    length = min(distinct[-1], end) - max(distinct[0], start)
     if length > MOST_PARTS * part_s:
         part_s = next((one for one in _COARSER_PARTS_S if length <= MOST_PARTS * one), DAY_S)
         low, *inner, high = distinct

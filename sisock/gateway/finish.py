@@ -68,7 +68,9 @@ def staleness(series: Series, newest: float, window: Span, now: float) -> str | 
     newest = newest if known is None else max(newest, known)
     heard = max(newest, start) if known is None else newest
     silence_s = min(end, now) - heard  # what came after the end was not asked for
-    if not max(STALE_INTERVALS * series.interval_s, SPACINGS * _usual_at_end(series), STALE_S) < silence_s:
+    if not max(STALE_INTERVALS * series.interval_s, STALE_S) < silence_s:
+        return None
+    if silence_s <= SPACINGS * _usual_at_end(series):
         return None
     moment = format_iso8601(newest)
     return (

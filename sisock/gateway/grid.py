@@ -119,7 +119,7 @@ class Gridder:
     ) -> Series:
         measured = joined(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts, few=True))
         said = self._noted(measured, (cells.start, cells.end), drawing)
-        series = {name: _by_bucket(wanted, found, cells.part_s) for name, found in drawn.items()}
+        series = {name: _by_bucket(wanted, found, cells, name) for name, found in drawn.items()}
         nulls = drawing.breaks and (drawing.aligns or said.interval_s is not None)
         laid = lay(series, reducer, cells, nulls=nulls, until=self._now())
         return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
@@ -129,7 +129,9 @@ class Gridder:
         return Series.missing(wanted, said, self._directory.field(wanted))
 
 
-def _by_bucket(wanted: SeriesWanted, drawn: Drawn, part_s: float) -> Series:
+def _by_bucket(wanted: SeriesWanted, drawn: Drawn, cells: Cells, reducer: str) -> Series:
     """Return a series with one value for each bucket, put together of its parts."""
-    parts = [by_bucket(drawn[part], part_s) for part in wanted.parts]
-    return parts[0] if len(parts) == 1 else join_by(wanted, parts, partial(seam, part_s=part_s))
+    parts = [by_bucket(drawn[part], cells.part_s) for part in wanted.parts]
+    if len(parts) == 1:
+        return parts[0]
+    return join_by(wanted, parts, partial(seam, part_s=cells.part_s, reducer=reducer, until=cells.end))

@@ -19,7 +19,7 @@ from sisock.core.downsample import Sampled
 from sisock.core.model import Times, Values
 from sisock.core.times import bucket_of
 from sisock.gateway.answer import Series
-from sisock.gateway.cells import Cells
+from sisock.gateway.cells import SLACK, Cells
 
 LATE_S = 10.0  # some nodes tell of the last moments later than others
 LATE_SHARE = 0.05  # of a window, which may be left out for that
@@ -28,6 +28,8 @@ _ENDS: Mapping[str, Callable[[Indices, int], Indices]] = {
     "first": lambda starts, _: starts,
     "last": lambda starts, count: stops_of(starts, count) - 1,
 }
+
+EXTREMES: Mapping[str, np.ufunc] = {"min": np.fmin, "max": np.fmax}
 
 
 def by_bucket(series: Series, part_s: float) -> Series:
@@ -151,21 +153,38 @@ def _held(values: Values, cells: Cells, until: float) -> Values:
     return held
 
 
-def seam(first: Series, second: Series, final: float, part_s: float) -> Sampled:
+def seam(
+    first: Series, second: Series, final: float, part_s: float, reducer: str = "", until: float = np.inf
+) -> Sampled:
     """Return what two series have by bucket: the first where it is final, then the second where it has anything.
+
+    Of the bucket in which the first ceases to be final, the second may have less. Extremes are those of both then, and
+    what is made of all samples is the first's where only that has the bucket's beginning, and most of its samples.
 
     Parameters
     ----------
     final
         No sample of the first one before this time will change any more, UNIX seconds; +inf for none that it has.
+    until
+        The end of the window, UNIX seconds.
     """
     ends, others = _ends(first.times, part_s), _ends(second.times, part_s)
     final = min(final, float(ends[-1])) if final == np.inf else final
     ours, theirs = ends <= final, others > final
+    if reducer not in ("", "last", *EXTREMES):
+        begins = (first.times == second.times[0]) & (first.times > first.times[0]) & (first.times < final)
+        ours |= begins & (final - first.times > np.minimum(ends, until) - final)
+        theirs &= ~np.isin(second.times, first.times[ours])
     # A bucket that is not final belongs to the second where it has anything there.
     ours |= ~np.isin(first.times, second.times[theirs])
     times = np.concatenate([first.times[ours], second.times[theirs]])
-    values = np.concatenate([first.values[ours], second.values[theirs]])
+    extreme = EXTREMES.get(reducer)
+    others_values = second.values[theirs].copy()
+    if extreme is not None:
+        both = np.flatnonzero(~ours & (first.times < final))
+        places = second.times[theirs].searchsorted(first.times[both])
+        others_values[places] = extreme(others_values[places], first.values[both])
+    values = np.concatenate([first.values[ours], others_values])
     order = np.argsort(times, kind="stable")
     return times[order], values[order]
 
@@ -181,7 +200,7 @@ def ragged(series: Sequence[Series], cells: Cells, now: float = np.inf) -> froze
 
     A cell that the window cuts may be too short for a sample of each series, and of the last moments some nodes tell
     later than others. Such a cell is drawn when all series have a value in it that have one in it, in a later one, or
-    in the cell beside.
+    in the cell beside; and when it is long enough for a sample of those that have none, which then is a gap of theirs.
 
     Parameters
     ----------
@@ -194,15 +213,18 @@ def ragged(series: Sequence[Series], cells: Cells, now: float = np.inf) -> froze
         return frozenset()
     end = min(cells.end, now)
     stop = int(times.searchsorted(end))
-    late = int(times.searchsorted(end - min(LATE_S, LATE_SHARE * (cells.end - cells.start)), side="right"))
+    share_s = LATE_SHARE * (cells.end - cells.start)
+    late_s = min(LATE_S, share_s)
+    due_s = np.array([[SLACK * one.interval_s if one.interval_s else share_s] for one in numbers])
+    late = int(times.searchsorted(end - late_s, side="right"))
     late = max(min(late, stop - bool(end < cells.edges[stop])), 1)
     left_out = []
     if cells.is_cut[0]:
         has = np.array([_has(one, times[:2]) for one in numbers])
-        left_out += [0] if not has[has.any(axis=1), 0].all() else []
+        left_out += [0] if (has[:, 1] & ~has[:, 0] & (times[1] - times[0] <= due_s[:, 0])).any() else []
     has = np.array([_has(one, times[late - 1 : stop]) for one in numbers])
-    going_on = has[has.any(axis=1)]
-    whole = np.flatnonzero(going_on[:, 1:].all(axis=0))
+    awaited = has.any(axis=1, keepdims=True) & ~has & (end - times[late - 1 : stop] <= due_s + late_s)
+    whole = np.flatnonzero(~awaited[:, 1:].any(axis=0))
     left_out += range(late + int(whole[-1]) + 1 if whole.size else late, stop)
     left_out_times = frozenset(times[left_out].tolist())
     return (
@@ -212,10 +234,20 @@ def ragged(series: Sequence[Series], cells: Cells, now: float = np.inf) -> froze
     )
 
 
-def without_times(series: Series, times: Collection[float]) -> Series:
-    """Return a series without the values at some times."""
-    kept = ~np.isin(series.times, list(times))
-    return series if kept.all() else replace(series, times=series.times[kept], values=series.values[kept])
+def without_times(series: Series, times: Collection[float], reducer: str = "") -> Series:
+    """Return a series without the values at some times at its ends.
+
+    What is left out of a series of highest or lowest values counts in the value beside: no extreme is lost.
+    """
+    kept = np.flatnonzero(~np.isin(series.times, list(times)))
+    if kept.size == series.times.size:
+        return series
+    values = series.values[kept]
+    extreme = EXTREMES.get(reducer)
+    if extreme is not None and values.size and values.dtype.kind in "fiu":
+        values[0] = extreme.reduce(series.values[: kept[0] + 1])
+        values[-1] = extreme.reduce([*series.values[kept[-1] :], values[-1]])
+    return replace(series, times=series.times[kept], values=values)
 
 
 def _has(series: Series, times: Times) -> NDArray[np.bool_]:

@@ -34,6 +34,7 @@ MOST_VALUES = MOST_REPLIES * VALUES_IN_A_REPLY
 GROWTH = 8.0
 REFUSALS_BEFORE_STRIDE = 6  # one after the other: what fits is found sooner, unless the node wants a stride
 LEAST_TIME_S = 0.1
+TOTALS = frozenset({"count", "sum"})
 
 
 class SpanWalk:
@@ -191,7 +192,10 @@ class LegacyReader:
             return text
         spacing = times.format_duration(self._question.request.min_stride or 0.0)
         moment = times.format_iso8601(self._thinned_before)
-        return f"{text}; before {moment} only one sample in {spacing} was read, so short excursions may be missing"
+        lacking = "short excursions may be missing"
+        if self._question.request.reduce in TOTALS:
+            lacking = "what is counted or summed there is far too low: ask for a shorter range"
+        return f"{text}; before {moment} only one sample in {spacing} was read, so {lacking}"
 
     def _what_is_missing(self, reason: str) -> str:
         moment = times.format_iso8601(self._walk.reached)

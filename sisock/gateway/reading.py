@@ -115,6 +115,8 @@ class Reader:
     def _put(self, name: str, found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> None:
         """Put together what there is of a field; of an empty window it is asked what was before, if that is told."""
         edge = (reduction and reduction.edge) or found.edge
+        if edge is not None and edge.before is None and found.edge is not None:  # asked for for the sake of others
+            edge = replace(edge, before=found.edge.before)
         block = self._edges.added(self._keys[name], _assemble(name, found, came, reduction), edge)
         if not block.times.size and self._edges.asks_before(name, edge):
             self._empty[name] = block

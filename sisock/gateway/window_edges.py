@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from sisock.core.edge import Edge
@@ -20,6 +19,8 @@ class WindowEdges:
     ----------
     held
         The fields of which what was before the window is drawn at its start.
+    before
+        Times of the last samples before the window, UNIX seconds, of these fields and of those without any in it.
     """
 
     def __init__(self, peer: Peer, question: NodeQuestion) -> None:
@@ -28,14 +29,8 @@ class WindowEdges:
         self._asks_when_empty = self._tells and question.resolution.before is not False
         self._holding = question.holding(peer.catalogue)
         self._wanting = set(self._holding) if self._tells else set()
-        self._known: dict[str, Edge] = {}
         self.held: set[str] = set()
-
-    @property
-    def before(self) -> Mapping[str, float]:
-        """Return the times of the last samples before the window that are known, UNIX seconds."""
-        known = {name: edge.before[0] for name, edge in self._known.items() if edge.before is not None}
-        return {name: float(times[0]) for name, times in known.items() if times.size}
+        self.before: dict[str, float] = {}
 
     def lacks(self, key: SeriesKey, found: Found) -> bool:
         """Tell whether what lies at the window's start is drawn, but not known."""
@@ -58,13 +53,14 @@ class WindowEdges:
         if edge is None:
             return block
         name = key.field
-        self._known[name] = edge
         samples = block.times, block.values[name]
         first = add_first(samples, edge) if key.looks_ahead else samples
         times, values = add_held(first, edge, self._start) if name in self._holding else first
         if times.size > first[0].size:
             self.held.add(name)
-        return replace(block, times=times, values={name: values})
+        if edge.before is not None and edge.before[0].size and (name in self.held or not times.size):
+            self.before[name] = float(edge.before[0][0])
+        return block if times is block.times else replace(block, times=times, values={name: values})
 
     def asks_before(self, name: str, edge: Edge | None) -> bool:
         """Tell whether what was before an empty window must be asked for, from now on; once at most."""

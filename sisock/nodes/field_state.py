@@ -125,9 +125,9 @@ class FieldSeries:
         """Return the last sample inside [start, end), UNIX seconds, or none."""
         return self._joined(end, end).newest(start, end)
 
-    def oldest(self, start: float, end: float) -> Sampled:
-        """Return the first sample inside [start, end), UNIX seconds, or none."""
-        return self._joined(start, start).oldest(start, end)
+    def following(self, start: float, until: float, end: float, most: int) -> Sampled:
+        """Return the first samples inside [start, end): those before ``until`` and the next one, ``most`` at most."""
+        return self._joined(start, until).following(start, until, end, most)
 
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Sampled:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake."""

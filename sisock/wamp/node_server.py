@@ -19,6 +19,7 @@ from sisock.core.reduction import Reduction, SpanReading, reduce_spans
 from sisock.core.review import Review
 from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
 from sisock.wamp.inbox import Inbox
+from sisock.wamp.patience import Patience
 
 SAME_POLL = 0.1  # of an interval: two polls closer than that would be one and the same
 SAMPLES_AT_ONCE = 50_000  # that many are reduced in about a millisecond
@@ -106,7 +107,8 @@ def reduce_from(node: DataNode, request: DataRequest, review: Review | None = No
         block = block if review is None else review.take(block).within(*read.span)
         reading.take(block)
         edges.take(read, block)
-    while (read := edges.read(reading.known)) is not None:
+    patience = Patience()
+    while (read := edges.read(reading.known)) is not None and patience.lasts():
         edges.take(read, node.read(read.fields, *read.span))
     return edges.beside(reading.reductions())
 

@@ -119,7 +119,13 @@ def whole(stepped: SteppedSite) -> None:
     poll(lambda: stepped.site.nodes() == {"live", "yearly"}, 30, "every node is listed")
     now = time.monotonic()
     poll(lambda: stepped.measured_since(now), 10, "there are samples")
-    poll(lambda: "meta" not in stepped.live("yearly::v")[0], 30, "no node is skipped")
+    poll(lambda: not problems(stepped.live("yearly::v")[0]), 30, "no node is skipped")
+
+
+def problems(series: dict[str, Any]) -> list[str]:
+    """Return the errors that a reply tells of a series."""
+    notices = series.get("meta", {}).get("notices", [])
+    return [notice["text"] for notice in notices if notice["severity"] == "error"]
 
 
 def timed(asked: Any, *arguments: Any) -> tuple[float, Any]:
@@ -156,15 +162,15 @@ def test_a_panel_waits_no_longer_than_the_deadline(stepped: SteppedSite, step_s:
         setting.join()
         print(f"step of {step_s:g} s: a panel waited {waited_s:.2f} s")
         assert DEADLINE_S - 0.2 < waited_s < DEADLINE_S + 0.5
-        assert "did not answer within 2 s" in hung["meta"]["notices"][0]["text"]
+        assert "did not answer within 2 s" in problems(hung)[0]
         assert drawn(live)
         waited_s, (hung, _) = timed(stepped.live, "yearly::v", "live::measured")
         assert waited_s < 0.5
-        assert hung["meta"]["notices"]
+        assert problems(hung)
     finally:
         psutil.Process(pid).send_signal(signal.SIGCONT)
     began = time.monotonic()
-    poll(lambda: "meta" not in stepped.live("yearly::v")[0], 3 * DEADLINE_S, "the node is asked again")
+    poll(lambda: not problems(stepped.live("yearly::v")[0]), 3 * DEADLINE_S, "the node is asked again")
     print(f"step of {step_s:g} s: the node was drawn again after {time.monotonic() - began:.2f} s")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sisock.client import Consumer
-from sisock.core.errors import NodeUnavailable, SisockError
+from sisock.core.errors import BadRequest, NodeUnavailable, SisockError
 from sisock.settings import Settings, variables
 
 from integration.ports import free_port
@@ -201,6 +201,21 @@ def test_interrupting_a_program_that_waits_ends_it(settings, tmp_path):
     _, errors = process.communicate(timeout=20)
     assert process.returncode in (1, -signal.SIGINT, 130)
     assert errors.strip().endswith("KeyboardInterrupt")
+
+
+def test_times_may_be_those_of_numpy(settings):
+    """Times and strides are numbers of any kind, as arrays have them."""
+    with Consumer(settings) as consumer:
+        target = f"roof::{min(consumer.fields('roof', np.int64(1), np.float32(0)).fields)}"
+        whole = consumer.get(target, 1)
+        for kind in (np.int64, np.float64):
+            same = consumer.get(target, kind(1), kind(0))
+            np.testing.assert_array_equal(same.times[: whole.times.size], whole.times)
+            assert (
+                consumer.get(target, kind(1), min_stride=kind(3600), reduce="count").values.sum() >= whole.times.size
+            )
+        with pytest.raises(BadRequest, match="must be a finite number"):
+            consumer.get(target, "2013-01-01")
 
 
 def test_pages_are_the_whole(settings, monkeypatch):

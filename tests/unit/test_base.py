@@ -17,6 +17,7 @@ from twisted.internet import defer
 import sisock
 from sisock import base
 from sisock.testing import ManualClock
+from sisock.wamp import patience
 from sisock.wamp.author import Author
 
 CATALOGUE = (
@@ -488,3 +489,20 @@ def test_more_fields_than_a_message_holds_are_an_error_that_says_so():
     assert len(result(server._serve_fields(1, 0, limit=5000))[0]) == 5000
     with pytest.raises(ApplicationError, match="'after'"):
         result(server._serve_fields(1, 0, limit=5, after=7))
+
+
+def test_looking_back_costs_a_server_little(monkeypatch):
+    """What was before a window is looked for ever farther back, but no farther than can be read soon."""
+    clock = ManualClock(1_700_000_000.0)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=clock))
+
+    class Refused(Server):
+        def get_data(self, field, start, end, min_stride=None):
+            self.asked.append(end - start)
+            clock.advance((end - start) * 1e-6)  # a second for a million of seconds
+            return reply_of([start], a=["no number"])
+
+    server = Refused(log=Log())
+    extensions = {"reduce": "minmax", "spans": [], "edge": 1.0, "before": True}
+    ask(server, ("a",), clock() - 60.0, clock(), 1.0, **extensions)
+    assert 10_000 < sum(server.asked) < 500_000

@@ -2,8 +2,16 @@
 // "Join by field", "Add field from calculation" and "Reduce", by Grafana's own code.
 const Module = require("module");
 
-const load = Module._load; // hooks for a browser, which the calculations do without
-Module._load = (name, ...rest) => (name === "react-use" ? {} : load(name, ...rest));
+// Calculations do without hooks for a browser, and without the modules that Node.js before 20.19 cannot load like this.
+const load = Module._load;
+Module._load = (name, ...rest) => {
+  try {
+    return name === "react-use" ? {} : load(name, ...rest);
+  } catch (error) {
+    if (error.code === "ERR_REQUIRE_ESM") return {};
+    throw error;
+  }
+};
 console.log = console.info = () => {}; // what libraries say of themselves is no reply
 const navigator = {languages: ["en"]};
 Object.assign(globalThis, {window: globalThis, location: {}, navigator, addEventListener: () => {}});

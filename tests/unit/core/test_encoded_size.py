@@ -93,6 +93,12 @@ def test_texts_and_whole_numbers_are_where_cbor_is_longer():
         assert wire.encoded_size(reply) >= found["cbor"]
 
 
+def test_what_cannot_travel_has_no_size():
+    """A value that no serializer takes is an error, not a reply of some length."""
+    with pytest.raises(TypeError, match="object"):
+        wire.encoded_size({"a": object()})
+
+
 floats = st.one_of(
     st.floats(),
     st.sampled_from([0.0, -0.0, math.inf, -math.inf, math.nan, 1e-5, 1.5e-7, 1e16, 5e-324, NOW]),

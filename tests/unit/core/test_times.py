@@ -15,6 +15,7 @@ from sisock.core.times import (
     LADDER,
     bucket_edges,
     bucket_of,
+    check_stride,
     format_duration,
     format_iso8601,
     ladder_stride,
@@ -330,3 +331,16 @@ def test_buckets_that_cannot_be_numbered_are_refused(time, width):
     """Where float64 has no room for a bucket's number the answer is an error in words."""
     with pytest.raises(BadRequest, match="too fine"):
         bucket_of(np.array([time]), width)
+
+
+@pytest.mark.parametrize("stride", [1e-6, 1, 2.5])
+def test_a_stride_above_zero_is_one(stride):
+    """Any finite number above zero is taken as it is."""
+    assert check_stride(stride) == stride
+
+
+@pytest.mark.parametrize("stride", [0, -1.0, -1e-9])
+def test_a_stride_is_above_zero(stride):
+    """Zero and less are refused, with the way to have every sample."""
+    with pytest.raises(BadRequest, match="above zero: leave it out"):
+        check_stride(stride)

@@ -390,3 +390,31 @@ def test_times_at_another_place_are_told(timeline, told):
     _, problems = wire.decode_data(wire.copy_reply({"data": {"a": [1.0]}, "timeline": {"t": timeline}}), ["a"])
     assert len(problems) == 1
     assert told in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("interval", "understood"), [(1e-6, 1e-6), (9.9e7, 9.9e7), (0, None), (-1.0, None), (1e8, None), ("x", None)]
+)
+def test_an_interval_is_a_spacing(interval, understood):
+    """Zero, less, and what is a difference from 1970 are none."""
+    catalogue, _ = wire.decode_catalogue(({"a": {"timeline": "t"}}, {"t": {"interval": interval}}))
+    assert catalogue.timelines["t"].interval_s == understood
+
+
+@pytest.mark.parametrize("timeline", ["", None, 5, ["t"]])
+def test_a_field_without_a_timelines_name_is_on_one_of_its_own(timeline):
+    """What is no text, or empty, names no timeline: the field's name does."""
+    catalogue, problems = wire.decode_catalogue(({"a": {"timeline": timeline}}, {}))
+    assert (catalogue.fields["a"].timeline, problems) == ("a", [])
+
+
+def test_aliases_that_are_no_names_are_passed_over():
+    """Only texts that are Unicode, and not empty, are aliases."""
+    entry = {"aliases": ["b", "", 5, None, "\ud800", "c"]}
+    assert wire.decode_catalogue(({"a": entry}, {}))[0].fields["a"].aliases == ("b", "c")
+
+
+def test_a_name_that_is_no_text_is_left_out():
+    """Whatever else keys a field is told and left out."""
+    catalogue, problems = wire.decode_catalogue(({5: {}, (): {}, "": {}, "a": 7}, {}))
+    assert (len(catalogue.fields), len(problems)) == (0, 4)

@@ -1,5 +1,7 @@
 """Cells of a chosen length: durations, and days, weeks, months and years of time zones."""
 
+import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,9 @@ ZONES = (
     *("UTC", "Europe/Berlin", "America/Santiago", "Asia/Kolkata", "Asia/Kathmandu", "Australia/Lord_Howe"),
     *("America/Havana", "Pacific/Apia", "America/St_Johns", "Asia/Gaza", "Africa/Cairo", "Pacific/Chatham"),
 )
+
+
+NOW = 1_700_000_000.0
 
 
 def unix(text):
@@ -42,6 +47,27 @@ def test_no_length(text):
     """What is no length above zero is refused in words."""
     with pytest.raises(BadRequest, match="write"):
         parse_every(text)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/Havana"])
+@pytest.mark.parametrize("text", ["9999d", "9999w", "9999M", "9999y", "2000y", "100y", "1y"])
+@pytest.mark.parametrize("start", [1e-3, unix("2024-05-06"), unix("9880-01-01")])
+def test_a_length_beyond_the_calendar(zone, text, start):
+    """Cells longer than the years that a calendar has hold the window, and are made of what lies in it only."""
+    cells = replace(parse_every(text), zone=zone).cells(start, start + 3600.0, 100)
+    assert cells.edges[0] <= start < start + 3600.0 <= cells.edges[-1]
+    assert 1 <= cells.times.size <= 2
+    assert cells.parts <= 3600.0 / cells.part_s + 2
+
+
+@pytest.mark.parametrize("text", ["1ns", "0.5us", "1us"])
+def test_lengths_below_a_microsecond(text):
+    """No length is so short that its cells could not be told apart today."""
+    if text == "1us":
+        assert parse_every(text).cells(NOW, NOW + 1e-3, 50_000).times.size <= 50_000
+    else:
+        with pytest.raises(BadRequest, match="microsecond"):
+            parse_every(text)
 
 
 @pytest.mark.parametrize("name", ["Mars/Olympus", "../etc/passwd", "Europe", "/etc/localtime", "x" * 10_000, "\0"])
@@ -135,6 +161,6 @@ def test_cells_are_bounded_and_made_of_whole_parts(zone, text, start, length, po
     assert cells.edges[-1] >= end
     assert (np.rint(cells.edges / cells.part_s) * cells.part_s == cells.edges).all()
     assert cells.parts <= MOST_PARTS + 2
-    assert cells.parts == round((cells.edges[-1] - cells.edges[0]) / cells.part_s)
+    assert cells.parts == math.ceil(end / cells.part_s) - math.floor(start / cells.part_s)
     rounded = any("rounded" in remark for remark in cells.remarks)
     assert not rounded or length > MOST_PARTS * 900

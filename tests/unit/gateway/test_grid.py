@@ -12,9 +12,9 @@ from sisock.core import serving, wire
 from sisock.core.times import LADDER
 from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.ask import Gateway
-from sisock.gateway.cells import aligned_cells, choose_cells
+from sisock.gateway.cells import aligned_cells, choose_cells, equal_cells
 from sisock.gateway.every import parse_every
-from sisock.gateway.gridded import ragged
+from sisock.gateway.gridded import ragged, without_times
 from sisock.gateway.plan import Drawing
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -214,6 +214,32 @@ def test_a_merged_series_on_a_grid(final_s):
         assert drawn.times[-1] > NOW - 10
 
 
+@pytest.mark.parametrize(("reducer", "expected"), [("count", 1323), ("first", 1.0), ("last", 2.0), ("mean", 1.0)])
+def test_the_day_in_which_the_second_part_begins(reducer, expected):
+    """Of the day that the first node has nearly all of, and the second only the last hour of, the first one counts."""
+    times = np.arange(NOW - 5 * 86400, NOW - 600, 60.0)
+    archive = FakeNode("archive", {"x": (times, np.ones(times.size))}, interval_s=60.0)
+    archive._blocks["x"] = replace(archive._blocks["x"], finalized_until=NOW - 600)
+    recent = np.arange(NOW - 3600, NOW)
+    gateway = connected(archive, FakeNode("live", {"x": (recent, np.full(recent.size, 2.0))}))
+    drawing = Drawing(reducer, every=parse_every("1d"))
+    (drawn,) = ask(gateway, "archive+live::x", start=NOW - 4 * 86400, drawing=drawing)
+    assert drawn.values[-1] == expected
+
+
+@pytest.mark.parametrize(("reducer", "peak"), [("max", 99.0), ("min", -99.0)])
+def test_a_peak_beside_the_seam_of_a_merged_series(reducer, peak):
+    """An extreme of the first node is drawn, though in that cell the second one goes on, and has less of it."""
+    times = np.arange(NOW - 5 * 86400, NOW - 600, 60.0)
+    archive = FakeNode("archive", {"x": (times, np.where(times == times[-300], peak, 1.0))}, interval_s=60.0)
+    archive._blocks["x"] = replace(archive._blocks["x"], finalized_until=NOW - 600)
+    recent = np.arange(NOW - 3600, NOW)
+    gateway = connected(archive, FakeNode("live", {"x": (recent, np.full(recent.size, 2.0))}))
+    drawing = Drawing(reducer, every=parse_every("1d"))
+    (drawn,) = ask(gateway, "archive+live::x", start=NOW - 4 * 86400, drawing=drawing)
+    assert drawn.values[-1] == peak
+
+
 def test_a_dead_part_of_a_merged_series():
     """What the other part has is drawn, and what is missing is said."""
     times = np.arange(NOW - 600, NOW)
@@ -383,6 +409,38 @@ def test_what_dips_at_the_ends_is_left_out(cells, having, left_out):
     assert sorted(ragged(series, cells)) == left_out
     nothing = replace(series[0], values=np.full(series[0].times.size, np.nan))
     assert sorted(ragged([*series, nothing], cells)) == left_out
+
+
+@pytest.mark.parametrize(
+    ("reducer", "values", "expected"),
+    [
+        ("max", [9.0, 1.0, 2.0, 1.0, 8.0], [9.0, 2.0, 8.0]),
+        ("min", [-9.0, 1.0, 2.0, 1.0, -8.0], [-9.0, 2.0, -8.0]),
+        ("max", [np.nan, 1.0, 2.0, np.nan, 8.0], [1.0, 2.0, 8.0]),
+        ("max", [0.0, 5.0, 2.0, 5.0, 3.0], [5.0, 2.0, 5.0]),
+        ("mean", [9.0, 1.0, 2.0, 1.0, 8.0], [1.0, 2.0, 1.0]),
+    ],
+)
+def test_no_extreme_is_left_out_with_its_cell(reducer, values, expected):
+    """The highest and lowest values of cells that are not drawn count in the cells beside them."""
+    times = np.arange(5.0)
+    even = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 4.0}, reducer)
+    assert even.times.tolist() == [1.0, 2.0, 3.0]
+    assert even.values.tolist() == expected
+    one = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 1.0, 3.0, 4.0}, reducer)
+    assert one.values[0] == {"max": np.nanmax, "min": np.nanmin}.get(reducer, lambda _: 2.0)(values)
+
+
+@pytest.mark.parametrize(
+    ("cells", "interval_s", "left_out"),
+    [(CELLS, 600.0, [1000.5, 1600.0]), (CELLS, 3.0, [1600.0]), (equal_cells(1000.5, 1600.5, 3), 3.0, [])],
+)
+def test_a_cell_that_is_long_enough_is_drawn(cells, interval_s, left_out):
+    """A cell at an end is drawn where who has no value in it had the time for one: a gap hides no other series."""
+    times = cells.times
+    some = [times, times[1:-1]]
+    series = [Series(SeriesWanted("a", str(one[0])), one, np.ones(one.size), interval_s=interval_s) for one in some]
+    assert sorted(ragged(series, cells)) == left_out
 
 
 def test_the_present_is_an_end():

@@ -8,7 +8,7 @@ from sisock.core.model import DataBlock, TimelineBlock
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.ask import Gateway
 from sisock.gateway.legacy import FIRST_SPAN_S, VALUES_IN_A_REPLY, SpanWalk
-from sisock.gateway.plan import choose_resolution
+from sisock.gateway.plan import Drawing, choose_resolution
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
@@ -160,6 +160,14 @@ def test_what_would_take_too_long_is_thinned_and_told():
     assert series.times[0] < times[0] + 60
     assert "only one sample in" in series.notices[0]
     assert len(spans(node)) < 40
+
+
+@pytest.mark.parametrize("reducer", ["count", "sum"])
+def test_totals_of_what_came_thinned_are_said_to_be_too_low(reducer):
+    """Where samples came thinned, a notice says that what is counted or summed of them is none of the whole."""
+    gateway, _, _ = make_gateway(ManualClock(NOW), rate_hz=30.0)
+    asking = gateway.query([SeriesWanted("old", "x")], NOW - 20_000, NOW, 1000, Drawing(reducer))
+    assert "counted or summed there is far too low" in " ".join(result_of(asking).series[0].notices)
 
 
 def test_what_lies_outside_a_span_is_cut():

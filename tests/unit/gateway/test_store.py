@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from sisock.core.edge import MOST_FOLLOWING, Edge
 from sisock.core.model import Statement
 from sisock.core.reduction import NO_SAMPLES, Reduction
+from sisock.gateway.edges import NO_EDGE
 from sisock.gateway.pieces import Grid
 from sisock.gateway.store import MOST_CUT_PIECES, SeriesKey, Store
 
@@ -99,6 +101,22 @@ def test_a_cut_serves_shorter_cuts():
     assert kept.found(14.0, 25.0) == ([24.0], [(14.0, 20.0)])
 
 
+def test_of_what_is_kept_elsewhere_nothing_is_found():
+    """Buckets that are kept far apart in one place of the store are found where they are, and nowhere else."""
+    for start, other in ((10.0, 50.0), (50.0, 10.0)):
+        kept = Kept([11.0, 55.0])
+        kept.keep(start, start + 10.0)
+        assert kept.found(other, other + 10.0) == ([], [(other, other + 10.0)])
+        assert list(kept.look(other, other + 10.0).pieces) == []
+
+
+def test_the_start_is_kept_where_only_the_end_is_not_sure():
+    """What a window cut off its first bucket is its own, wherever later on finality ends."""
+    kept = Kept([13.0, 22.0, 34.0], MEAN, final=25.0)
+    kept.keep(12.0, 40.0)
+    assert kept.found(12.0, 40.0, NOW + 60.0) == ([13.0], [(20.0, 40.0)])
+
+
 def test_few_cuts_of_a_bucket_are_kept():
     """Of the windows that cut one bucket at other places the last few are kept; the same again counts once."""
     starts = [10.0 + number / 10 for number in range(1, MOST_CUT_PIECES + 2)]
@@ -147,6 +165,8 @@ def test_the_newest_sample_is_asked_for_where_it_is_not_known():
     kept = Kept([11.0, 15.0, 22.0])
     kept.keep(10.0, 40.0)
     assert kept.look(10.0, 40.0).complete
+    assert not kept.look(10.0, 40.0, NOW + 60.0).complete
+    assert not kept.look(5.0, 40.0).complete
     shorter = kept.look(10.0, 20.0)
     assert (list(shorter.missing), shorter.newest, shorter.complete) == ([], None, False)
     kept.keep(10.0, 20.0, [])
@@ -279,6 +299,119 @@ def test_a_window_that_needed_nothing_has_no_end_to_share():
     assert kept.look(20.0, 37.0).tail is None
 
 
+def test_an_end_holds_no_more_than_was_asked_for():
+    """Where what is final ends in the bucket that the window cut, the end begins with the window."""
+    kept = Kept([10.5, 22.0, 34.0], final=15.0)
+    kept.keep(12.0, 37.0)
+    assert kept.look(12.0, 37.0).tail is not None
+    assert kept.look(10.0, 37.0).tail is None
+
+
+def test_an_end_is_not_put_behind_what_lies_after_it():
+    """Where the end of the window has become final meanwhile, what is missing before it is asked for."""
+    kept = Kept([22.0, 34.0], final=29.0)
+    kept.keep(20.0, 40.0)
+    kept.final = 40.0
+    kept.keep(30.0, 40.0, at=NOW + 0.1)
+    found = kept.look(20.0, 40.0, NOW + 0.1)
+    assert (list(found.missing), found.fresh, found.tail) == ([(20.0, 30.0)], True, None)
+
+
+def test_remarks_are_told_until_the_node_has_none():
+    """What a node tells of a field in words is forgotten once it answers without."""
+    store = Store(2**20)
+    assert store.remarks(KEY) == ()
+    store.keep_remarks(KEY, ["slow"])
+    store.keep_remarks(MEAN, [])
+    assert (store.remarks(KEY), store.remarks(MEAN)) == (("slow",), ())
+    store.keep_remarks(KEY, [])
+    assert store.remarks(KEY) == ()
+
+
+def test_an_end_is_not_fresh_because_something_else_is():
+    """Whoever else asks the node, later or after a clock was set back, an end is as old as it is."""
+    for other in (NOW + 5.0, NOW - 20.0):
+        kept = Kept([5.0, 22.0, 34.0], final=19.0)
+        kept.keep(20.0, 37.0)
+        kept.keep(0.0, 10.0, at=other)
+        found = kept.look(20.0, 37.0, other)
+        assert (found.fresh, found.tail) == (True, None)
+
+
+@pytest.mark.parametrize(("newest", "is_shared"), [(38.0, False), (34.0, True)])
+def test_an_end_does_not_follow_later_samples(newest, is_shared):
+    """What others got meanwhile may be newer than all of an end: then that is not drawn behind it."""
+    kept = Kept([22.0, 34.0], final=19.0)
+    kept.keep(20.0, 45.0)
+    kept.times, kept.final = np.unique([22.0, 34.0, newest]), 40.0
+    kept.keep(20.0, 40.0)
+    assert (kept.look(20.0, 45.0).tail is not None) == is_shared
+
+
+def test_an_end_whose_newest_sample_lies_before_the_window_is_not_its_end():
+    """A window that begins behind the newest sample has none, and is asked for."""
+    kept = Kept([22.0, 34.0], final=19.0)
+    kept.keep(20.0, 45.0)
+    assert kept.look(40.0, 45.0).tail is None
+
+
+def test_the_end_of_a_mean_is_shared_by_who_begins_with_it():
+    """Who asks for the same window gets what was computed of the bucket that it cuts."""
+    kept = Kept([22.0, 34.0], MEAN, final=9.0)
+    kept.keep(12.0, 37.0)
+    assert kept.look(12.0, 37.0).tail is not None
+
+
+def test_with_its_end_a_window_lacks_what_lacked_before_it():
+    """The end is one piece more, and what is missing elsewhere stays missing."""
+    kept = Kept([22.0, 45.0, 61.0], final=59.0)
+    kept.keep(40.0, 65.0)
+    found = kept.look(10.0, 65.0)
+    assert list(found.missing) == [(10.0, 40.0), (50.0, 65.0)]
+    assert list(found.with_tail().missing) == [(10.0, 40.0)]
+    assert kept.look(10.0, 65.0, NOW + 60.0).with_tail().missing == kept.look(10.0, 65.0, NOW + 60.0).missing
+
+
+# ---- what lies at the start
+
+
+def edge_of(following, final=ALL, at=NOW):
+    """Keep what lies at the start of the window [12, 30): a sample before it, and the first ones in it."""
+    kept = Kept([11.0, *following], final=final)
+    times = np.array(following, float)
+    edge = Edge((np.array([11.0]),) * 2, (times, times))
+    reduction = Reduction((kept.within(12.0, 30.0),), kept.within(29.0, 30.0), Statement(final, -ALL, "g"), None, edge)
+    kept.store.keep(kept.key, (12.0, 30.0), [(12.0, 30.0)], reduction, at)
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("start", "before", "first"), [(12.0, [11.0], [13.0]), (11.5, [11.0], [13.0]), (13.5, [13.0], [14.0])]
+)
+def test_what_lies_at_the_start_serves_windows_near_it(start, before, first):
+    """Of consecutive samples about a start it follows what lies about another one between them."""
+    found = edge_of([13.0, 14.0]).look(start, 30.0, NOW + 60.0).edge
+    assert (found.before[0].tolist(), found.following[0][:1].tolist()) == (before, first)
+
+
+def test_what_may_still_change_at_the_start_serves_for_a_second():
+    """Where samples may come between those, others are served for a second only."""
+    kept = edge_of([13.0, 14.0], final=12.0)
+    assert kept.look(12.0, 30.0, NOW + 1.0).edge is not None
+    assert kept.look(12.0, 30.0, NOW + 1.1).edge is None
+
+
+def test_a_window_behind_many_samples_goes_without_its_first_for_a_second():
+    """Where too many samples lie at the start to reach further, the windows of the next second ask nothing."""
+    following = 12.0 + np.arange(MOST_FOLLOWING) / 1000
+    kept = edge_of(following)
+    assert kept.look(12.9, 30.0, NOW + 0.5).edge is NO_EDGE
+    assert kept.look(12.9, 30.0, NOW + 1.5).edge is None
+    assert kept.look(13.1, 30.0, NOW + 0.5).edge is None
+    assert kept.look(12.0, 30.0, NOW + 0.5).edge.following[0].size == MOST_FOLLOWING
+    assert edge_of(following[:-1]).look(12.9, 30.0, NOW + 0.5).edge is None
+
+
 # ---- what is told ahead
 
 
@@ -308,6 +441,11 @@ def test_what_was_told_ahead_serves_the_windows_of_the_next_second(start, expect
     """A window that begins within the second takes from it what lies inside; one beyond or before asks."""
     kept = ahead_of(12.0, -np.inf)
     assert kept.found(start, 30.0) == (expected, [] if len(expected) > 1 else [(start, 20.0)])
+
+
+def test_what_was_told_ahead_is_of_whole_starts():
+    """A window that ends in the bucket it begins in needs samples that were not told."""
+    assert ahead_of(12.0, -np.inf).found(12.5, 18.5) == ([], [(12.5, 18.5)])
 
 
 @pytest.mark.parametrize(("oldest", "is_kept"), [(-np.inf, True), (12.0, True), (12.05, False), (20.0, False)])

@@ -210,6 +210,29 @@ def test_what_is_missing_is_an_error_on_demand(power, arguments, status, said):
     assert isinstance(json.loads(reply.text), list if status == 200 else dict)
 
 
+def test_a_dead_node_hides_no_day_of_another(site):
+    """Of whole days, that of the present is drawn though one of the nodes ended the day before."""
+    day = NOW // 86400 * 86400
+    times = np.arange(day - 3 * 86400, NOW, 600.0)
+    for name, some in (("living", times), ("ended", times[times < day - 3600])):
+        site.hub.add(FakeNode(name, {"x": (some, some)}, interval_s=600.0))
+    payload = {"reduce": "count", "every": "1d"}
+    living, ended = query(site, ("living::x", payload), ("ended::x", payload), start=day - 2 * 86400)
+    assert [value for value, _ in living["datapoints"]] == [144, 144, np.count_nonzero(times >= day)]
+    assert [value for value, _ in ended["datapoints"]] == [144, 138, None]
+
+
+@pytest.mark.parametrize("interval_ms", [20_000, 25_000, 37_000])
+def test_a_minimum_interval_is_the_length_of_cells(power, interval_ms):
+    """Cells are as long as the panel's minimum interval, though that is no step of ours, where there is room."""
+    cells = times_of(query(power, ("left::power", {"align": True}), intervalMs=interval_ms)[0])
+    assert set(np.diff(cells[1:]).tolist()) == {interval_ms}
+    slow = times_of(query(power, ("slow::power", {"align": True}), intervalMs=19_000)[0])
+    assert np.diff(slow[1:]).min() > 20_000
+    slow = times_of(query(power, ("slow::power", {"align": True}), intervalMs=20_000)[0])
+    assert set(np.diff(slow[1:]).tolist()) == {20_000}
+
+
 def test_a_node_that_left_is_missing(power):
     """A node that has just left is missing, though what is kept of it could be drawn."""
     text = "/rows?metric=left::power&metric=right::power&from=now-10m"
@@ -219,6 +242,9 @@ def test_a_node_that_left_is_missing(power):
     reply = power.client.get(text + "&strict=true")
     assert reply.status_code == 503
     assert "right" in reply.json["message"]
+    for listed in ("(left|right)::power", "{left,right}::power", "left::power,right::power"):
+        reply = power.client.get(f"/rows?metric={listed}&from=now-10m&strict=true")
+        assert (reply.status_code, "right::power" in reply.text) == (503, True)
     power.gateway.disconnected()
     assert power.client.get("/rows?metric=left::power&strict=true").status_code == 503
 
