@@ -218,6 +218,9 @@ class DataNodeServer(Session):
     def _procedures(self) -> dict[str, Callable[..., Any]]:
         return {"get_fields": self._serve_fields, "get_data": self._serve_data, "info": self._serve_info}
 
+    def _patience(self) -> Patience:
+        return Patience()
+
     def _in_thread(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Deferred[Any]:
         return threads.deferToThread(function, *arguments, **keywords)
 
@@ -315,7 +318,7 @@ class DataNodeServer(Session):
                 continue
             yield self._in_thread(reading.take, block)
             edges.take(read, block)
-        patience = Patience()
+        patience = self._patience()
         while (read := edges.read(reading.known)) is not None and patience.lasts():
             block = yield self._ask(read, catalogue, Review(read.span, self._proven))
             if block is None:

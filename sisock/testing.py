@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -30,11 +31,13 @@ from sisock.core.reduction import reduce_spans
 from sisock.core.times import resolve_span
 from sisock.core.values import as_times, as_values
 from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError
+from sisock.wamp.patience import Patience
 
 if TYPE_CHECKING:
     from sisock.base import DataNodeServer
 
 TYPE_OF_KIND: Mapping[str, FieldType] = {"b": "bool", "O": "string"}
+LOOK_S = 0.002
 Samples = tuple[Iterable[float], Iterable[Any]]
 
 
@@ -183,6 +186,7 @@ class FakeServer:
         self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self._procedures = server._procedures()  # noqa: SLF001 - what the base class does is what is wanted
         server._in_thread = maybeDeferred  # type: ignore[method-assign]  # noqa: SLF001 - no reactor runs here
+        server._patience = _patience_of_looks  # type: ignore[method-assign]  # noqa: SLF001 - whatever the machine does
 
     def entry(self) -> dict[str, str]:
         """Return what the hub says of the node."""
@@ -207,6 +211,12 @@ class FakeServer:
             return ensureDeferred(result) if asyncio.iscoroutine(result) else result
 
         return called
+
+
+def _patience_of_looks() -> Patience:
+    """Return a patience that lasts for the same number of looks on every machine."""
+    looks = count()
+    return Patience(lambda: next(looks) * LOOK_S)
 
 
 class FakeHub:

@@ -263,7 +263,9 @@ class Oracle:
         sides = (spacings[max(place - 16, 0) : place], spacings[place + 1 : place + 17])
         usual = [sorted(side)[(len(side) - 1) * 9 // 10] for side in sides if side]
         interval_s = self.line.stated_interval
-        return max(2 * self.width, interval_s, 3 * max(usual, default=interval_s))
+        even = min(spacings) >= 2 / 3 * sorted(spacings)[len(spacings) // 2]
+        least_s = interval_s if even or len(spacings) > 16 else 5 * interval_s
+        return max(2 * self.width, least_s, 3 * max(usual, default=interval_s))
 
     def shared(self, ask, now):
         """What may be drawn when the end of the window, or what is about its start, is as it was a moment ago."""
@@ -317,8 +319,8 @@ class Oracle:
     def check_thinned(self, drawn, now, recent, about) -> None:
         """Of what came thinned, all that is drawn is true but for breaks, and nothing is far from what is drawn."""
         asks = [now, *recent]
-        true = {pair for ask in asks for pair in map(repr, self.pairs(*self._of(self.samples(ask))))}
-        shown = [(time, value) for time, value in drawn if repr((time, value)) in true]
+        true = {pair for ask in asks for pair in map(_as_drawn, self.pairs(*self._of(self.samples(ask))))}
+        shown = [pair for pair in drawn if _as_drawn(pair) in true]
         wrong = [pair for pair in drawn if pair not in shown and pair[0] != self.start and pair[1] == pair[1]]
         assert not wrong, f"{wrong} were never measured: {about}"
         times = [time for time in self._of(self.samples(now))[0] if time >= self.start]
@@ -352,6 +354,12 @@ def difference(drawn, expected) -> str:
         for one, other in ((drawn, expected), (expected, drawn))
     )
     return f"  only drawn {left[:9]} of {len(drawn)}\n  only expected {right[:9]} of {len(expected)}"
+
+
+def _as_drawn(pair) -> str:
+    """Whole numbers among others are drawn as those are."""
+    time, value = pair
+    return repr((time, float(value) if type(value) is int else value))
 
 
 def run(seeds, steps: int) -> Counter:

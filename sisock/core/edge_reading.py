@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from sisock.core.downsample import Sampled
 from sisock.core.edge import MOST_FOLLOWING, Edge
@@ -20,12 +21,14 @@ MOST_SAMPLES = 100_000
 UNKNOWN_S = 86400.0
 
 
-def longest_s(spacings_s: Mapping[str, float | None], most_samples: float = MOST_SAMPLES) -> float:
+def longest_s(
+    spacings_s: Mapping[str, float | None], fields: Iterable[str], most_samples: float = MOST_SAMPLES
+) -> float:
     """Return how many seconds of some fields may be read at once when it is not known what there is.
 
     Whoever generates samples for any span, or reads them from far away, must not be asked for years of them.
     """
-    known = [spacing_s for spacing_s in spacings_s.values() if spacing_s]
+    known = [spacing_s for spacing_s in map(spacings_s.get, fields) if spacing_s]
     return most_samples * min(known) if known else UNKNOWN_S
 
 
@@ -53,7 +56,8 @@ class EdgeReading:
         self._before: NewestSearch | None = None
         if request.edge and request.before:
             past, stride = (EARLIEST, request.start), request.min_stride or 0.0
-            self._before = NewestSearch(request.fields, past, stride, length_s, longest_s(spacings_s or {}))
+            longest = partial(longest_s, spacings_s or {})
+            self._before = NewestSearch(request.fields, past, stride, length_s, longest)
 
     def read(self, known: Collection[str]) -> Read | None:
         """Return what to read next for those of the fields that exist; None when all is known, or nowhere to be."""

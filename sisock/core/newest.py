@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -21,8 +21,10 @@ class NewestSearch:
 
     Parameters
     ----------
-    stride, length_s, longest_s
-        Seconds: the stride, how far is looked at first, and how much is read at once at most.
+    stride, length_s
+        Seconds: the stride, and how far is looked at first.
+    longest_s
+        Returns how many seconds of some fields may be read at once; None for any.
 
     Attributes
     ----------
@@ -33,7 +35,12 @@ class NewestSearch:
     """
 
     def __init__(
-        self, fields: tuple[str, ...], window: Span, stride: float, length_s: float, longest_s: float = math.inf
+        self,
+        fields: tuple[str, ...],
+        window: Span,
+        stride: float,
+        length_s: float,
+        longest_s: Callable[[Iterable[str]], float] | None = None,
     ) -> None:
         self._fields = fields
         self._start, self._end = window
@@ -81,7 +88,9 @@ class NewestSearch:
             self._length_s /= 2  # somewhere in it the newest is, but perhaps not among these
             return
         self._note(read.fields, read.span, block)
-        self._length_s = min(2 * self._length_s, max(self._length_s, self._longest_s))
+        self._length_s *= 2
+        if self._longest_s is not None and self.read is not None:
+            self._length_s = max(min(self._length_s, self._longest_s(self.read.fields)), self._length_s / 2)
 
     def refuse(self) -> None:
         """Note that it was too much; after too many times the search ends without a result."""

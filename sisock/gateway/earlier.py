@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sisock.core import wire
 from sisock.core.downsample import Sampled
 from sisock.core.edge import Edge
-from sisock.core.edge_reading import MOST_SAMPLES, longest_s
+from sisock.core.edge_reading import longest_s
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
 from sisock.core.newest import NewestSearch
@@ -25,7 +25,7 @@ from sisock.gateway.plan import NodeQuestion
 
 FIRST_SPAN_S = 60.0
 LEAST_TIME_S = 0.05
-MOST_CALLS = 32
+MOST_CALLS = 64
 FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 
 
@@ -98,7 +98,7 @@ class EarlierReader:
         Nodes of former versions look for it as far as they are told to, whatever that costs them.
         """
         start = self._request.start
-        low = max(start - self._longest_s(fields, MOST_SAMPLES), EARLIEST)
+        low = max(start - longest_s(self._peer.catalogue.spacings_s(fields), fields), EARLIEST)
         request = replace(self._request, fields=tuple(fields), start=low, end=start, reduce="last", spans=())
         arguments, keywords = wire.request_arguments(request)
         reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
@@ -108,9 +108,9 @@ class EarlierReader:
     async def _read_backwards(self, fields: Sequence[str], found: dict[str, Sampled]) -> None:
         """Ask a node of the original library for ever longer spans."""
         start = self._request.start
-        length_s = self._longest_s(fields, LONGEST_REPLY_VALUES / len(fields))
         past, stride = (EARLIEST, start), self._request.min_stride or 0.0
-        search = NewestSearch(tuple(fields), past, stride, min(FIRST_SPAN_S, length_s), length_s)
+        length_s = min(FIRST_SPAN_S, self._longest_safe_s(fields))
+        search = NewestSearch(tuple(fields), past, stride, length_s, self._longest_safe_s)
         search.known.update(fields)
         calls = 0
         while (read := search.read) is not None and self._time_left_s > LEAST_TIME_S and calls < MOST_CALLS:
@@ -125,8 +125,10 @@ class EarlierReader:
         for name, sample in search.newest.items():
             self._note(name, sample, found)
 
-    def _longest_s(self, fields: Sequence[str], most_samples: float) -> float:
-        return longest_s(self._peer.catalogue.spacings_s(fields), most_samples)
+    def _longest_safe_s(self, fields: Iterable[str]) -> float:
+        """Return how many seconds of some fields a client of the original library may be sent at once."""
+        names = list(fields)
+        return longest_s(self._peer.catalogue.spacings_s(names), names, LONGEST_REPLY_VALUES / len(names))
 
     @property
     def _time_left_s(self) -> float:
