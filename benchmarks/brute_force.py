@@ -40,6 +40,23 @@ def drawn(times: Array, values: Array, start: float, end: float, width: float, c
     return np.asarray(times[indices]), np.asarray(values[indices])
 
 
+def with_start(
+    times: Array, values: Array, start: float, end: float, shown: tuple[Array, Array], *, holds: bool
+) -> tuple[Array, Array]:
+    """Return what a panel must show with what it begins with.
+
+    Of numbers that is the first sample; of states, which hold, the last one before, at the start of the window.
+    """
+    low, high = (int(index) for index in np.searchsorted(times, [start, end]))
+    if holds and low and not (low < high and times[low] == start):
+        first = start, values[low - 1]
+    elif not holds and low < high and shown[0][0] != times[low]:
+        first = times[low], values[low]
+    else:
+        return shown
+    return np.concatenate([[first[0]], shown[0]]), np.concatenate([[first[1]], shown[1]])
+
+
 def buckets(times: Array, start: float, end: float, width: float) -> Iterator[tuple[int, int]]:
     """Yield the samples of each bucket that has some inside [start, end), as indices from and up to."""
     low, last = (int(index) for index in np.searchsorted(times, [start, end]))

@@ -13,7 +13,7 @@ from http.client import HTTPConnection
 from itertools import pairwise
 
 import numpy as np
-from brute_force import Array, Choice, drawn, first_change_last, lowest_and_highest
+from brute_force import Array, Choice, drawn, first_change_last, lowest_and_highest, with_start
 from figures import Figure, at_least
 from harness import Bench, connected, make_query, post, running_site, wave_node
 from samples import SPIKES, Wave, make_wave, planted
@@ -85,6 +85,9 @@ def is_right(sides: Sides, side: str, kind: str, wave: Wave, number: int) -> boo
     width = choose_resolution(start, end, PIXELS).bucket_s("number" if kind == "wave" else "bool")
     values = wave.values if kind == "wave" else wave.states
     wanted_times, wanted = drawn(wave.times, values, start, end, width, CHOICES[kind])
+    if side == "adapter":
+        shown = wanted_times, wanted
+        wanted_times, wanted = with_start(wave.times, values, start, end, shown, holds=kind == "state")
     times, found = getattr(sides, side)(f"{kind}{number}", start, end)
     return np.array_equal(times, wanted_times) and np.array_equal(found, wanted, equal_nan=kind == "wave")
 
