@@ -64,7 +64,7 @@ def _with_even_ends(drawn: Drawn, cells: Mapping[Drawing, Cells], now: float) ->
         if left_out:
             for drawing in members:
                 even[drawing] = {
-                    wanted: without_times(one, left_out, drawing.reducer) if _is_on_grid(one, drawing) else one
+                    wanted: without_times(one, left_out) if _is_on_grid(one, drawing) else one
                     for wanted, one in drawn[drawing].items()
                 }
     return even

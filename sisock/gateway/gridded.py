@@ -29,8 +29,6 @@ _ENDS: Mapping[str, Callable[[Indices, int], Indices]] = {
     "last": lambda starts, count: stops_of(starts, count) - 1,
 }
 
-EXTREMES: Mapping[str, np.ufunc] = {"min": np.fmin, "max": np.fmax}
-
 
 def by_bucket(series: Series, part_s: float) -> Series:
     """Return a series with one value for each bucket that has any, at the bucket's start.
@@ -234,20 +232,10 @@ def ragged(series: Sequence[Series], cells: Cells, now: float = np.inf) -> froze
     )
 
 
-def without_times(series: Series, times: Collection[float], reducer: str = "") -> Series:
-    """Return a series without the values at some times at its ends.
-
-    What is left out of a series of highest or lowest values counts in the value beside: no extreme is lost.
-    """
-    kept = np.flatnonzero(~np.isin(series.times, list(times)))
-    if kept.size == series.times.size:
-        return series
-    values = series.values[kept]
-    extreme = EXTREMES.get(reducer)
-    if extreme is not None and values.size and values.dtype.kind in "fiu":
-        values[0] = extreme.reduce(series.values[: kept[0] + 1])
-        values[-1] = extreme.reduce([*series.values[kept[-1] :], values[-1]])
-    return replace(series, times=series.times[kept], values=values)
+def without_times(series: Series, times: Collection[float]) -> Series:
+    """Return a series without the values at some times."""
+    kept = ~np.isin(series.times, list(times))
+    return series if kept.all() else replace(series, times=series.times[kept], values=series.values[kept])
 
 
 def _has(series: Series, times: Times) -> NDArray[np.bool_]:

@@ -81,10 +81,12 @@ class RunningSite:
         """Return the nodes that /search knows."""
         return {target.partition("::")[0] for target in self.post("/search", {"target": ""})}
 
-    def query(self, *targets: str, start: float, end: float, points: int = 1000) -> list[dict[str, Any]]:
-        """Return the answer to a panel with these targets."""
+    def query(
+        self, *targets: str, start: float, end: float, points: int = 1000, **payload: Any
+    ) -> list[dict[str, Any]]:
+        """Return the answer to a panel with these targets, each with the same payload."""
         span = {"from": _iso(start), "to": _iso(end)}
-        asked = [{"refId": chr(65 + n), "target": target} for n, target in enumerate(targets)]
+        asked = [{"refId": chr(65 + n), "target": target, "payload": payload} for n, target in enumerate(targets)]
         return self.post("/query", {"range": span, "maxDataPoints": points, "targets": asked})
 
     def live(self, *targets: str) -> list[dict[str, Any]]:

@@ -136,7 +136,7 @@ def test_every_value_comes_through_grafanas_query(site, expected):
     found: dict[str, list[Samples]] = {name: [] for name in names}
     for start in np.arange(EPOCH, EPOCH + 3 * DAY + QUERIED_S, QUERIED_S).tolist():
         targets = [f"hk::{name}" for name in names]
-        replies = site.query(*targets, start=start, end=start + QUERIED_S, points=50_000)
+        replies = site.query(*targets, start=start, end=start + QUERIED_S, points=50_000, before=False)
         for name, reply in zip(names, replies, strict=True):
             assert not [said for said in reply.get("meta", {}).get("notices", ()) if said["severity"] == "error"]
             found[name].append(drawn_samples(reply, expected[name]))

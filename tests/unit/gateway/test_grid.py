@@ -14,7 +14,7 @@ from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.ask import Gateway
 from sisock.gateway.cells import aligned_cells, choose_cells, equal_cells
 from sisock.gateway.every import parse_every
-from sisock.gateway.gridded import ragged, without_times
+from sisock.gateway.gridded import ragged
 from sisock.gateway.plan import Drawing
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -411,6 +411,7 @@ def test_what_dips_at_the_ends_is_left_out(cells, having, left_out):
     assert sorted(ragged([*series, nothing], cells)) == left_out
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     ("reducer", "values", "expected"),
     [
@@ -443,6 +444,8 @@ def test_a_cell_that_is_long_enough_is_drawn(cells, interval_s, left_out):
     assert sorted(ragged(series, cells)) == left_out
 
 
+=======
+>>>>>>> parent of 5ac3e20 (Let the extremes of cells that are left out count in those beside them)
 def test_the_present_is_an_end():
     """Where the window ends in the future, the cell of the present is the one that is not whole yet."""
     series = [Series(SeriesWanted("a", "b"), CELLS.times[:30][:count], np.ones(count)) for count in (30, 29)]
