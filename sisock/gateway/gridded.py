@@ -29,6 +29,8 @@ _ENDS: Mapping[str, Callable[[Indices, int], Indices]] = {
     "last": lambda starts, count: stops_of(starts, count) - 1,
 }
 
+EXTREMES: Mapping[str, np.ufunc] = {"min": np.fmin, "max": np.fmax}
+
 
 def by_bucket(series: Series, part_s: float) -> Series:
     """Return a series with one value for each bucket that has any, at the bucket's start.

@@ -411,27 +411,6 @@ def test_what_dips_at_the_ends_is_left_out(cells, having, left_out):
     assert sorted(ragged([*series, nothing], cells)) == left_out
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(
-    ("reducer", "values", "expected"),
-    [
-        ("max", [9.0, 1.0, 2.0, 1.0, 8.0], [9.0, 2.0, 8.0]),
-        ("min", [-9.0, 1.0, 2.0, 1.0, -8.0], [-9.0, 2.0, -8.0]),
-        ("max", [np.nan, 1.0, 2.0, np.nan, 8.0], [1.0, 2.0, 8.0]),
-        ("max", [0.0, 5.0, 2.0, 5.0, 3.0], [5.0, 2.0, 5.0]),
-        ("mean", [9.0, 1.0, 2.0, 1.0, 8.0], [1.0, 2.0, 1.0]),
-    ],
-)
-def test_no_extreme_is_left_out_with_its_cell(reducer, values, expected):
-    """The highest and lowest values of cells that are not drawn count in the cells beside them."""
-    times = np.arange(5.0)
-    even = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 4.0}, reducer)
-    assert even.times.tolist() == [1.0, 2.0, 3.0]
-    assert even.values.tolist() == expected
-    one = without_times(Series(SeriesWanted("a", "b"), times, np.array(values)), {0.0, 1.0, 3.0, 4.0}, reducer)
-    assert one.values[0] == {"max": np.nanmax, "min": np.nanmin}.get(reducer, lambda _: 2.0)(values)
-
-
 @pytest.mark.parametrize(
     ("cells", "interval_s", "left_out"),
     [(CELLS, 600.0, [1000.5, 1600.0]), (CELLS, 3.0, [1600.0]), (equal_cells(1000.5, 1600.5, 3), 3.0, [])],
@@ -444,8 +423,6 @@ def test_a_cell_that_is_long_enough_is_drawn(cells, interval_s, left_out):
     assert sorted(ragged(series, cells)) == left_out
 
 
-=======
->>>>>>> parent of 5ac3e20 (Let the extremes of cells that are left out count in those beside them)
 def test_the_present_is_an_end():
     """Where the window ends in the future, the cell of the present is the one that is not whole yet."""
     series = [Series(SeriesWanted("a", "b"), CELLS.times[:30][:count], np.ones(count)) for count in (30, 29)]
