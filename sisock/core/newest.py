@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from sisock.core.downsample import Sampled
-from sisock.core.halving import Read, Said, joined
+from sisock.core.halving import MOST_REFUSALS, Read, Said, joined
 from sisock.core.model import DataBlock, Span, Statement
-
-MOST_REFUSALS = 64
 
 
 class NewestSearch:
