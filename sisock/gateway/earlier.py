@@ -11,7 +11,6 @@ from sisock.core import wire
 from sisock.core.downsample import Sampled
 from sisock.core.edge import Edge
 from sisock.core.edge_reading import longest_s
-from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
 from sisock.core.newest import NewestSearch
 from sisock.core.reduction import NO_SAMPLES
@@ -19,14 +18,13 @@ from sisock.core.times import EARLIEST
 from sisock.core.wire_spans import decode_reductions
 from sisock.gateway.edges import add_held
 from sisock.gateway.legacy import LONGEST_REPLY_VALUES
-from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
+from sisock.gateway.link import FAILURES
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
 
 FIRST_SPAN_S = 60.0
 LEAST_TIME_S = 0.05
 MOST_CALLS = 64
-FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ import numpy as np
 from sisock.core import times, wire
 from sisock.core.downsample import find_reducer, reduce_block
 from sisock.core.edge import Edge
-from sisock.core.errors import BadReply, SisockError
+from sisock.core.errors import BadReply
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
 from sisock.core.remarks import Told
 from sisock.core.review import Review
 from sisock.gateway.edges import add_first
-from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
+from sisock.gateway.link import FAILURES
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
 
@@ -144,7 +144,7 @@ class LegacyReader:
             if reply is not False:
                 self._take(reply, request)
                 return None
-        except (DeadlinePassed, ApplicationError, TransportLost, SisockError) as error:
+        except FAILURES as error:
             if not self._pieces:
                 raise
             return self._peer.explain(error)

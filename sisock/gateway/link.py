@@ -12,8 +12,19 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from sisock.core import times
 from sisock.core.errors import NodeUnavailable, SisockError
 
-__all__ = ["NO_SUCH_PROCEDURE", "ApplicationError", "Caller", "DeadlinePassed", "Link", "TransportLost", "in_words"]
+__all__ = [
+    "FAILURES",
+    "NO_SUCH_PROCEDURE",
+    "ApplicationError",
+    "Caller",
+    "DeadlinePassed",
+    "Link",
+    "TransportLost",
+    "in_words",
+]
 
+FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
+"""What calls fail with; anything else is a mistake of ours, or a reply that broke the reading of it."""
 NO_SUCH_PROCEDURE = ApplicationError.NO_SUCH_PROCEDURE
 
 

@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from sisock.core import times, wire
-from sisock.core.errors import NodeUnavailable, SisockError
+from sisock.core.errors import NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
 from sisock.core.wire import NodeInfo
 from sisock.gateway.breaker import Breaker
-from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError, DeadlinePassed, Link, TransportLost, in_words
+from sisock.gateway.link import FAILURES, NO_SUCH_PROCEDURE, ApplicationError, DeadlinePassed, Link, in_words
 from sisock.gateway.shared import Shared
 
 PAGE_FIELDS = 5000
@@ -125,7 +125,7 @@ class Peer:
         """Return in words what went wrong with this node; what nobody expected goes to the log as well."""
         if isinstance(error, NodeUnavailable):
             return str(error)
-        if not isinstance(error, DeadlinePassed | ApplicationError | TransportLost | SisockError):
+        if not isinstance(error, FAILURES):
             log.error("node '{node}': {error!r}", node=self.name, error=error)
         return f"node '{self.name}' {in_words(error, self._deadline_s)}"
 

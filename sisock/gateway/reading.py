@@ -11,12 +11,12 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from sisock.core import wire
 from sisock.core.downsample import Sampled, add_newest
-from sisock.core.errors import BadReply, OverAllowance, SisockError
+from sisock.core.errors import BadReply, OverAllowance
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 from sisock.core.reduction import MOST_SPANS, NO_SAMPLES, Reduction
 from sisock.core.remarks import Told
 from sisock.core.wire_spans import decode_reductions, decode_remarks
-from sisock.gateway.link import ApplicationError, DeadlinePassed, TransportLost
+from sisock.gateway.link import FAILURES, ApplicationError, DeadlinePassed
 from sisock.gateway.peer import Peer
 from sisock.gateway.pieces import Grid, Piece, join, without
 from sisock.gateway.plan import NodeQuestion
@@ -27,7 +27,6 @@ from sisock.gateway.window_edges import WindowEdges
 ROUNDS = 5
 PATIENT_ROUNDS = 2  # in which answers to others are waited for
 CLOSE_BUCKETS = 4.0  # asking for so much more than a field lacks costs less than a call of its own
-FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 
 
 @dataclass(frozen=True)
