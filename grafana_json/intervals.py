@@ -43,7 +43,7 @@ def least_interval_s(request: Mapping[str, Any], start: float, end: float, max_p
     max_points
         The panel's width; without one the interval means nothing.
     """
-    interval_ms = _number(request.get("intervalMs"))
+    interval_ms = finite_number(request.get("intervalMs"))
     if max_points is None or max_points < 1 or interval_ms is None:
         return 0.0
     range_ms = round((end - start) * 1e3, 3)  # Grafana's times are whole milliseconds
@@ -54,11 +54,11 @@ def is_grafanas(request: Mapping[str, Any]) -> bool:
     """Tell whether the interval is told a second time, as Grafana does; other clients may send any."""
     scope = request.get("scopedVars")
     told = scope.get("__interval_ms") if isinstance(scope, Mapping) else None
-    value = _number(told.get("value")) if isinstance(told, Mapping) else None
-    return value is not None and value == _number(request.get("intervalMs"))
+    value = finite_number(told.get("value")) if isinstance(told, Mapping) else None
+    return value is not None and value == finite_number(request.get("intervalMs"))
 
 
-def _number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
     """Return a finite number, of a text as well; None for what is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import orjson
 
 from grafana_json.filters import NONE, Filters, parse_filters
-from grafana_json.intervals import is_grafanas, least_interval_s
+from grafana_json.intervals import finite_number, is_grafanas, least_interval_s
 from grafana_json.options import PLAIN, Options, parse_options, parse_zone
 from sisock.core import times
 from sisock.core.errors import BadRequest
@@ -131,13 +131,8 @@ def parse_annotations(request: Any) -> tuple[Query, Any]:
 
 def parse_max_points(value: Any) -> int | None:
     """Return the width of the panel in points; None when there is none or it is nonsense."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        points = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return int(points) if math.isfinite(points) else None
+    points = finite_number(value)
+    return None if points is None else int(points)
 
 
 def _is_annotation(request: Mapping[str, Any]) -> bool:
