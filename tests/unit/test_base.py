@@ -12,6 +12,7 @@ import pytest
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.exception import ApplicationError
 from autobahn.wamp.types import ComponentConfig
+from logs import Log
 from twisted.internet import defer
 
 import sisock
@@ -41,18 +42,6 @@ def nothing_told(monkeypatch):
     clock = ManualClock(5.0)
     monkeypatch.setattr(base, "AUTHOR", Author(clock))
     return clock
-
-
-class Log:
-    """Keeps what is logged, as text."""
-
-    def __init__(self):
-        self.lines = []
-
-    def error(self, text, **values):
-        self.lines.append(text.format(**values))
-
-    failure = error
 
 
 class Server(base.DataNodeServer):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.types import ComponentConfig
+from logs import Log
 from twisted.internet import defer
 
 from sisock import base
@@ -17,18 +18,6 @@ from sisock.testing import Behaviour, FakeHub, FakeRouter, ManualClock, result_o
 from sisock.wamp.author import Author
 
 NOW = 1_700_000_000.0
-
-
-class Log:
-    """Keeps what is logged, as text."""
-
-    def __init__(self):
-        self.lines = []
-
-    def error(self, text, **values):
-        self.lines.append(text.format(**values))
-
-    failure = error
 
 
 class Server(base.DataNodeServer):
