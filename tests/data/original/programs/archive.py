@@ -2,7 +2,6 @@
 
 import glob
 import os
-import time
 
 from autobahn.twisted.wamp import ApplicationRunner, ApplicationSession
 from autobahn.wamp.types import ComponentConfig
@@ -43,7 +42,6 @@ class archive_server(sisock.base.DataNodeServer):  # noqa: N801 - as people name
 
 
 if __name__ == "__main__":
-    time.sleep(0.1)
     certificate = crypto.load_certificate(crypto.FILETYPE_PEM, open(".crossbar/server_cert.pem", "r").read())
     options = CertificateOptions(trustRoot=OpenSSLCertificateAuthorities([certificate]))
     for variable in ["MAX_POINTS"]:
