@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
@@ -366,7 +366,7 @@ class DataNodeServer(Session):
         block, problems = yield self._in_thread(wire.decode_data, copied, read.fields, catalogue)
         return review.take(block, problems).within(*read.span)
 
-    def _reviewed(self, review: Review, request: DataRequest, thinned: list[Span]) -> Remarks:
+    def _reviewed(self, review: Review, request: DataRequest, thinned: Sequence[Span] = ()) -> Remarks:
         """Tell the author what is wrong with the answers to a request; return what a panel is to tell."""
         if not self._proven >= review.placed:
             self._proven = self._proven | review.placed

@@ -169,7 +169,7 @@ def seam(
         The end of the window, UNIX seconds.
     """
     ends, others = _ends(first.times, part_s), _ends(second.times, part_s)
-    final = min(final, float(ends[-1])) if final == np.inf else final
+    final = float(ends[-1]) if final == np.inf else final
     ours, theirs = ends <= final, others > final
     if reducer not in ("", "last", *EXTREMES):
         begins = (first.times == second.times[0]) & (first.times > first.times[0]) & (first.times < final)

@@ -91,7 +91,7 @@ class NodeServer(DataNodeServer):
     def _answer_spans(self, request: DataRequest) -> Any:
         review = Review((request.start, request.end), self._proven)
         reductions = reduce_from(self._node, request, review)
-        return serving.answer_spans(reductions, request, self._reviewed(review, request, []).by_field())
+        return serving.answer_spans(reductions, request, self._reviewed(review, request).by_field())
 
 
 def reduce_from(node: DataNode, request: DataRequest, review: Review | None = None) -> list[Reduction | None]:
