@@ -13,7 +13,7 @@ import numpy as np
 
 from sisock.testing import FakeNode
 
-from panels import Panels
+from grafana_panels import Panels
 
 PICTURE = Path(__file__).parent.parent / "docs" / "joining.svg"
 NOW = 1_795_326_000.0

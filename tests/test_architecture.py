@@ -197,3 +197,9 @@ def test_the_reactor_is_steady_in_each_program():
     running = [path for path in modules() if "reactor.run" in set(attributes(path))]
     for path in [*running, ROOT / "sisock/base.py", ROOT / "sisock/wamp/authenticator.py"]:
         assert {"sisock.wamp.steady.keep_steady", "sisock.gateway.session.connect_gateway"} & set(imports(path)), path
+
+
+def test_no_script_of_the_tests_is_named_as_one_of_the_benchmark():
+    """Both folders are put on Python's path, where a name means the file that was loaded first."""
+    ours, benchmarks = ({path.stem for path in (ROOT / folder).glob("*.py")} for folder in ("tests", "benchmarks"))
+    assert not ours & benchmarks

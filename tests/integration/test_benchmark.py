@@ -49,7 +49,7 @@ RIGHT = {  # what must hold at any size, on any machine
 def modules():
     """Give the modules of the benchmark, which are scripts beside one another and no package."""
     names = [path.stem for path in BENCHMARKS.glob("*.py")]
-    before = {name: sys.modules.get(name) for name in names}
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
     sys.path.insert(0, str(BENCHMARKS))
     try:
         wanted = ("brute_force", "clients", "figures", "panels", "peers", "viewers")
@@ -58,8 +58,7 @@ def modules():
         sys.path.remove(str(BENCHMARKS))
         for name in names:
             sys.modules.pop(name, None)
-            if before[name] is not None:
-                sys.modules[name] = before[name]
+        sys.modules.update(before)
 
 
 def run_benchmark(tmp_path, *groups):

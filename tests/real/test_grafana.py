@@ -17,7 +17,7 @@ import pytest
 from sisock.core.times import LADDER
 from sisock.testing import FakeNode
 
-from panels import Panels
+from grafana_panels import Panels
 from real import grafana_code
 
 NOW = 1_795_325_987.0
