@@ -26,7 +26,7 @@ demo: install
 	@exec $(BIN)/python tools/foreground.py $(BIN)/sisock demo
 
 test: install-test lint types
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 test-real: install-real
 	@.venv-real/bin/python -m pytest tests/real

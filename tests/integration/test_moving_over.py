@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import inspect
 import json
 import os
@@ -200,6 +201,33 @@ def test_the_steps(old, tmp_path):
         assert server.poll() is None, server.output()
         typing.stop(site)
         assert server.wait(20) == 1
+
+
+def test_the_old_ports(tmp_path):
+    """Step 7: when the old system is stopped, the new one takes its ports, and agents find it by themselves."""
+    first = blocks("Step by step")[0]
+    assert all(name in first[0] for name in ("CROSSBAR_TLS_PORT", "CROSSBAR_OCS_PORT", "PORT"))
+    of_2019 = tmp_path / "of2019"
+    of_2019.mkdir()
+    with contextlib.ExitStack() as agents:
+        with running_old_site(of_2019) as old:
+            agents.enter_context(publishing(of_2019, old.settings.ocs_port, "LSA22YE"))
+        ports = {"CROSSBAR_TLS_PORT": str(old.settings.tls_port), "CROSSBAR_OCS_PORT": str(old.settings.ocs_port)}
+        ports["PORT"] = str(free_port())
+        folder = tmp_path / "new"
+        folder.mkdir()
+        with terminal(folder, {"/var/lib/sisock/state": str(folder / "state")}, **ports) as typing:
+            _, site = typing.type(first[1:])
+            poll(lambda: "everything is up" in site.output() or site.poll() is not None, 60, "the site is up")
+            address = f"http://127.0.0.1:{ports['PORT']}"
+            now = dt.datetime.now(dt.UTC)
+            span = {
+                "from": f"{now:%Y-%m-%dT%H:%M:%S}.000Z",
+                "to": f"{now + dt.timedelta(hours=1):%Y-%m-%dT%H:%M:%S}.000Z",
+            }
+            target = "LSA22YE::channel_01_t"
+            poll(lambda: drawn(address, target, span=span).get(target, 0) > 3, 40, "the agent is drawn")
+            typing.stop(site)
 
 
 def read_as(user, secret, port, state):

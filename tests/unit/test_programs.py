@@ -14,8 +14,9 @@ import sisock
 from sisock.core.errors import ConfigurationError
 from sisock.guests import Sessions, maker
 from sisock.programs import MAIN, Source, execute, find, runners_replaced
+from sisock.wamp.connection import RECONNECTS
 
-CONFIG = ComponentConfig("r", {"authid": "roof", "secret": "s"})
+CONFIG = ComponentConfig("r", {"authid": "roof", "secret": "s", RECONNECTS: True})
 
 
 class Server(sisock.base.DataNodeServer):
@@ -170,7 +171,7 @@ def test_server_that_exists_has_all_connections():
     sessions = Sessions(server, "x", "cellar", extra={"depth": 2})
     assert sessions(CONFIG) is sessions(CONFIG) is server
     assert (server.name, server.config.realm) == ("cellar", "r")
-    assert server.config.extra == {"depth": 2, "feed": "f", "authid": "roof", "secret": "s"}
+    assert server.config.extra == {"depth": 2, "feed": "f"} | CONFIG.extra
 
 
 def test_login_is_ours_whatever_the_server_says():
