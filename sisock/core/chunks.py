@@ -81,6 +81,7 @@ class ChunkSamples:
 
     def __init__(self, starts: Indices, arrays: Sequence[Values]) -> None:
         self._starts = starts
+        self._firsts = starts.tolist()  # searched more quickly than the array
         self._arrays = arrays
         self.dtype: np.dtype[Any] = arrays[0].dtype
 
@@ -118,8 +119,10 @@ class ChunkSamples:
     def slice(self, low: int, high: int) -> Values:
         """Return the samples [low, high), read-only: a view where one chunk has them all."""
         first, last = self._chunk_of(low), self._chunk_of(max(low, high - 1))
-        parts = [self._part(chunk, low, high) for chunk in range(first, last + 1)]
-        whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if first == last:
+            whole = self._part(first, low, high)
+        else:
+            whole = np.concatenate([self._part(chunk, low, high) for chunk in range(first, last + 1)])
         whole.flags.writeable = False
         return whole
 
@@ -132,11 +135,11 @@ class ChunkSamples:
         return rows
 
     def _chunk_of(self, index: int) -> int:
-        return max(0, int(self._starts.searchsorted(index, side="right")) - 1)
+        return max(0, bisect_right(self._firsts, index) - 1)
 
     def _part(self, chunk: int, low: int, high: int) -> Values:
-        start = int(self._starts[chunk])
-        stop = high if chunk + 1 == len(self._starts) else min(high, int(self._starts[chunk + 1]))
+        start = self._firsts[chunk]
+        stop = high if chunk + 1 == len(self._firsts) else min(high, self._firsts[chunk + 1])
         return self._arrays[chunk][max(low, start) - start : max(stop, low) - start]
 
 

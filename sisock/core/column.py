@@ -177,9 +177,9 @@ class Column:
         high = self._index(end)
         low = max(high - 1, self.first)
         times = self.times.slice(low, high)
-        if not (times.size and times[0] >= start):
-            low = high
-        return self.times.slice(low, high), self.values.slice(low, high)
+        if times.size and times[0] >= start:
+            return times, self.values.slice(low, high)
+        return times[:0], self.values.slice(high, high)
 
     def following(self, start: float, until: float, end: float, most: int) -> Sampled:
         """Return the first samples inside [start, end): those before ``until`` and the next one, ``most`` at most."""
@@ -232,9 +232,10 @@ class Column:
         """Return what :meth:`index_of` returns, for one instant and much sooner."""
         low, high = self.first, self.stop
         if self.steps is not None:
-            block = self.steps.first + int(np.searchsorted(self.steps.values, instant))
-            low, high = (min(max(one * BLOCK, self.first), self.stop) for one in (block - 1, block))
-        return low + int(np.searchsorted(self.times.slice(low, high), instant))
+            block = self.steps.first + int(self.steps.values.searchsorted(instant))
+            high = min(max(block * BLOCK, low), high)
+            low = min(max((block - 1) * BLOCK, low), high)
+        return low + int(self.times.slice(low, high).searchsorted(instant))
 
     def _times_of(self, blocks: Indices) -> Times:
         """Return the times of blocks, shape (n, 64); the first and the last kept for those that are not."""

@@ -75,7 +75,7 @@ def draw(
     """
     try:
         block = _typed(wanted.field, block, field.type)
-        if not (resolution.on_grid or resolution.few):
+        if block.times.size > resolution.max_points and not (resolution.on_grid or resolution.few):
             block = _bounded(wanted.field, block, resolution)
     except ValueError as error:
         return Series.missing(wanted, f"node '{wanted.node}': field '{wanted.field}' is left out: {error}", field)
@@ -104,7 +104,7 @@ def _typed(name: str, block: TimelineBlock, field_type: FieldType) -> TimelineBl
 def _bounded(name: str, block: TimelineBlock, resolution: Resolution) -> TimelineBlock:
     """Reduce once more what a node sent too finely, and keep the newest of few points."""
     block = block.of_field(name)
-    if resolution.max_points >= FEWEST_REDUCED and block.times.size > resolution.max_points:
+    if resolution.max_points >= FEWEST_REDUCED:
         block = reduce_block(DataBlock({name: block}), resolution.reducer, resolution.stride_s).timelines[name]
     return block.take(slice(max(block.times.size - resolution.max_points, 0), None))
 

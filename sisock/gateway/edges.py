@@ -14,6 +14,8 @@ from sisock.core.reduction import NO_SAMPLES
 
 NO_EDGE = Edge(None, NO_SAMPLES)
 OBJECTS_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
+LEAST_REACH_S = 1e-3  # brings the first sample and no more
+NEARBY = 2.0  # patiences: who looked no longer ago, and at no other window, is somebody who looks on with others
 
 
 class KeptEdge(NamedTuple):
@@ -29,19 +31,45 @@ class KeptEdge(NamedTuple):
         When, by the clock that never steps.
     is_final
         Whether no sample will come between those.
+    is_cut
+        Whether there were more than a node sends.
+    since
+        The start of the earliest window of which it tells, UNIX seconds.
     """
 
     window: Span
     edge: Edge
     asked_at: float
     is_final: bool
+    is_cut: bool
+    since: float
 
     @classmethod
     def of(cls, window: Span, edge: Edge, asked_at: float, final_until: float) -> KeptEdge:
         """Keep an edge of data that are final until a time, UNIX seconds."""
         times = edge.following[0]
         reach = float(times[-1]) if times.size else window[1]
-        return cls(window, edge, asked_at, reach <= final_until)
+        return cls(window, edge, asked_at, reach <= final_until, times.size >= MOST_FOLLOWING, window[0])
+
+    def beside(self, former: KeptEdge | None, margin_s: float) -> KeptEdge:
+        """Return this with what a former one tells of windows that begin up to so many seconds earlier.
+
+        The clocks of people who look at one panel differ, so that windows do not come in the order of their starts.
+        """
+        start, following = self.window[0], self.edge.following
+        if former is None or not (self.is_final and former.is_final and following[0].size) or self.is_cut:
+            return self
+        low = max(former.since, start - margin_s)
+        earlier = former.at((low, start)) if low < start <= former.reach else None
+        if earlier is None or (self.edge.before is not None and earlier.before is None):
+            return self
+        return self._replace(edge=Edge(earlier.before, joined(earlier.following, following)), since=low)
+
+    @property
+    def reach(self) -> float:
+        """Return the start, UNIX seconds, of the last window of which it tells the first sample."""
+        times = self.edge.following[0]
+        return float(times[-1]) if times.size else self.window[1]
 
     @property
     def size_bytes(self) -> int:
@@ -52,18 +80,30 @@ class KeptEdge(NamedTuple):
         """Return the edge of another window; None where it does not follow from this one."""
         start, end = window
         before, (times, values) = self.edge.before, self.edge.following
-        low = self.window[0] if before is None else float(before[0][0]) if before[0].size else -math.inf
-        high = float(times[-1]) if times.size else self.window[1]
-        if not (low < start <= high or start == self.window[0]) or (not times.size and end > self.window[1]):
+        low = self.since if before is None else before[0][0] if before[0].size else -math.inf
+        high = times[-1] if times.size else self.window[1]
+        if not (low < start <= high or start == self.since) or (not times.size and end > self.window[1]):
             return None
-        place, stop = times.searchsorted([start, end])
+        place = times.searchsorted(start)
+        stop = times.size if end > high else times.searchsorted(end)
         if place:
             before = times[place - 1 : place], values[place - 1 : place]
         return Edge(before, (times[place:stop], values[place:stop]))
 
+    def lacking_s(self, start: float, now: float, patience_s: float) -> float:
+        """Return how far an edge should reach that is asked for now: not at all where this one does for a moment.
+
+        Who looks alone needs the first sample only; where several look, the next ones are spared a call.
+        """
+        if self.is_final and start + patience_s <= self.reach:
+            return 0.0
+        near_s = NEARBY * patience_s
+        shared = abs(start - self.window[0]) <= near_s and 0 <= now - self.asked_at <= near_s
+        return patience_s if shared else LEAST_REACH_S
+
     def serves(self, start: float, patience_s: float) -> bool:
         """Tell whether a window goes without its first sample: the kept ones are too many to reach to its start."""
-        return self.edge.following[0].size >= MOST_FOLLOWING and 0 < start - self.window[0] <= patience_s
+        return self.is_cut and 0 < start - self.window[0] <= patience_s
 
 
 def add_first(drawn: Sampled, edge: Edge) -> Sampled:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sisock.core.downsample import Selection, find_reducer
 from sisock.core.model import DataRequest, FieldCatalogue, FieldType
@@ -105,7 +106,7 @@ class Resolution:
 
     def selection(self, field_type: FieldType) -> Selection:
         """Return what the reducer keeps of a field of this type."""
-        return find_reducer(self.reducer).for_type(field_type)
+        return _selection(self.reducer, field_type)
 
     def bucket_s(self, field_type: FieldType) -> float:
         """Return the width of the buckets that a field of this type is reduced on, seconds."""
@@ -175,6 +176,11 @@ class NodeQuestion:
 def clamp_points(max_points: int | None) -> int:
     """Return a number of points that can be served, whatever was asked for."""
     return DEFAULT_POINTS if max_points is None else min(max(max_points, 1), MOST_POINTS)
+
+
+@lru_cache
+def _selection(reducer: str, field_type: FieldType) -> Selection:
+    return find_reducer(reducer).for_type(field_type)
 
 
 def choose_resolution(

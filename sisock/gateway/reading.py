@@ -113,11 +113,15 @@ class Reader:
 
     def _put(self, name: str, found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> None:
         """Put together what there is of a field; of an empty window it is asked what was before, if that is told."""
-        edge = (reduction and reduction.edge) or found.edge
-        if edge is not None and edge.before is None and found.edge is not None:  # asked for for the sake of others
-            edge = replace(edge, before=found.edge.before)
-        block = self._edges.added(self._keys[name], _assemble(name, found, came, reduction), edge)
-        if not block.times.size and self._edges.asks_before(name, edge):
+        edge = found.edge
+        if reduction is not None and reduction.edge is not None:
+            edge = reduction.edge
+            if edge.before is None and found.edge is not None:  # asked for for the sake of others
+                edge = replace(edge, before=found.edge.before)
+        times, values = self._edges.added(self._keys[name], _assemble(found, came, reduction), edge)
+        statement = (reduction.statement if reduction else found.statement) or Statement()
+        block = TimelineBlock.stating(statement, times, {name: values})
+        if not times.size and self._edges.asks_before(name, edge):
             self._empty[name] = block
         else:
             self._blocks[name] = block
@@ -187,7 +191,8 @@ class Reader:
 
     def _edge_s(self, lacking: Mapping[str, Found]) -> tuple[float, bool]:
         """Return how long windows to come should find what lies at their start, and whether what is before, too."""
-        wanted = [self._edges.wanted(self._keys[name], found) for name, found in lacking.items()]
+        now = self._clock.seconds()
+        wanted = [self._edges.wanted(self._keys[name], found, now) for name, found in lacking.items()]
         return max(edge_s for edge_s, _ in wanted), any(before for _, before in wanted)
 
     async def _call(
@@ -305,7 +310,7 @@ def _cut(samples: Sampled, span: Span) -> Sampled:
     return times[low:high], values[low:high]
 
 
-def _assemble(name: str, found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> TimelineBlock:
+def _assemble(found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> Sampled:
     """Return one field's samples of a window out of the parts that were kept and those that came."""
     kept = [part for piece in found.pieces for part in _beside(piece, came)]
     pieces = sorted([*kept, *(Piece(*span, *samples) for span, samples in came.items())], key=lambda one: one.start)
@@ -313,16 +318,11 @@ def _assemble(name: str, found: Found, came: Mapping[Span, Sampled], reduction: 
     newest = (reduction.newest if reduction is not None else found.newest) or NO_SAMPLES
     times, values = whole.times, whole.values
     if newest[0].size and not (times.size and newest[0][0] < times[-1]):  # else the node no longer has what is kept
-        times, values = add_newest((times, values), newest)
-    statement = (reduction.statement if reduction else found.statement) or Statement()
-    return TimelineBlock(times, {name: values}, *_as_stated(statement))
+        return add_newest((times, values), newest)
+    return times, values
 
 
 def _beside(piece: Piece, came: Mapping[Span, Sampled]) -> list[Piece]:
     """Return the parts of a kept piece that have not come anew; what came begins and ends on buckets there."""
     over = [Piece(*span, *NO_SAMPLES) for span in came if span[0] < piece.end and piece.start < span[1]]
     return [piece.part(*span) for span in without((piece.start, piece.end), over)] if over else [piece]
-
-
-def _as_stated(statement: Statement) -> tuple[float, float, str | None]:
-    return statement.finalized_until, statement.available_from, statement.generation

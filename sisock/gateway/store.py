@@ -88,6 +88,8 @@ class Found(NamedTuple):
         Whether what is kept of the bucket that the window's start cuts will do for the windows of the next moment.
     edge
         What lies at the window's start; None when it is not known.
+    last_edge
+        What is kept of the start of this window, or of another one that was asked for before.
     """
 
     pieces: Sequence[Piece]
@@ -98,6 +100,7 @@ class Found(NamedTuple):
     tail: Tail | None = None
     lasting: bool = False
     edge: Edge | None = None
+    last_edge: KeptEdge | None = None
 
     @property
     def complete(self) -> bool:
@@ -162,6 +165,7 @@ class Store:
             self._keep_ahead(scope, key.width, Piece(window[0], window[0] + ahead_s, *reduction.ahead), final)
         if reduction.edge is not None:
             edge = KeptEdge.of(window, reduction.edge, asked_at, finals[-1])
+            edge = edge.beside(self._kept.get((scope, "edge")), key.patience_s)
             self._kept.put((scope, "edge"), edge, edge.size_bytes)
         newest = Piece(*window, *(part.copy() for part in reduction.newest))
         if window[1] <= final:
@@ -235,18 +239,20 @@ class _Look:
         tail = None
         if self._fresh and missing and missing[-1][1] == grid.end:
             tail = self._tail(missing[-1], grid, _last_time(pieces))
-        newest, edge = self._newest(grid), self._edge(grid)
-        return Found(pieces, missing, newest, self._statement, self._fresh, tail, self._lasts(head), edge)
+        kept: KeptEdge | None = self._kept.get((self._scope, "edge"))
+        newest, edge, lasting = self._newest(grid), self._edge(kept, grid), self._lasts(head)
+        return Found(pieces, missing, newest, self._statement, self._fresh, tail, lasting, edge, kept)
 
-    def _edge(self, grid: Grid) -> Edge | None:
-        edge: KeptEdge | None = self._kept.get((self._scope, "edge"))
-        fresh = edge is not None and self._is_fresh(edge.asked_at)
-        if edge is None or not (edge.is_final or fresh):
+    def _edge(self, kept: KeptEdge | None, grid: Grid) -> Edge | None:
+        if kept is None:
             return None
-        found = edge.at((grid.start, grid.end))
-        if found is None and fresh and edge.serves(grid.start, self._key.patience_s):
+        fresh = self._is_fresh(kept.asked_at)
+        if not (kept.is_final or fresh):
+            return None
+        edge = kept.at((grid.start, grid.end))
+        if edge is None and fresh and kept.serves(grid.start, self._key.patience_s):
             return NO_EDGE
-        return found
+        return edge
 
     def _is_fresh(self, asked_at: float) -> bool:
         return 0 <= self._now - asked_at <= self._key.patience_s

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from sisock.core.downsample import Sampled
 from sisock.core.edge import Edge
-from sisock.core.model import TimelineBlock
-from sisock.gateway.edges import add_first, add_held
+from sisock.gateway.edges import LEAST_REACH_S, add_first, add_held
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
 from sisock.gateway.store import Found, SeriesKey
@@ -38,29 +36,32 @@ class WindowEdges:
             return not _tells_before(found.edge)
         return self._tells and key.looks_ahead and found.edge is None
 
-    def wanted(self, key: SeriesKey, found: Found) -> tuple[float, bool]:
-        """Return for how many seconds an edge is to be asked for, and whether with what is before.
+    def wanted(self, key: SeriesKey, found: Found, now: float) -> tuple[float, bool]:
+        """Return for how many seconds a call that is due should bring an edge, and whether with what is before.
 
         Of a window of which nothing is kept but that it was empty, what is before will be wanted.
         """
-        if not self.lacks(key, found):
+        wanting, lacks = key.field in self._wanting, self.lacks(key, found)
+        if not lacks and not (self._tells and (key.looks_ahead or wanting)):
             return 0.0, False
-        empty = bool(found.pieces) and not any(piece.times.size for piece in found.pieces)
-        return key.patience_s, key.field in self._wanting or (self._asks_when_empty and empty)
+        edge_s = LEAST_REACH_S
+        if found.last_edge is not None:
+            edge_s = found.last_edge.lacking_s(self._start, now, key.patience_s) or edge_s * lacks
+        empty = lacks and bool(found.pieces) and not any(piece.times.size for piece in found.pieces)
+        return edge_s, edge_s > 0 and (wanting or (self._asks_when_empty and empty))
 
-    def added(self, key: SeriesKey, block: TimelineBlock, edge: Edge | None) -> TimelineBlock:
+    def added(self, key: SeriesKey, samples: Sampled, edge: Edge | None) -> Sampled:
         """Return the samples of a field with what its edge adds to them."""
         if edge is None:
-            return block
+            return samples
         name = key.field
-        samples = block.times, block.values[name]
         first = add_first(samples, edge) if key.looks_ahead else samples
-        times, values = add_held(first, edge, self._start) if name in self._holding else first
-        if times.size > first[0].size:
+        whole = add_held(first, edge, self._start) if name in self._holding else first
+        if whole[0].size > first[0].size:
             self.held.add(name)
-        if edge.before is not None and edge.before[0].size and (name in self.held or not times.size):
+        if edge.before is not None and edge.before[0].size and (name in self.held or not whole[0].size):
             self.before[name] = float(edge.before[0][0])
-        return block if times is block.times else replace(block, times=times, values={name: values})
+        return whole
 
     def asks_before(self, name: str, edge: Edge | None) -> bool:
         """Tell whether what was before an empty window must be asked for, from now on; once at most."""
