@@ -4,6 +4,8 @@ A choice gets values and the index of each bucket's first one (ascending, the fi
 infinities are passed over: finite values win, then infinities; of NaN alone the first is chosen. Because a summary of
 blocks holds values chosen by the same rule, a choice among blocks, and then inside the chosen block, is the choice
 among all samples.
+
+Arrays are asked by their methods where NumPy has a function too: on short ones the function takes twice as long.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ _NAN_RANK = 2
 def ragged(starts: Indices, stops: Indices) -> tuple[Indices, Indices]:
     """Return all indices of several ranges one after the other, and where in them each range starts."""
     lengths = stops - starts
-    ends = np.cumsum(lengths)
+    ends = lengths.cumsum()
     own = ends - lengths
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - own, lengths), own
+    return np.arange(ends[-1] if len(ends) else 0) + (starts - own).repeat(lengths), own
 
 
 def stops_of(starts: Indices, count: int) -> Indices:
@@ -44,7 +46,7 @@ def stops_of(starts: Indices, count: int) -> Indices:
 
 def spread(per_bucket: NDArray[Any], starts: Indices, count: int) -> NDArray[Any]:
     """Repeat each bucket's entry for each of its samples."""
-    return np.repeat(per_bucket, stops_of(starts, count) - starts)
+    return per_bucket.repeat(stops_of(starts, count) - starts)
 
 
 def lowest_values(values: Values, starts: Indices) -> Values:
@@ -94,8 +96,8 @@ def first_change(values: Values, starts: Indices) -> Indices:
 
 def first_true(flags: NDArray[np.bool_], starts: Indices) -> Indices:
     """Return the index of the first flag set of each bucket that has one; buckets may be empty."""
-    hits = np.flatnonzero(flags)
-    owners = np.searchsorted(starts, hits, side="right")
+    hits = flags.nonzero()[0]
+    owners = starts.searchsorted(hits, side="right")
     foremost = np.empty(len(hits), dtype=np.bool_)
     foremost[:1] = True
     np.not_equal(owners[1:], owners[:-1], out=foremost[1:])
@@ -136,16 +138,16 @@ def _earliest_extreme(values: Values, starts: Indices, extremes: Callable[[Value
 
 def _earliest(values: Values, wanted: Values, starts: Indices) -> Indices:
     """Return the first index of each bucket that has the wanted value, which is in it; NaN is wanted of NaN alone."""
-    hits = np.flatnonzero(values == spread(wanted, starts, len(values)))
-    known = np.flatnonzero(wanted == wanted)  # noqa: PLR0124 - not NaN
+    hits = (values == spread(wanted, starts, len(values))).nonzero()[0]
+    known = (wanted == wanted).nonzero()[0]  # noqa: PLR0124 - not NaN
     found = starts.copy()
-    found[known] = hits[np.searchsorted(hits, starts[known])]
+    found[known] = hits[hits.searchsorted(starts[known])]
     return found
 
 
 def _mended(values: Values, starts: Indices, picked: Indices, choose: Choice) -> Indices:
     """Choose again, by rank, where what was picked by its place is not finite."""
-    weak = np.flatnonzero(~np.isfinite(values[picked]))
+    weak = (~np.isfinite(values[picked])).nonzero()[0]
     if weak.size:
         inside, own = ragged(starts[weak], stops_of(starts, len(values))[weak])
         picked[weak] = inside[choose(_ranks(values[inside]), own)]
@@ -163,6 +165,6 @@ def _earliest_ranked(ranks: Values, starts: Indices) -> Indices:
 def _latest_ranked(ranks: Values, starts: Indices) -> Indices:
     """Return the last index of the best rank; of NaN alone, the first."""
     best = np.minimum.reduceat(ranks, starts)
-    hits = np.flatnonzero(ranks == spread(best, starts, len(ranks)))
-    latest = hits[np.searchsorted(hits, stops_of(starts, len(ranks))) - 1]
+    hits = (ranks == spread(best, starts, len(ranks))).nonzero()[0]
+    latest = hits[hits.searchsorted(stops_of(starts, len(ranks))) - 1]
     return np.where(best == _NAN_RANK, starts, latest)

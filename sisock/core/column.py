@@ -157,12 +157,12 @@ class Column:
     def index_of(self, instants: Times) -> Indices:
         """Return for each instant, UNIX seconds, the index of the first sample that is not before it."""
         if self.steps is None:
-            found = np.searchsorted(self.times.slice(self.first, self.stop), instants)
+            found = self.times.slice(self.first, self.stop).searchsorted(instants)
             return np.asarray(found + self.first, dtype=np.intp)
         if self.first == self.stop:
             return np.full(len(instants), self.stop, dtype=np.intp)
         # The step before is too early: what is sought lies behind it, and not behind the next.
-        blocks, own = np.unique(np.searchsorted(self.steps.values, instants) - 1, return_inverse=True)
+        blocks, own = np.unique(self.steps.values.searchsorted(instants) - 1, return_inverse=True)
         blocks += self.steps.first
         earlier = np.count_nonzero(self._times_of(blocks)[own] < instants[:, np.newaxis], axis=1)
         return np.asarray(np.clip(blocks[own] * BLOCK + earlier, self.first, self.stop), dtype=np.intp)

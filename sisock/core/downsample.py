@@ -183,7 +183,7 @@ def bucket_starts(times: Times, width: float) -> Indices:
     if first == last:
         return np.zeros(1, dtype=np.intp)
     if last - first < len(times):
-        return distinct(np.searchsorted(times, bucket_edges(first + 1, last, width)))
+        return distinct(times.searchsorted(bucket_edges(first + 1, last, width)))
     return distinct(np.flatnonzero(np.diff(bucket_of(times, width))) + 1)
 
 
@@ -252,7 +252,7 @@ def _united(chosen: list[Indices], count: int) -> Indices:
     marked = np.zeros(count, dtype=bool)  # quicker than sorting where many are chosen
     for indices in chosen:
         marked[indices] = True
-    return np.flatnonzero(marked)
+    return marked.nonzero()[0]
 
 
 def _parts(values: Values, starts: Indices, at_once: int) -> Iterator[tuple[Values, Indices]]:
@@ -260,7 +260,7 @@ def _parts(values: Values, starts: Indices, at_once: int) -> Iterator[tuple[Valu
     first = 0
     while first < len(starts):
         reach = starts[first] + at_once
-        last = len(starts) if reach >= len(values) else int(np.searchsorted(starts, reach, side="right")) - 1
+        last = len(starts) if reach >= len(values) else int(starts.searchsorted(reach, side="right")) - 1
         last = max(last, first + 1)
         low = starts[first]
         high = starts[last] if last < len(starts) else len(values)

@@ -112,8 +112,8 @@ class Joined:
 
     def _numbers(self, start: float, end: float) -> tuple[int, int]:
         """Return the numbers of the first column that may have a sample in a span, and of the one after the last."""
-        low = int(np.searchsorted(self.stops, start, side="right"))
-        return low, max(low, int(np.searchsorted(self.starts, end)))
+        low = int(self.stops.searchsorted(start, side="right"))
+        return low, max(low, int(self.starts.searchsorted(end)))
 
     def _columns(self, start: float, end: float) -> Sequence[Column]:
         low, high = self._numbers(start, end)

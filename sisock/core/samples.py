@@ -51,7 +51,8 @@ class ArraySamples:
 
     def __post_init__(self) -> None:
         """Read a memory-mapped file as the plain array that it is: the subclass makes each access slow."""
-        object.__setattr__(self, "values", np.asarray(self.values).view(np.ndarray))
+        if type(self.values) is not np.ndarray:
+            object.__setattr__(self, "values", np.asarray(self.values).view(np.ndarray))
 
     def __len__(self) -> int:
         """Return the index after the last one kept."""

@@ -44,7 +44,7 @@ class Cells:
         levels, lows, highs = _cuts(starts, stops, complete)
         indices, own = ragged(lows.ravel(), highs.ravel())
         lengths = (highs - lows).ravel()
-        repeated = np.repeat(np.tile(levels, len(starts)), lengths)
+        repeated = np.tile(levels, len(starts)).repeat(lengths)
         return cls(repeated, indices, own[:: len(levels)])
 
 
@@ -117,7 +117,7 @@ class Summary(ABC):
         """Return the samples that stand for chosen cells, by choosing among the parts of each block."""
         levels, indices = cells.levels[chosen], cells.indices[chosen]
         for level in range(len(self.levels), 0, -1):
-            at = np.flatnonzero(levels == level)
+            at = (levels == level).nonzero()[0]
             if at.size:
                 below = self.levels[level - 2][name].rows if level > 1 else partial(self.read_rows, samples)
                 known = below(indices[at]).ravel()
@@ -142,7 +142,7 @@ class Gathered:
         """Read the raw samples among the cells."""
         self._summary = summary
         self._indices = cells.indices
-        self._at = [np.flatnonzero(cells.levels == level) for level in range(len(summary.levels) + 1)]
+        self._at = [(cells.levels == level).nonzero()[0] for level in range(len(summary.levels) + 1)]
         self.raw = summary.read_raw(samples, cells.indices[self._at[0]])
 
     def known(self, name: str, raw: NDArray[Any]) -> NDArray[Any]:

@@ -211,7 +211,9 @@ def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
     if request.ahead:
         keywords["ahead"] = request.ahead
     if request.edge:
-        keywords |= {"edge": request.edge, "before": request.before}
+        keywords["edge"] = request.edge
+        if request.before:
+            keywords["before"] = True
     return [list(request.fields), request.start, request.end], keywords
 
 

@@ -14,7 +14,7 @@ from sisock.core.reduction import NO_SAMPLES
 
 NO_EDGE = Edge(None, NO_SAMPLES)
 OBJECTS_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
-LEAST_REACH_S = 1e-3  # brings the first sample and no more
+LEAST_REACH_S = 1e-9  # brings the first sample and no more
 NEARBY = 2.0  # patiences: who looked no longer ago, and at no other window, is somebody who looks on with others
 
 
@@ -32,7 +32,7 @@ class KeptEdge(NamedTuple):
     is_final
         Whether no sample will come between those.
     is_cut
-        Whether there were more than a node sends.
+        Whether samples are so dense that as many as a node sends do not reach to the windows of the next moment.
     since
         The start of the earliest window of which it tells, UNIX seconds.
     """
@@ -57,7 +57,11 @@ class KeptEdge(NamedTuple):
         The clocks of people who look at one panel differ, so that windows do not come in the order of their starts.
         """
         start, following = self.window[0], self.edge.following
-        if former is None or not (self.is_final and former.is_final and following[0].size) or self.is_cut:
+        if former is None or not following[0].size or self.is_cut:
+            return self
+        if former.is_cut and following[0].size == 1:  # no more was asked for
+            return self._replace(is_cut=bool(following[0][0] - start <= margin_s / MOST_FOLLOWING))
+        if not (self.is_final and former.is_final):
             return self
         low = max(former.since, start - margin_s)
         earlier = former.at((low, start)) if low < start <= former.reach else None
@@ -93,13 +97,14 @@ class KeptEdge(NamedTuple):
     def lacking_s(self, start: float, now: float, patience_s: float) -> float:
         """Return how far an edge should reach that is asked for now: not at all where this one does for a moment.
 
-        Who looks alone needs the first sample only; where several look, the next ones are spared a call.
+        Who looks alone needs the first sample only; where several look, the next ones are spared a call, unless the
+        samples are too dense for that.
         """
         if self.is_final and start + patience_s <= self.reach:
             return 0.0
         near_s = NEARBY * patience_s
         shared = abs(start - self.window[0]) <= near_s and 0 <= now - self.asked_at <= near_s
-        return patience_s if shared else LEAST_REACH_S
+        return patience_s if shared and not self.is_cut else LEAST_REACH_S
 
     def serves(self, start: float, patience_s: float) -> bool:
         """Tell whether a window goes without its first sample: the kept ones are too many to reach to its start."""

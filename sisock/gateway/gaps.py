@@ -54,7 +54,7 @@ def break_gaps(
         least_s = max(least_s, FEW_INTERVALS * interval_s)
     if not spacings.size or spacings.max() <= least_s:
         return times, values
-    wide = np.flatnonzero(spacings > least_s)
+    wide = (spacings > least_s).nonzero()[0]
     gaps = wide[spacings[wide] > SPACINGS * usual_spacings(spacings, wide, interval_s)]
     room = max(max_points - times.size, 0)
     if gaps.size > room:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from twisted.internet.defer import Deferred, gatherResults
 
 from sisock.core import wire
@@ -306,7 +305,7 @@ def _cut(samples: Sampled, span: Span) -> Sampled:
         raise BadReply("the answer to 'get_data' with spans is not in order of time")
     if not times.size or (times[0] >= span[0] and times[-1] < span[1]):
         return samples
-    low, high = np.searchsorted(times, span)
+    low, high = times.searchsorted(span)
     return times[low:high], values[low:high]
 
 

@@ -44,9 +44,9 @@ class WindowEdges:
         wanting, lacks = key.field in self._wanting, self.lacks(key, found)
         if not lacks and not (self._tells and (key.looks_ahead or wanting)):
             return 0.0, False
-        edge_s = LEAST_REACH_S
-        if found.last_edge is not None:
-            edge_s = found.last_edge.lacking_s(self._start, now, key.patience_s) or edge_s * lacks
+        last = found.last_edge
+        edge_s = key.patience_s if last is None else last.lacking_s(self._start, now, key.patience_s)
+        edge_s = edge_s or LEAST_REACH_S * lacks
         empty = lacks and bool(found.pieces) and not any(piece.times.size for piece in found.pieces)
         return edge_s, edge_s > 0 and (wanting or (self._asks_when_empty and empty))
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from sisock.core.model import TimelineBlock
+from sisock.core.wire import CAPABILITIES
 from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.ask import Gateway
+from sisock.gateway.edges import LEAST_REACH_S
 from sisock.gateway.plan import PLAIN, Drawing
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -124,6 +126,49 @@ def test_many_first_samples_cost_no_calls_of_their_own(site):
         for shift in (0.2, 0.5, 0.9):
             assert site.draw(name, 10.0, end=NOW + shift, points=100).times.size
         assert all(call["spans"] for call in site.calls()[before:])
+
+
+def test_who_looks_alone_gets_the_first_sample_only(site):
+    """What lies behind the first sample comes only where somebody has looked a moment ago: it spares a call."""
+    for _ in range(3):
+        site.draw("fast", 2000.0, end=site.clock() - 1000.0)
+        site.clock.advance(5.0)
+    assert [call["edge"] for call in site.calls()] == [1.0, LEAST_REACH_S, LEAST_REACH_S]
+    for pause_s, reach_s in ((0.0, LEAST_REACH_S), (1.5, 1.0)):
+        site.clock.advance(pause_s)
+        site.draw("fast", 2000.0, end=site.clock() - 1000.0)
+        assert site.calls()[-1]["edge"] == reach_s
+    site.draw("fast", 2000.0, end=site.clock() - 1500.0)
+    assert site.calls()[-1]["edge"] == LEAST_REACH_S
+
+
+def test_of_dense_samples_only_the_first_is_asked_for(site):
+    """Where more samples than are sent do not reach to the next window, no more than one is asked for from then on."""
+    for _ in range(4):
+        site.draw("kilo", 10.0, points=100, end=site.clock() - 5.0)
+        site.clock.advance(1.1)
+    assert [call["edge"] for call in site.calls()] == [pytest.approx(0.2, rel=0.5), *[LEAST_REACH_S] * 3]
+
+
+@pytest.mark.parametrize("clocks_differ_s", [0.0, 0.3])
+def test_the_starts_of_windows_cost_few_calls_of_their_own(monkeypatch, clocks_differ_s):
+    """However many look at a panel, and though their clocks differ, what lies at the starts comes with the ends."""
+    ticks = NOW - 3500.0 + np.arange(40_000) / 10
+    generator = np.random.default_rng(5)
+    phases, ahead_s = generator.uniform(0, 5, 30), generator.uniform(-clocks_differ_s, clocks_differ_s, 30)
+    visits = sorted((phase + 5.0 * turn, who) for who, phase in enumerate(phases) for turn in range(6))
+    calls = []
+    for capabilities in (CAPABILITIES, CAPABILITIES - {"edge"}):
+        monkeypatch.setattr("sisock.core.wire.CAPABILITIES", capabilities)
+        site = Site()
+        site.put("fast", ticks, np.sin(ticks), finalized_until=NOW - 100.0)
+        for at, who in visits:
+            site.clock.advance(NOW + at - site.clock())
+            start = float(site.clock() + ahead_s[who] - 3000.0)
+            series = site.draw("fast", 3000.0, end=start + 3000.0)
+            assert "edge" not in capabilities or series.times[0] == ticks[np.searchsorted(ticks, start)]
+        calls.append(len(site.calls()))
+    assert calls[0] <= 1.1 * calls[1]
 
 
 def test_what_cannot_change_is_asked_once(site):
