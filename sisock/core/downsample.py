@@ -169,10 +169,10 @@ def add_newest(reduced: Sampled, newest: Sampled) -> Sampled:
     newest
         One sample, or none.
     """
-    times = np.concatenate([reduced[0], newest[0]])
-    values = np.concatenate([reduced[1], newest[1]])
-    repeated = len(newest[0]) and len(reduced[0]) and times[-2] == times[-1] and _same(values[-2], values[-1])
-    return (times[:-1], values[:-1]) if repeated else (times, values)
+    (times, values), (newest_times, newest_values) = reduced, newest
+    if len(newest_times) and len(times) and times[-1] == newest_times[0] and _same(values[-1], newest_values[0]):
+        return reduced
+    return np.concatenate([times, newest_times]), np.concatenate([values, newest_values])
 
 
 def bucket_starts(times: Times, width: float) -> Indices:

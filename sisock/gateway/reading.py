@@ -311,8 +311,12 @@ def _cut(samples: Sampled, span: Span) -> Sampled:
 
 def _assemble(found: Found, came: Mapping[Span, Sampled], reduction: Reduction | None) -> Sampled:
     """Return one field's samples of a window out of the parts that were kept and those that came."""
-    kept = [part for piece in found.pieces for part in _beside(piece, came)]
-    pieces = sorted([*kept, *(Piece(*span, *samples) for span, samples in came.items())], key=lambda one: one.start)
+    pieces = found.pieces
+    if came:
+        kept = [part for piece in pieces for part in _beside(piece, came)]
+        pieces = sorted(
+            [*kept, *(Piece(*span, *samples) for span, samples in came.items())], key=lambda one: one.start
+        )
     whole = join(pieces) if pieces else Piece(0.0, 0.0, *NO_SAMPLES)
     newest = (reduction.newest if reduction is not None else found.newest) or NO_SAMPLES
     times, values = whole.times, whole.values

@@ -126,6 +126,7 @@ class Store:
 
     def __init__(self, capacity_bytes: int) -> None:
         self._kept = Lru(capacity_bytes)
+        self._any_remarks = False
 
     @property
     def size_bytes(self) -> int:
@@ -183,11 +184,12 @@ class Store:
     def keep_remarks(self, key: SeriesKey, texts: Sequence[str]) -> None:
         """Take what a node tells of a field in words: it is told until the node is asked again."""
         if texts or self.remarks(key):
+            self._any_remarks = True
             self._kept.put(("remarks", key), tuple(texts), sum(map(len, texts)))
 
     def remarks(self, key: SeriesKey) -> Sequence[str]:
         """Return what the node told of a field in words when it was asked last."""
-        return self._kept.get(("remarks", key)) or ()
+        return (self._any_remarks and self._kept.get(("remarks", key))) or ()
 
     def _keep_final(self, scope: tuple[Hashable, ...], width: float, piece: Piece, sure: Span) -> None:
         """Keep the whole buckets of a piece that lie in the span that is sure, and what it cuts off others there."""
