@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,9 @@ from sisock.core.reduction import NO_SAMPLES
 
 NO_EDGE = Edge(None, NO_SAMPLES)
 OBJECTS_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
+MOST_EDGES = 16  # of one series
 LEAST_REACH_S = 1e-9  # brings the first sample and no more
+DENSE_REACH = 2.0  # spacings: what comes tells whether samples are still dense
 NEARBY = 2.0  # patiences: who looked no longer ago, and at no other window, is somebody who looks on with others
 
 
@@ -31,43 +34,18 @@ class KeptEdge(NamedTuple):
         When, by the clock that never steps.
     is_final
         Whether no sample will come between those.
-    is_cut
-        Whether samples are so dense that as many as a node sends do not reach to the windows of the next moment.
-    since
-        The start of the earliest window of which it tells, UNIX seconds.
     """
 
     window: Span
     edge: Edge
     asked_at: float
     is_final: bool
-    is_cut: bool
-    since: float
 
     @classmethod
     def of(cls, window: Span, edge: Edge, asked_at: float, final_until: float) -> KeptEdge:
         """Keep an edge of data that are final until a time, UNIX seconds."""
-        times = edge.following[0]
-        reach = float(times[-1]) if times.size else window[1]
-        return cls(window, edge, asked_at, reach <= final_until, times.size >= MOST_FOLLOWING, window[0])
-
-    def beside(self, former: KeptEdge | None, margin_s: float) -> KeptEdge:
-        """Return this with what a former one tells of windows that begin up to so many seconds earlier.
-
-        The clocks of people who look at one panel differ, so that windows do not come in the order of their starts.
-        """
-        start, following = self.window[0], self.edge.following
-        if former is None or not following[0].size or self.is_cut:
-            return self
-        if former.is_cut and following[0].size == 1:  # no more was asked for
-            return self._replace(is_cut=bool(following[0][0] - start <= margin_s / MOST_FOLLOWING))
-        if not (self.is_final and former.is_final):
-            return self
-        low = max(former.since, start - margin_s)
-        earlier = former.at((low, start)) if low < start <= former.reach else None
-        if earlier is None or (self.edge.before is not None and earlier.before is None):
-            return self
-        return self._replace(edge=Edge(earlier.before, joined(earlier.following, following)), since=low)
+        kept = cls(window, edge, asked_at, is_final=False)
+        return kept._replace(is_final=kept.reach <= final_until)
 
     @property
     def reach(self) -> float:
@@ -76,39 +54,72 @@ class KeptEdge(NamedTuple):
         return float(times[-1]) if times.size else self.window[1]
 
     @property
+    def spacing_s(self) -> float:
+        """Return the mean spacing of the first samples, seconds; infinite where there is but one."""
+        times = self.edge.following[0]
+        return float(times[-1] - times[0]) / (times.size - 1) if times.size > 1 else math.inf
+
+    @property
     def size_bytes(self) -> int:
         """Return the memory that it takes, texts apart."""
         return OBJECTS_BYTES + 16 * self.edge.following[0].size
+
+    def tells_of(self, start: float) -> bool:
+        """Tell whether the first sample of a window that begins here follows from it."""
+        before = self.edge.before
+        low = self.window[0] if before is None else before[0][0] if before[0].size else -math.inf
+        return low < start <= self.reach or start == self.window[0]
 
     def at(self, window: Span) -> Edge | None:
         """Return the edge of another window; None where it does not follow from this one."""
         start, end = window
         before, (times, values) = self.edge.before, self.edge.following
-        low = self.since if before is None else before[0][0] if before[0].size else -math.inf
-        high = times[-1] if times.size else self.window[1]
-        if not (low < start <= high or start == self.since) or (not times.size and end > self.window[1]):
+        if not self.tells_of(start) or (not times.size and end > self.window[1]):
             return None
         place = times.searchsorted(start)
-        stop = times.size if end > high else times.searchsorted(end)
+        stop = times.size if not times.size or end > times[-1] else times.searchsorted(end)
         if place:
             before = times[place - 1 : place], values[place - 1 : place]
         return Edge(before, (times[place:stop], values[place:stop]))
 
-    def lacking_s(self, start: float, now: float, patience_s: float) -> float:
-        """Return how far an edge should reach that is asked for now: not at all where this one does for a moment.
+    def beside(self, others: Sequence[KeptEdge]) -> KeptEdge:
+        """Return it with what was before its window, where that was not asked for and follows from others."""
+        if self.edge.before is None:
+            for one in others:
+                told = one.at(self.window)
+                if told is not None and told.before is not None:
+                    return self._replace(edge=Edge(told.before, self.edge.following))
+        return self
 
-        Who looks alone needs the first sample only; where several look, the next ones are spared a call, unless the
-        samples are too dense for that.
-        """
-        if self.is_final and start + patience_s <= self.reach:
-            return 0.0
-        near_s = NEARBY * patience_s
-        shared = abs(start - self.window[0]) <= near_s and 0 <= now - self.asked_at <= near_s
-        return patience_s if shared and not self.is_cut else LEAST_REACH_S
+    def is_dense(self, patience_s: float) -> bool:
+        """Tell whether as many samples as a node sends do not reach to the windows of the next moment."""
+        return self.spacing_s * MOST_FOLLOWING < patience_s
 
     def serves(self, start: float, patience_s: float) -> bool:
-        """Tell whether a window goes without its first sample: the kept ones are too many to reach to its start."""
-        return self.is_cut and 0 < start - self.window[0] <= patience_s
+        """Tell whether a window goes without its first sample: the samples are too many to reach to its start."""
+        return 0 < start - self.window[0] <= patience_s and self.is_dense(patience_s)
+
+
+def lacking_s(kept: Sequence[KeptEdge], start: float, now: float, patience_s: float) -> float:
+    """Return how far an edge should reach that is asked for now: not at all where what is kept does for a moment.
+
+    Who looks alone needs the first sample only. Where several look, the next ones are spared a call, unless the
+    samples are too dense for that.
+
+    Parameters
+    ----------
+    kept
+        The edges of the series, the newest first.
+    """
+    if any(one.is_final and one.tells_of(start) and start + patience_s <= one.reach for one in kept):
+        return 0.0
+    near_s = NEARBY * patience_s
+    near = [one for one in kept if abs(start - one.window[0]) <= near_s and 0 <= now - one.asked_at <= near_s]
+    if kept and not near:
+        return LEAST_REACH_S
+    if near and near[0].is_dense(patience_s):
+        return max(DENSE_REACH * near[0].spacing_s, LEAST_REACH_S)
+    return patience_s
 
 
 def add_first(drawn: Sampled, edge: Edge) -> Sampled:

@@ -17,7 +17,7 @@ from sisock.core.edge import Edge
 from sisock.core.model import Span, Statement
 from sisock.core.reduction import NO_SAMPLES, Reduction
 from sisock.core.times import bucket_number
-from sisock.gateway.edges import NO_EDGE, KeptEdge
+from sisock.gateway.edges import MOST_EDGES, NO_EDGE, KeptEdge
 from sisock.gateway.lru import Lru
 from sisock.gateway.pieces import TILE_BUCKETS, Grid, Piece, join, merge, without
 
@@ -88,8 +88,8 @@ class Found(NamedTuple):
         Whether what is kept of the bucket that the window's start cuts will do for the windows of the next moment.
     edge
         What lies at the window's start; None when it is not known.
-    last_edge
-        What is kept of the start of this window, or of another one that was asked for before.
+    kept_edges
+        What is kept of the starts of windows, the last one that was asked for first.
     """
 
     pieces: Sequence[Piece]
@@ -100,7 +100,7 @@ class Found(NamedTuple):
     tail: Tail | None = None
     lasting: bool = False
     edge: Edge | None = None
-    last_edge: KeptEdge | None = None
+    kept_edges: Sequence[KeptEdge] = ()
 
     @property
     def complete(self) -> bool:
@@ -165,9 +165,7 @@ class Store:
         if reduction.ahead is not None and statement.available_from <= window[0]:
             self._keep_ahead(scope, key.width, Piece(window[0], window[0] + ahead_s, *reduction.ahead), final)
         if reduction.edge is not None:
-            edge = KeptEdge.of(window, reduction.edge, asked_at, finals[-1])
-            edge = edge.beside(self._kept.get((scope, "edge")), key.patience_s)
-            self._kept.put((scope, "edge"), edge, edge.size_bytes)
+            self._keep_edge((scope, "edges"), KeptEdge.of(window, reduction.edge, asked_at, finals[-1]))
         newest = Piece(*window, *(part.copy() for part in reduction.newest))
         if window[1] <= final:
             self._kept.put((scope, "newest", window[1]), newest, newest.size_bytes)
@@ -213,6 +211,13 @@ class Store:
             if (number + 1) * width <= final:
                 self._kept.put((scope, "ahead", number), ahead, ahead.size_bytes)
 
+    def _keep_edge(self, key: tuple[Hashable, ...], edge: KeptEdge) -> None:
+        """Keep an edge beside others: the clocks of people who look differ, and some look at the past."""
+        finals = [one for one in self._kept.get(key) or () if one.is_final]
+        others = [one for one in finals if one.window[0] != edge.window[0]]
+        edges = (edge.beside(finals), *others[: MOST_EDGES - 1])
+        self._kept.put(key, edges, sum(one.size_bytes for one in edges))
+
     def _keep_tile(self, key: tuple[Hashable, ...], piece: Piece) -> None:
         tile = merge(self._kept.get(key), piece).owned()
         self._kept.put(key, tile, tile.size_bytes)
@@ -241,20 +246,20 @@ class _Look:
         tail = None
         if self._fresh and missing and missing[-1][1] == grid.end:
             tail = self._tail(missing[-1], grid, _last_time(pieces))
-        kept: KeptEdge | None = self._kept.get((self._scope, "edge"))
+        kept: Sequence[KeptEdge] = self._kept.get((self._scope, "edges")) or ()
         newest, edge, lasting = self._newest(grid), self._edge(kept, grid), self._lasts(head)
         return Found(pieces, missing, newest, self._statement, self._fresh, tail, lasting, edge, kept)
 
-    def _edge(self, kept: KeptEdge | None, grid: Grid) -> Edge | None:
-        if kept is None:
-            return None
-        fresh = self._is_fresh(kept.asked_at)
-        if not (kept.is_final or fresh):
-            return None
-        edge = kept.at((grid.start, grid.end))
-        if edge is None and fresh and kept.serves(grid.start, self._key.patience_s):
+    def _edge(self, kept: Sequence[KeptEdge], grid: Grid) -> Edge | None:
+        for one in kept:
+            if one.is_final or self._is_fresh(one.asked_at):
+                edge = one.at((grid.start, grid.end))
+                if edge is not None:
+                    return edge
+        patience_s = self._key.patience_s
+        if any(self._is_fresh(one.asked_at) and one.serves(grid.start, patience_s) for one in kept):
             return NO_EDGE
-        return edge
+        return None
 
     def _is_fresh(self, asked_at: float) -> bool:
         return 0 <= self._now - asked_at <= self._key.patience_s

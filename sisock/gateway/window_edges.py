@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sisock.core.downsample import Sampled
 from sisock.core.edge import Edge
-from sisock.gateway.edges import LEAST_REACH_S, add_first, add_held
+from sisock.gateway.edges import LEAST_REACH_S, add_first, add_held, lacking_s
 from sisock.gateway.peer import Peer
 from sisock.gateway.plan import NodeQuestion
 from sisock.gateway.store import Found, SeriesKey
@@ -44,9 +44,7 @@ class WindowEdges:
         wanting, lacks = key.field in self._wanting, self.lacks(key, found)
         if not lacks and not (self._tells and (key.looks_ahead or wanting)):
             return 0.0, False
-        last = found.last_edge
-        edge_s = key.patience_s if last is None else last.lacking_s(self._start, now, key.patience_s)
-        edge_s = edge_s or LEAST_REACH_S * lacks
+        edge_s = lacking_s(found.kept_edges, self._start, now, key.patience_s) or LEAST_REACH_S * lacks
         empty = lacks and bool(found.pieces) and not any(piece.times.size for piece in found.pieces)
         return edge_s, edge_s > 0 and (wanting or (self._asks_when_empty and empty))
 
@@ -59,7 +57,8 @@ class WindowEdges:
         whole = add_held(first, edge, self._start) if name in self._holding else first
         if whole[0].size > first[0].size:
             self.held.add(name)
-        if edge.before is not None and edge.before[0].size and (name in self.held or not whole[0].size):
+        told = name in self.held or (self._asks_when_empty and not whole[0].size)
+        if told and edge.before is not None and edge.before[0].size:
             self.before[name] = float(edge.before[0][0])
         return whole
 

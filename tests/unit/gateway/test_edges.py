@@ -150,25 +150,56 @@ def test_of_dense_samples_only_the_first_is_asked_for(site):
     assert [call["edge"] for call in site.calls()] == [pytest.approx(0.2, rel=0.5), *[LEAST_REACH_S] * 3]
 
 
-@pytest.mark.parametrize("clocks_differ_s", [0.0, 0.3])
-def test_the_starts_of_windows_cost_few_calls_of_their_own(monkeypatch, clocks_differ_s):
+def refreshing(viewers, clocks_differ_s):
+    """When and with which clocks people look who refresh every five seconds."""
+    generator = np.random.default_rng(5)
+    phases, ahead_s = generator.uniform(0, 5, viewers), generator.uniform(-clocks_differ_s, clocks_differ_s, viewers)
+    return sorted((phase + 5.0 * turn, late) for phase, late in zip(phases, ahead_s, strict=True) for turn in range(6))
+
+
+LOOKS = {
+    "thirty people": refreshing(30, 0.0),
+    "thirty clocks": refreshing(30, 0.3),
+    "two clocks by turns": [(0.1 * turn, 0.4 * (-1) ** turn) for turn in range(60)],
+    "ten windows of the past": [(0.5 * turn, -40.0 * (turn % 10) - 0.5 * turn) for turn in range(100)],
+}
+
+
+@pytest.mark.parametrize("looks", LOOKS.values(), ids=LOOKS)
+def test_the_starts_of_windows_cost_few_calls_of_their_own(monkeypatch, looks):
     """However many look at a panel, and though their clocks differ, what lies at the starts comes with the ends."""
     ticks = NOW - 3500.0 + np.arange(40_000) / 10
-    generator = np.random.default_rng(5)
-    phases, ahead_s = generator.uniform(0, 5, 30), generator.uniform(-clocks_differ_s, clocks_differ_s, 30)
-    visits = sorted((phase + 5.0 * turn, who) for who, phase in enumerate(phases) for turn in range(6))
     calls = []
     for capabilities in (CAPABILITIES, CAPABILITIES - {"edge"}):
         monkeypatch.setattr("sisock.core.wire.CAPABILITIES", capabilities)
         site = Site()
-        site.put("fast", ticks, np.sin(ticks), finalized_until=NOW - 100.0)
-        for at, who in visits:
+        site.put("fast", ticks, np.sin(ticks), finalized_until=NOW - 1.0)
+        for at, ahead_s in looks:
             site.clock.advance(NOW + at - site.clock())
-            start = float(site.clock() + ahead_s[who] - 3000.0)
+            start = float(site.clock() + ahead_s - 3000.0)
             series = site.draw("fast", 3000.0, end=start + 3000.0)
             assert "edge" not in capabilities or series.times[0] == ticks[np.searchsorted(ticks, start)]
         calls.append(len(site.calls()))
-    assert calls[0] <= 1.1 * calls[1]
+    assert calls[0] <= 1.1 * calls[1] + 1
+
+
+def test_the_first_sample_is_drawn_where_samples_cease_to_be_dense(site):
+    """That many samples came at once is not held against those that follow."""
+    ticks = np.concatenate([NOW - 3000.0 + np.arange(2000) / 500, NOW - 2996.0 + np.arange(3000)])
+    site.put("fast", ticks, np.sin(ticks), finalized_until=NOW - 5.0)
+    for _ in range(20):
+        start = site.clock() - 3000.01
+        series = site.draw("fast", 3000.0, end=start + 3000.0, points=300)
+        if start > NOW - 2995.0:  # a second behind the last dense ones
+            assert series.times[0] == ticks[np.searchsorted(ticks, start)]
+        site.clock.advance(1.0)
+
+
+def test_what_nobody_wants_to_be_held_is_not_told_of(site):
+    """With 'before' false an empty window has no word on what was before it, whatever others have asked."""
+    assert site.draw("setpoint", HOUR).before is not None
+    series = site.draw("setpoint", HOUR, drawing=Drawing(before=False))
+    assert (series.before, series.notices) == (None, ())
 
 
 def test_what_cannot_change_is_asked_once(site):

@@ -409,7 +409,9 @@ def test_a_window_behind_many_samples_goes_without_its_first_for_a_second():
     assert kept.look(12.9, 30.0, NOW + 1.5).edge is None
     assert kept.look(13.1, 30.0, NOW + 0.5).edge is None
     assert kept.look(12.0, 30.0, NOW + 0.5).edge.following[0].size == MOST_FOLLOWING
-    assert edge_of(following[:-1]).look(12.9, 30.0, NOW + 0.5).edge is None
+    assert edge_of(following[:3]).look(12.9, 30.0, NOW + 0.5).edge is NO_EDGE
+    assert edge_of(following[:1]).look(12.9, 30.0, NOW + 0.5).edge is None
+    assert edge_of([12.0, 12.02]).look(12.9, 30.0, NOW + 0.5).edge is None
 
 
 # ---- what is told ahead
