@@ -25,6 +25,7 @@ install-real:
 demo: install
 	@exec $(BIN)/python tools/foreground.py $(BIN)/sisock demo
 
+# A worker that ends is a failure: with another in its place, the run may wait for ever.
 test: install-test lint types
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 

@@ -114,12 +114,11 @@ def lacking_s(kept: Sequence[KeptEdge], start: float, now: float, patience_s: fl
     if any(one.is_final and one.tells_of(start) and start + patience_s <= one.reach for one in kept):
         return 0.0
     near_s = NEARBY * patience_s
-    near = [one for one in kept if abs(start - one.window[0]) <= near_s and 0 <= now - one.asked_at <= near_s]
-    if kept and not near:
-        return LEAST_REACH_S
-    if near and near[0].is_dense(patience_s):
-        return max(DENSE_REACH * near[0].spacing_s, LEAST_REACH_S)
-    return patience_s
+    nearby = (one for one in kept if abs(start - one.window[0]) <= near_s and 0 <= now - one.asked_at <= near_s)
+    near = next(nearby, None)
+    if near is None:
+        return LEAST_REACH_S if kept else patience_s
+    return max(DENSE_REACH * near.spacing_s, LEAST_REACH_S) if near.is_dense(patience_s) else patience_s
 
 
 def add_first(drawn: Sampled, edge: Edge) -> Sampled:

@@ -126,7 +126,7 @@ class Store:
 
     def __init__(self, capacity_bytes: int) -> None:
         self._kept = Lru(capacity_bytes)
-        self._any_remarks = False
+        self._any_remarks = False  # at most sites there are none, and each series is looked up
 
     @property
     def size_bytes(self) -> int:
