@@ -6,7 +6,7 @@ import pytest
 from sisock.core.edge import MOST_FOLLOWING, Edge
 from sisock.core.model import Statement
 from sisock.core.reduction import NO_SAMPLES, Reduction
-from sisock.gateway.edges import NO_EDGE
+from sisock.gateway.edges import NO_EDGE, KeptEdge, lacking_s
 from sisock.gateway.pieces import Grid
 from sisock.gateway.store import MOST_CUT_PIECES, SeriesKey, Store
 
@@ -412,6 +412,23 @@ def test_a_window_behind_many_samples_goes_without_its_first_for_a_second():
     assert edge_of(following[:3]).look(12.9, 30.0, NOW + 0.5).edge is NO_EDGE
     assert edge_of(following[:1]).look(12.9, 30.0, NOW + 0.5).edge is None
     assert edge_of([12.0, 12.02]).look(12.9, 30.0, NOW + 0.5).edge is None
+
+
+def test_what_was_before_is_known_though_somebody_asked_without_it():
+    """An edge that was asked for without what is before its window has it from those that are kept beside it."""
+    kept = edge_of([13.0, 14.0])
+    alone = Edge(None, (np.array([14.0]),) * 2)
+    reduction = Reduction((kept.within(13.5, 30.0),), kept.within(29.0, 30.0), Statement(ALL, -ALL, "g"), None, alone)
+    kept.store.keep(kept.key, (13.5, 30.0), [(13.5, 30.0)], reduction, NOW)
+    assert kept.look(13.5, 30.0, NOW).edge.before[0].tolist() == [13.0]
+
+
+def test_an_edge_spares_calls_for_the_windows_that_it_tells_of_only():
+    """Of a window that begins before it, it tells nothing, however far it reaches."""
+    edge = Edge(None, (np.array([13.0, 17.0]),) * 2)
+    kept = [KeptEdge.of((12.0, 30.0), edge, NOW, ALL)]
+    assert lacking_s(kept, 12.5, NOW, 1.0) == 0.0
+    assert lacking_s(kept, 11.5, NOW, 1.0) == 1.0
 
 
 # ---- what is told ahead
