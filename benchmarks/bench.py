@@ -19,7 +19,7 @@ from typing import Any
 from figures import Figure, at_most, entries, print_figures, write_json
 from harness import STOP_DEADLINE_S, Bench, prepare_process
 
-from sisock.supervisor import die_with_parent
+from sisock.commands.supervisor import die_with_parent
 
 GROUPS = (
     "spikes",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from samples import INTERVAL_MS, read_wave
 
-from sisock.core.column import Column
+from sisock.core.column.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 
 START_S = 1.7e9

@@ -14,9 +14,9 @@ import psutil
 from figures import Figure, at_least, at_most
 from harness import HERE, Bench
 
-from sisock.core.buffer import RollingBuffer
+from sisock.core.buffer.rolling import RollingBuffer
 from sisock.core.model import Times, Values
-from sisock.gateway.plan import choose_resolution
+from sisock.gateway.planner import choose_resolution
 
 GROUP = "buffer"
 BATCH = 100

@@ -16,7 +16,9 @@ from autobahn.wamp.serializer import MsgPackSerializer
 from twisted.internet.defer import Deferred, succeed
 
 from sisock import __version__
-from sisock.core import serving, wire
+from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info
+from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES, answer_fields, answer_spans
+from sisock.core.wire.requests import parse_request
 from sisock.nodes.contract import DataNode
 from sisock.wamp.node_server import reduce_from
 
@@ -69,14 +71,14 @@ class CountingRouter:
         if name == "get_data_node":
             return [{"name": self.node.name, "description": self.node.description}]
         if name == "info":
-            return wire.encode_info(wire.NodeInfo(__version__, wire.CAPABILITIES, serving.EXTENDED_ALLOWANCE_BYTES))
+            return encode_info(NodeInfo(__version__, CAPABILITIES, EXTENDED_ALLOWANCE_BYTES))
         if name == "get_fields":
-            return serving.answer_fields(self.node.catalogue(*arguments), **keywords)
+            return answer_fields(self.node.catalogue(*arguments), **keywords)
         return self._get_data(*arguments, **keywords)
 
     def _get_data(self, names: Any, start: float, end: float, min_stride: Any, **extensions: Any) -> Any:
-        request = serving.parse_request(names, start, end, min_stride, self.clock.seconds(), **extensions)
-        reply = serving.answer_spans(reduce_from(self.node, request), request)
+        request = parse_request(names, start, end, min_stride, self.clock.seconds(), **extensions)
+        reply = answer_spans(reduce_from(self.node, request), request)
         self.traffic.calls += 1
         self.traffic.samples += sum(len(times) // TIME_BYTES for _, _, _, times, _ in reply["series"])
         return reply

@@ -23,8 +23,8 @@ from harness import HERE, Bench, RunningSite, running, running_site, wait_until
 from twisted.internet import reactor, task
 
 from sisock.client import Consumer
+from sisock.commands.site import Program
 from sisock.core.errors import NodeUnavailable
-from sisock.site import Program
 
 GROUP = "feeds"
 FIELDS, RATE_HZ = 500, 10

@@ -16,10 +16,11 @@ from figures import Figure, at_least, at_most
 from harness import Bench
 from samples import Wave, make_wave
 
-from sisock.core import serving
-from sisock.core.column import Column
-from sisock.core.reduction import reduce_spans
-from sisock.gateway.plan import choose_resolution
+from sisock.core.column.column import Column
+from sisock.core.window.spans import reduce_spans
+from sisock.core.wire.replies import answer_spans
+from sisock.core.wire.requests import parse_request
+from sisock.gateway.planner import choose_resolution
 
 GROUP = "flat"
 PIXELS = 1000
@@ -65,6 +66,6 @@ def draw(column: Column, wave: Wave, span_s: float, number: int) -> float:
     stride_s = choose_resolution(start, start + length_s, PIXELS).stride_s
     began = time.perf_counter()
     extensions = {"reduce": "minmax", "packed": True, "spans": [[start, start + length_s]]}
-    request = serving.parse_request([FIELD], start, start + length_s, stride_s, **extensions)
-    serving.answer_spans(reduce_spans({FIELD: column}, request), request)
+    request = parse_request([FIELD], start, start + length_s, stride_s, **extensions)
+    answer_spans(reduce_spans({FIELD: column}, request), request)
     return time.perf_counter() - began

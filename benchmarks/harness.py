@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sisock.commands.site import Program, parse_site
+from sisock.commands.supervisor import die_with_parent
 from sisock.core.times import format_iso8601
 from sisock.settings import Settings
-from sisock.site import Program, parse_site
-from sisock.supervisor import die_with_parent
 
 HERE = Path(__file__).resolve().parent
 START_DEADLINE_S = 120.0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sisock.core.buffer import RollingBuffer
-from sisock.core.column import Column
+from sisock.core.buffer.rolling import RollingBuffer
+from sisock.core.column.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 
 

@@ -12,12 +12,14 @@ import numpy as np
 from figures import Figure, at_most
 from harness import Bench
 
-from sisock.core import serving
 from sisock.core.model import Field
-from sisock.core.reduction import reduce_spans
-from sisock.gateway.plan import choose_resolution
-from sisock.nodes.archive import Contents, FieldSamples, FileArchive
-from sisock.nodes.archived import FileCache
+from sisock.core.window.spans import reduce_spans
+from sisock.core.wire.replies import answer_spans
+from sisock.core.wire.requests import parse_request
+from sisock.gateway.planner import choose_resolution
+from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.file_cache import FileCache
+from sisock.nodes.archive.format import Contents, FieldSamples
 
 GROUP = "flat"
 FILES, FILES_IN_SHORT = 5000, 100
@@ -64,6 +66,6 @@ def draw(archive: FileArchive, start: float, end: float) -> float:
     stride_s = choose_resolution(start, end, PIXELS).stride_s
     began = time.perf_counter()
     extensions = {"reduce": "minmax", "packed": True, "spans": [[start, end]]}
-    request = serving.parse_request([FIELD], start, end, stride_s, **extensions)
-    serving.answer_spans(reduce_spans(archive.columns(request.fields), request), request)
+    request = parse_request([FIELD], start, end, stride_s, **extensions)
+    answer_spans(reduce_spans(archive.columns(request.fields), request), request)
     return time.perf_counter() - began

@@ -36,7 +36,7 @@ from harness import (
     wait_until,
 )
 
-from sisock.site import Program
+from sisock.commands.site import Program
 
 REFERENCES = ("reference", "concurrent")  # one request after another, as plain adapters do; and side by side
 SIDES = ("sisock", *REFERENCES)

@@ -19,7 +19,7 @@ import psutil
 from harness import connected, free_ports, is_listening, request, running, wait_until
 from samples import Wave
 
-from sisock.site import Program
+from sisock.commands.site import Program
 
 BATCH = 200_000
 QUIET_PERCENT = 5.0

@@ -21,9 +21,10 @@ from harness import HERE, Bench
 from samples import read_wave, write_wave
 
 from sisock.core.model import Field
-from sisock.gateway.plan import choose_resolution
-from sisock.nodes.archive import Contents, FieldSamples, FileArchive
-from sisock.nodes.archived import FileCache
+from sisock.gateway.planner import choose_resolution
+from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.file_cache import FileCache
+from sisock.nodes.archive.format import Contents, FieldSamples
 
 GROUP = "flat"
 SAMPLES = 20_000_000

@@ -12,23 +12,22 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from grafana_json import protocol, replies
-from grafana_json.annotations import legacy_entries, table_entry
-from grafana_json.choosing import Chooser
-from grafana_json.drawing import count_points, draw, encode, encode_apart, lines
-from grafana_json.exposition import NodeHealth
-from grafana_json.marking import annotate
+from grafana_json import replies, requests
+from grafana_json.annotations import annotate, legacy_entries, table_entry
+from grafana_json.http.metrics import NodeHealth
+from grafana_json.panel import count_points, draw_panel, encode_panel, encode_panel_apart, lines
 from grafana_json.points import PointCache
-from grafana_json.protocol import Query, Target
+from grafana_json.requests import Query, Target
+from grafana_json.resolve import Resolver
 from grafana_json.rows import Arguments, parse_rows, points_of_each
 from grafana_json.source import InThread, Source
 from grafana_json.status import Status, gather
 from grafana_json.strict import check_series, check_targets
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
-from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.directory import NodeState, Snapshot
-from sisock.gateway.plan import NEWEST
+from sisock.gateway.planner import NEWEST
+from sisock.gateway.series import Series, SeriesWanted
 
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON
@@ -38,7 +37,7 @@ PROBED_SPAN_S = 3600.0
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowsReply:
     """Series to be sent as rows in a format, and in words what is missing of what was wanted."""
 
     series: Sequence[Series]
@@ -60,7 +59,7 @@ class Adapter:
     def __init__(self, gateway: Source, in_thread: InThread) -> None:
         self._gateway = gateway
         self._in_thread = in_thread
-        self._chooser = Chooser(gateway, in_thread)
+        self._chooser = Resolver(gateway, in_thread)
         self._points = PointCache(WRITTEN_BYTES)
 
     def status(self) -> Deferred[Snapshot]:
@@ -84,7 +83,7 @@ class Adapter:
         """Return the annotations that the legacy plugin asks for; BadRequest where its query means nothing."""
         return Deferred.fromCoroutine(self._legacy_annotations(request))
 
-    def rows(self, arguments: Arguments) -> Deferred[Rows]:
+    def rows(self, arguments: Arguments) -> Deferred[RowsReply]:
         """Return the series that are wanted as rows, and what is missing of them.
 
         The Deferred fails with BadRequest when nothing of what is wanted is known, and with NodeUnavailable when
@@ -107,17 +106,17 @@ class Adapter:
         return self._gateway.outage(), self._gateway.snapshot()
 
     async def _query(self, body: bytes) -> bytes:
-        query = protocol.parse_query(protocol.parse_json(body))
+        query = requests.parse_query(requests.parse_json(body))
         if query.annotation:
             return replies.encode([await self._annotation_entry(query, target) for target in query.targets])
         choices = await self._chooser.choose(query)
-        drawn = await draw(self._gateway, query, choices)
+        drawn = await draw_panel(self._gateway, query, choices)
         points = count_points(choices, drawn)
         if points > MOST_POINTS_IN_A_REPLY:
             raise BadRequest(f"{points} points are over the {MOST_POINTS_IN_A_REPLY} of a reply: ask for fewer series")
         if points <= MOST_POINTS_AT_ONCE:
-            return encode(choices, drawn, self._points.write)
-        encoded: bytes = await self._in_thread(encode_apart, choices, drawn)
+            return encode_panel(choices, drawn, self._points.write)
+        encoded: bytes = await self._in_thread(encode_panel_apart, choices, drawn)
         return encoded
 
     async def _annotation_entry(self, query: Query, target: Target) -> replies.Entry:
@@ -126,7 +125,7 @@ class Adapter:
         return replies.with_notices(table_entry(target.ref_id, marks), notices)
 
     async def _legacy_annotations(self, request: Any) -> list[replies.Entry]:
-        query, asked = protocol.parse_annotations(request)
+        query, asked = requests.parse_annotations(request)
         marks, problems = (
             await annotate(self._gateway, self._chooser, query, query.targets[0]) if query.targets else ([], [])
         )
@@ -134,14 +133,14 @@ class Adapter:
             raise BadRequest("; ".join(problems))
         return legacy_entries(marks, asked)
 
-    async def _rows(self, arguments: Arguments) -> Rows:
+    async def _rows(self, arguments: Arguments) -> RowsReply:
         request = parse_rows(arguments, self._gateway.now())
         choices = request.laid(await self._chooser.choose(request.query))
         if request.strict:
             await self._in_thread(check_targets, choices, self._gateway.snapshot())
         count = len({(wanted, way) for one in choices for wanted in one.wanted for way in one.target.options.drawings})
         points = points_of_each(count, request.query.max_points)
-        drawn = await draw(self._gateway, replace(request.query, max_points=points), choices)
+        drawn = await draw_panel(self._gateway, replace(request.query, max_points=points), choices)
         said = [notice.text for choice in choices for notice in choice.notices]
         if not count:
             raise BadRequest("; ".join(said))
@@ -153,7 +152,7 @@ class Adapter:
         if len(problems) == len(series) and not any(one.times.size for one in series):
             raise NodeUnavailable("; ".join(problems))
         told = [text for one in series for text in one.notices]
-        return Rows(series, request.format, tuple(dict.fromkeys((*said, *problems, *told))))
+        return RowsReply(series, request.format, tuple(dict.fromkeys((*said, *problems, *told))))
 
     async def _node_healths(self) -> list[NodeHealth]:
         snapshot = await self.status()

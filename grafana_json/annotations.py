@@ -1,14 +1,4 @@
-"""Annotations: what is marked in panels, from the changes of a field, from thresholds, and from nodes; pure.
-
-A query is a text, perhaps with ``#tags`` before it:
-
-``weather::raining``, ``changes weather::sky``
-    A region for as long as a bool is true, or a text keeps its value; ``changes`` marks those of numbers too.
-``weather::wind > 15`` (or ``<``, ``>=``, ``<=``)
-    A region for as long as the condition holds.
-``nodes``, ``nodes PATTERN``
-    The comings and goings of data nodes since the adapter was started.
-"""
+"""Annotations: what is marked in panels, from the changes of a field, from thresholds, and from nodes."""
 
 from __future__ import annotations
 
@@ -21,12 +11,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from grafana_json.panel import draw_panel
 from grafana_json.points import milliseconds
 from grafana_json.replies import Entry
+from grafana_json.requests import Query, Target
+from grafana_json.resolve import Resolver
+from grafana_json.source import Source
 from grafana_json.targets import find
 from sisock.core.model import Values
-from sisock.gateway.answer import Series
 from sisock.gateway.directory import NodeChange
+from sisock.gateway.series import Series
 
 MOST_ANNOTATIONS = 1000
 COLUMNS = (("time", "time"), ("timeEnd", "time"), ("title", "string"), ("text", "string"), ("tags", "string"))
@@ -37,6 +31,15 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     ">=": operator.ge,
     "<=": operator.le,
+}
+POINTS_FOR_ANNOTATIONS = 20_000
+PLAINLY_DRAWN: Mapping[str, Any] = {
+    "reducer": "minmax",
+    "connect": False,
+    "align": False,
+    "every": None,
+    "chosen": False,
+    "before": True,
 }
 
 
@@ -203,3 +206,26 @@ def _runs(values: Values) -> list[tuple[int, int]]:
         return []
     begun = [0, *(np.flatnonzero(values[1:] != values[:-1]) + 1).tolist()]
     return list(zip(begun, [*begun[1:], len(values)], strict=True))
+
+
+async def annotate(
+    source: Source, chooser: Resolver, query: Query, target: Target
+) -> tuple[list[Annotation], list[str]]:
+    """Return the annotations of one target, and in words what could not be marked."""
+    asked = parse_annotation(target.texts[0], changes=target.options.changes)
+    if asked.kind == "nodes":
+        marks = mark_nodes(asked, source.history(), query.start, query.end)
+        return limit(marks), []
+    plain = replace(target, text=asked.target, options=replace(target.options, metrics=(), **PLAINLY_DRAWN))
+    (choice,) = await chooser.choose(replace(query, targets=(plain,)))
+    points = max(POINTS_FOR_ANNOTATIONS // max(len(choice.wanted), 1), 1000)
+    drawn = await draw_panel(source, replace(query, max_points=points, least_s=0.0), [choice])
+    until = min(query.end, max(source.now(), query.start))  # a state that lasts, lasts until now
+    problems = [notice.text for notice in choice.notices if notice.severity == "error"]
+    marks = []
+    for series in (series for found in drawn.values() for series in found.values()):
+        found = mark(asked, series, until)
+        problems += [series.problem] if series.problem else []
+        problems += [found] if isinstance(found, str) else []
+        marks += [] if isinstance(found, str) else found
+    return limit(marks), problems

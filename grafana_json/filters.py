@@ -12,13 +12,13 @@ import re2
 
 from grafana_json.targets import QUIET
 from sisock.core.model import Field
-from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.directory import Snapshot
+from sisock.gateway.series import SeriesWanted
 
 MOST_FILTERS = 50
-MOST_VALUES = 5000  # a list of more opens slowly
+MOST_TAG_VALUES = 5000  # a list of more opens slowly
 LONGEST_PATTERN = 10_000
-LONGEST_SHOWN = 60
+LONGEST_SHOWN_FILTERS = 60
 
 Test = Callable[[str], bool]
 NODE = "node"
@@ -27,7 +27,7 @@ OF_FIELD: Mapping[str, Callable[[Field], str]] = {
     "type": lambda field: field.type,
     "field": lambda field: field.name,
 }
-KEYS = (NODE, *OF_FIELD)
+TAG_KEYS = (NODE, *OF_FIELD)
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def parse_filters(given: Any) -> Filters:
     for entry in given[:MOST_FILTERS]:
         if not isinstance(entry, Mapping) or not isinstance(key := entry.get("key"), str) or not key:
             continue
-        said = f"{key} {entry.get('operator')} {entry.get('value')}"[:LONGEST_SHOWN]
-        if key not in KEYS:
-            remarks.append(f"the filter on '{key[:LONGEST_SHOWN]}' is passed over: no series has it")
+        said = f"{key} {entry.get('operator')} {entry.get('value')}"[:LONGEST_SHOWN_FILTERS]
+        if key not in TAG_KEYS:
+            remarks.append(f"the filter on '{key[:LONGEST_SHOWN_FILTERS]}' is passed over: no series has it")
             continue
         try:
             tests.append((key, _OPERATORS[str(entry.get("operator"))](entry)))
@@ -77,14 +77,14 @@ def parse_filters(given: Any) -> Filters:
 
 def list_keys() -> list[dict[str, str]]:
     """Return what series can be filtered by."""
-    return [{"type": "string", "text": key} for key in KEYS]
+    return [{"type": "string", "text": key} for key in TAG_KEYS]
 
 
 def list_values(request: Any, snapshot: Snapshot) -> list[dict[str, str]]:
     """Return the values of a key among the series that pass the other filters of the request."""
     request = request if isinstance(request, Mapping) else {}
     key = request.get("key")
-    if not isinstance(key, str) or key not in KEYS:
+    if not isinstance(key, str) or key not in TAG_KEYS:
         return []
     filters = parse_filters(request.get("filters"))
     others = Filters(tuple(test for test in filters.tests if test[0] != key))
@@ -92,7 +92,7 @@ def list_values(request: Any, snapshot: Snapshot) -> list[dict[str, str]]:
     for node in snapshot.nodes.values():
         passing = others.passing(node.name, node.catalogue.fields.values())
         values.update(map(OF_FIELD[key], passing) if key in OF_FIELD else (node.name for _ in islice(passing, 1)))
-    return [{"text": value} for value in islice(sorted(values - {""}), MOST_VALUES)]
+    return [{"text": value} for value in islice(sorted(values - {""}), MOST_TAG_VALUES)]
 
 
 def _value(entry: Mapping[str, Any]) -> str:

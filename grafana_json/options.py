@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
-from sisock.core.downsample import REDUCERS
 from sisock.core.errors import BadRequest
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.every import Every, find_zone, parse_every
-from sisock.gateway.plan import DEFAULT_REDUCER, Drawing
+from sisock.core.reduce.reducers import REDUCERS
+from sisock.gateway.grid.every import Every, find_zone, parse_every
+from sisock.gateway.planner import DEFAULT_REDUCER, Drawing
+from sisock.gateway.series import SeriesWanted
 
 LONGEST_TEXT = 200
 MOST_METRICS = 100
@@ -121,7 +121,7 @@ class Options:
         return filled.replace("{units}", units or "")
 
 
-PLAIN = Options()
+NO_OPTIONS = Options()
 
 
 def parse_options(payload: Any) -> Options:
@@ -129,7 +129,7 @@ def parse_options(payload: Any) -> Options:
     if isinstance(payload, str) and payload.strip():
         payload = _from_text(payload)
     if not payload or not isinstance(payload, Mapping):
-        return PLAIN
+        return NO_OPTIONS
     changes: dict[str, Any] = {}
     problems = []
     for key, (name, read) in _READERS.items():
@@ -142,7 +142,7 @@ def parse_options(payload: Any) -> Options:
             problems.append(f"the payload's '{key}' {error}")
         except BadRequest as error:
             problems.append(f"the payload's '{key}': {error}")
-    return replace(PLAIN, **changes, problems=tuple(problems))
+    return replace(NO_OPTIONS, **changes, problems=tuple(problems))
 
 
 def _from_text(text: str) -> Any:

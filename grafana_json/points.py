@@ -16,7 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from sisock.core.model import Times, Values
-from sisock.gateway.lru import Lru
+from sisock.gateway.tile_cache import Lru
 
 PointsWriter = Callable[[Hashable, Times, Values], Any]
 """From the series' identity and its samples to what :func:`grafana_json.replies.encode` takes for its points."""

@@ -14,11 +14,11 @@ import numpy as np
 import orjson
 
 from grafana_json.points import PointsWriter, apart_ms, pairs
-from grafana_json.protocol import Target
+from grafana_json.requests import Target
 from grafana_json.units import grafana_unit
 from sisock.core.model import Times, Values
 from sisock.core.times import format_duration
-from sisock.gateway.answer import Series
+from sisock.gateway.series import Series
 
 Entry = dict[str, Any]
 TIME = "Time"  # as Grafana calls the times of series, so that all shapes join by it

@@ -12,15 +12,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from grafana_json.choices import Choice
 from grafana_json.options import Options, parse_options, parse_switch
 from grafana_json.points import apart_us
-from grafana_json.protocol import MOST_TARGETS, Query, Target, check_range, parse_max_points
 from grafana_json.replies import encode
+from grafana_json.requests import MOST_TARGETS, Query, Target, check_range, parse_max_points
+from grafana_json.resolve import ResolvedTarget
 from sisock.core import times
 from sisock.core.errors import BadRequest
 from sisock.core.model import Times, Values
-from sisock.gateway.answer import Series
+from sisock.gateway.series import Series
 
 MOST_ROWS = 200_000
 _ROWS_AT_ONCE = 10_000  # other threads go on between so many
@@ -53,7 +53,7 @@ class RowsRequest:
     align: bool | None = None
     strict: bool = False
 
-    def laid(self, choices: Sequence[Choice]) -> list[Choice]:
+    def laid(self, choices: Sequence[ResolvedTarget]) -> list[ResolvedTarget]:
         """Return what is drawn for targets: on a grid, where that is wanted or where there are several series."""
         several = len({wanted for one in choices for wanted in one.wanted}) > 1
         if not (several if self.align is None else self.align):
@@ -110,11 +110,11 @@ def encode_rows(series: Sequence[Series], shape: str) -> bytes:
     values = np.concatenate([_cells(one.values, style) for one in drawn])
     some = [order[first : first + _ROWS_AT_ONCE] for first in range(0, order.size, _ROWS_AT_ONCE)]
     cells = ((_milliseconds(time_us[one]), names[one].tolist(), values[one].tolist()) for one in some)
-    rows = (_joined(*columns, style.between) for columns in cells)
+    rows = (_join_columns(*columns, style.between) for columns in cells)
     return b"".join((style.head, style.between.join(rows), style.tail))
 
 
-def _joined(times: list[bytes], names: list[bytes], values: list[bytes], between: bytes) -> bytes:
+def _join_columns(times: list[bytes], names: list[bytes], values: list[bytes], between: bytes) -> bytes:
     cells = chain.from_iterable(zip(repeat(between), times, names, values, strict=False))
     return b"".join(islice(cells, 1, None))
 

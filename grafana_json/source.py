@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.cells import Cells
 from sisock.gateway.directory import NodeChange, NodeState, Snapshot
-from sisock.gateway.plan import PLAIN, Drawing
+from sisock.gateway.grid.cells import Cells
+from sisock.gateway.planner import PLAIN, Drawing
+from sisock.gateway.series import SeriesWanted
 
 InThread = Callable[..., Deferred[Any]]
 """Calls a function in a worker thread and returns a Deferred of its result."""

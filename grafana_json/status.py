@@ -11,25 +11,25 @@ import numpy as np
 
 from sisock.core import times
 from sisock.core.model import Field
-from sisock.gateway.answer import Answer, Series, SeriesWanted
 from sisock.gateway.directory import Snapshot
-from sisock.gateway.peer import NodeView
-from sisock.gateway.plan import NEWEST, Drawing
+from sisock.gateway.node_client import NodeView
+from sisock.gateway.planner import NEWEST, Drawing
+from sisock.gateway.series import Answer, Series, SeriesWanted
 
 RECENT_S = 3600.0
-MOST_FIELDS = 400  # on a page, shared by all nodes, but
+MOST_SHOWN_FIELDS = 400  # on a page, shared by all nodes, but
 FEWEST_FIELDS = 10  # a node has so many in any case
-MOST_REMARKS = 20
-LONGEST_TEXT = 80
+MOST_SHOWN_REMARKS = 20
+LONGEST_VALUE_TEXT = 80
 LATE_INTERVALS = 5.0
-LATE_S = 10.0
+LATE_FIELD_S = 10.0
 BYTE_UNITS = {"B", "B/s"}
 BYTE_PREFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
 BYTE_STEP = 1024
 
 
 @dataclass(frozen=True)
-class Row:
+class FieldRow:
     """A line of the page, as words: one field. ``late`` when its samples used to come more often."""
 
     target: str
@@ -48,7 +48,7 @@ class NodeStatus:
     description: str
     problems: tuple[str, ...]
     notes: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[FieldRow, ...]
     hidden: int
 
 
@@ -67,7 +67,7 @@ class Status:
         return sum(bool(node.problems) for node in self.nodes)
 
 
-class Source(Protocol):
+class StatusSource(Protocol):
     """What is asked; the Gateway, or a fake of it."""
 
     def freshen(self) -> Any:
@@ -79,7 +79,7 @@ class Source(Protocol):
         """Return a Deferred with an Answer."""
 
 
-async def gather(gateway: Source, now: float) -> Status:
+async def gather(gateway: StatusSource, now: float) -> Status:
     """Ask for the newest value of the fields that fit on the page.
 
     One question for each node about the last hour. Nodes that have nothing so young are archives: they are asked once
@@ -101,12 +101,12 @@ async def gather(gateway: Source, now: float) -> Status:
 
 
 def _shown(node: NodeView, node_count: int) -> list[Field]:
-    most = max(FEWEST_FIELDS, MOST_FIELDS // node_count)
+    most = max(FEWEST_FIELDS, MOST_SHOWN_FIELDS // node_count)
     return list(islice(node.catalogue.fields.values(), most))
 
 
 async def _newest(
-    gateway: Source, fields: Mapping[str, Iterable[Field]], start: float, end: float
+    gateway: StatusSource, fields: Mapping[str, Iterable[Field]], start: float, end: float
 ) -> dict[SeriesWanted, Series]:
     """Return the series that have a sample inside the span, each with the newest one only."""
     wanted = [SeriesWanted(node, one.name) for node, ones in fields.items() for one in ones]
@@ -119,7 +119,7 @@ async def _newest(
 def _node_status(
     node: NodeView, shown: Sequence[Field], found: Mapping[SeriesWanted, Series], now: float
 ) -> NodeStatus:
-    problems = (*([node.problem] if node.problem else []), *node.remarks[:MOST_REMARKS])
+    problems = (*([node.problem] if node.problem else []), *node.remarks[:MOST_SHOWN_REMARKS])
     rows = tuple(_row(node.name, one, found.get(SeriesWanted(node.name, one.name)), now) for one in shown)
     hidden = len(node.catalogue.fields) - len(shown)
     return NodeStatus(node.name, node.description, problems, tuple(_notes(node)), rows, hidden)
@@ -132,15 +132,15 @@ def _notes(node: NodeView) -> Iterator[str]:
         yield "serves no fields"
 
 
-def _row(node: str, field: Field, series: Series | None, now: float) -> Row:
+def _row(node: str, field: Field, series: Series | None, now: float) -> FieldRow:
     target = SeriesWanted(node, field.name).target
     description = field.description or ""
     if series is None:
-        return Row(target, description)
+        return FieldRow(target, description)
     age_s = max(now - float(series.times[-1]), 0.0)
     value, units = value_in_words(series.values[-1], field.units or "")
-    late = series.interval_s is not None and age_s > LATE_INTERVALS * series.interval_s + LATE_S
-    return Row(target, description, value, units, age_in_words(age_s), late and age_s < RECENT_S)
+    late = series.interval_s is not None and age_s > LATE_INTERVALS * series.interval_s + LATE_FIELD_S
+    return FieldRow(target, description, value, units, age_in_words(age_s), late and age_s < RECENT_S)
 
 
 def age_in_words(age_s: float) -> str:
@@ -151,7 +151,7 @@ def age_in_words(age_s: float) -> str:
 def value_in_words(value: Any, units: str) -> tuple[str, str]:
     """Return a value and its units as people read them: bytes with a prefix, long texts cut."""
     if isinstance(value, str):
-        return (value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}…"), units
+        return (value if len(value) <= LONGEST_VALUE_TEXT else f"{value[:LONGEST_VALUE_TEXT]}…"), units
     if isinstance(value, bool | np.bool_):
         return ("true" if value else "false"), units
     number = float(value)

@@ -10,18 +10,18 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from grafana_json.choices import Choice
+from grafana_json.resolve import ResolvedTarget
 from grafana_json.targets import find, match, unescape
 from sisock.core.errors import BadRequest, NodeUnavailable
-from sisock.gateway.answer import SEPARATOR, Series
 from sisock.gateway.directory import Snapshot
+from sisock.gateway.series import SEPARATOR, Series
 
 MOST_MEMBERS = 1000
 _GROUP = re.compile(r"(?<!\\)(?:\(((?:\\.|[^()\\])*)\)|\{((?:\\.|[^{}\\])*)\})(?![*+?{])")
 _BAR = re.compile(r"(?<!\\)\|")
 
 
-def check_targets(choices: Sequence[Choice], snapshot: Snapshot) -> None:
+def check_targets(choices: Sequence[ResolvedTarget], snapshot: Snapshot) -> None:
     """Do nothing where each target, and each member of a list, means something, and means it wholly.
 
     Raises
@@ -67,7 +67,7 @@ def members(text: str) -> Iterator[str]:
             yield name if SEPARATOR in name or not separator else f"{node}{SEPARATOR}{name}"
 
 
-def _members_of(choice: Choice, snapshot: Snapshot) -> Iterator[str]:
+def _members_of(choice: ResolvedTarget, snapshot: Snapshot) -> Iterator[str]:
     for text in choice.target.texts:
         is_name = text in snapshot.targets or unescape(text) in snapshot.targets
         yield from (text,) if is_name else members(text)

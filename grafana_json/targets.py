@@ -24,8 +24,8 @@ from typing import Any, Protocol
 
 import re2
 
-from sisock.gateway.answer import MERGE, SEPARATOR
-from sisock.gateway.names import Names, Targets
+from sisock.gateway.series import MERGE, SEPARATOR
+from sisock.gateway.target_index import Names, Targets
 
 MOST_SERIES = 100
 MOST_COUNTED = 10_000  # of the series that a target matches

@@ -8,7 +8,7 @@ for _number in (signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(_number) is not signal.SIG_IGN:
         signal.signal(_number, lambda *_: os._exit(0))
 
-from sisock.cli import main  # noqa: E402 - it takes a while
+from sisock.commands.cli import main  # noqa: E402 - it takes a while
 
 if __name__ == "__main__":
     main()

@@ -17,16 +17,20 @@ import numpy as np
 from autobahn.wamp.exception import ApplicationError, TransportLost
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 
-from sisock.core import wire
 from sisock.core.errors import BadRequest, NodeUnavailable, OverAllowance, SisockError, UnknownField, UnknownNode
-from sisock.core.misplaced import is_unmistakable, misplaced
 from sisock.core.model import DataRequest, Field, FieldCatalogue, Span, Times, Values
-from sisock.core.once import kind_of
 from sisock.core.times import check_number, resolve_span
-from sisock.core.walk import Walk
-from sisock.core.wire_spans import decode_remarks
+from sisock.core.window.parts import Walk
+from sisock.core.window.remarks import kind_of
+from sisock.core.window.review import is_unmistakable, misplaced
+from sisock.core.wire import info
+from sisock.core.wire.catalogue import decode_catalogue
+from sisock.core.wire.data import decode_data
+from sisock.core.wire.info import decode_info, procedure, uri
+from sisock.core.wire.requests import request_arguments
+from sisock.core.wire.spans import decode_remarks
 from sisock.settings import Settings
-from sisock.wamp.line import Line
+from sisock.wamp.blocking_connection import BlockingConnection
 
 CALL_TIMEOUT_S = 30.0
 PAGE_SAMPLES = 250_000
@@ -47,7 +51,7 @@ class NodeEntry:
 
 
 @dataclass(frozen=True)
-class Series:
+class FieldSamples:
     """Samples of one field: ``times`` (UNIX seconds) and ``values``, both of shape (n,).
 
     ``remarks`` says in words what is wrong with them, if anything: what the node tells, and what is seen as they come.
@@ -87,7 +91,7 @@ class Consumer:
         self._settings = settings or Settings.from_environment()
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._line: Line | None = None
+        self._line: BlockingConnection | None = None
         self._closed = False
         self._abandoned: Any = None
 
@@ -118,21 +122,21 @@ class Consumer:
 
     def nodes(self) -> list[NodeEntry]:
         """Return the data nodes that are online."""
-        entries = self._call(wire.uri("consumer.get_data_node"), who="the hub")
+        entries = self._call(uri("consumer.get_data_node"), who="the hub")
         return [NodeEntry(str(entry["name"]), entry.get("description")) for entry in entries]
 
     def fields(self, node: str, start: float = 1, end: float = 0) -> FieldCatalogue:
         """Return the fields of a node that have samples in [start, end), sisock time; of all time unless given."""
         start, end = _instants(start, end)
-        procedure = wire.procedure(node, "get_fields")
+        procedure = info.procedure(node, "get_fields")
         if "paging" not in self._capabilities(node):
-            return wire.decode_catalogue(self._call(procedure, start, end, who=node))[0]
+            return decode_catalogue(self._call(procedure, start, end, who=node))[0]
         found: list[Field] = []
         intervals_s: dict[str, float | None] = {}
         while True:
             after = found[-1].name if found else None
             reply = self._call(procedure, start, end, limit=PAGE_FIELDS, after=after, who=node)
-            page, _ = wire.decode_catalogue(reply)
+            page, _ = decode_catalogue(reply)
             found += sorted(page.fields.values(), key=lambda one: one.name)
             intervals_s.update({name: timeline.interval_s for name, timeline in page.timelines.items()})
             if len(page.fields) < PAGE_FIELDS:
@@ -146,7 +150,7 @@ class Consumer:
         *,
         min_stride: float | None = None,
         reduce: str | None = None,
-    ) -> Series:
+    ) -> FieldSamples:
         """Return the samples of ``node::field`` inside [start, end), sisock time.
 
         Parameters
@@ -162,7 +166,7 @@ class Consumer:
         UnknownNode, UnknownField, BadRequest, NodeUnavailable
         """
         pages = list(self.pages(target, start, end, min_stride=min_stride, reduce=reduce))
-        return Series(
+        return FieldSamples(
             field=pages[0].field,
             times=np.concatenate([page.times for page in pages]),
             values=np.concatenate([page.values for page in pages if page.times.size] or [pages[0].values]),
@@ -177,7 +181,7 @@ class Consumer:
         *,
         min_stride: float | None = None,
         reduce: str | None = None,
-    ) -> Iterator[Series]:
+    ) -> Iterator[FieldSamples]:
         """Yield the same as :meth:`get` page by page, in order of time, so that no more than a page is in memory.
 
         Every sample of a long span is asked for in parts, which also spares the node. There is at least one page.
@@ -213,7 +217,7 @@ class Consumer:
             return None
         return (float(page.times[0]), float(page.times[-1])) if page.times.size else None
 
-    def _pages_at_once(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[Series]:
+    def _pages_at_once(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[FieldSamples]:
         """Yield pages of all of a span: what is downsampled must not be cut."""
         while True:
             series, request = self._page(node, request, catalogue)
@@ -221,7 +225,7 @@ class Consumer:
             if request.after is None:
                 return
 
-    def _pages_in_parts(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[Series]:
+    def _pages_in_parts(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[FieldSamples]:
         """Yield what parts of a span hold, one after the other."""
         (name,) = request.fields
         start, end = resolve_span(request.start, request.end, time.time())
@@ -242,14 +246,14 @@ class Consumer:
             walk.answered(series.times.size, following.after)
             yield series
 
-    def _page(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> tuple[Series, DataRequest]:
+    def _page(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> tuple[FieldSamples, DataRequest]:
         """Return a page, and the request for the next one, which has no ``after`` where there is none."""
         (name,) = request.fields
-        positional, keywords = wire.request_arguments(request)
-        reply = self._call(wire.procedure(node, "get_data"), *positional, who=node, **keywords)
+        positional, keywords = request_arguments(request)
+        reply = self._call(procedure(node, "get_data"), *positional, who=node, **keywords)
         if reply is False:
             raise TooLarge(f"data node '{node}' has more samples than it can give: ask for a shorter span")
-        block, remarks = wire.decode_data(reply, request.fields, catalogue)
+        block, remarks = decode_data(reply, request.fields, catalogue)
         remarks += decode_remarks(reply, request).get(name, ())
         found = block.find(name)
         if found is not None and not request.extended:
@@ -258,24 +262,24 @@ class Consumer:
             found = found.within(request.start, request.end)
         times, values = (found.times, found.values[name]) if found else (np.empty(0), np.empty(0))
         described = catalogue.find(name) or Field(name, name)
-        series = Series(described, times, values, tuple(dict.fromkeys(filter(None, remarks))))
+        series = FieldSamples(described, times, values, tuple(dict.fromkeys(filter(None, remarks))))
         return series, replace(request, after=reply.get("after"))
 
     def _capabilities(self, node: str) -> frozenset[str]:
         try:
-            return wire.decode_info(self._call(wire.procedure(node, "info"), who=node)).capabilities
+            return decode_info(self._call(procedure(node, "info"), who=node)).capabilities
         except UnknownNode:
             if node in {entry.name for entry in self.nodes()}:
                 return frozenset()  # it runs on the original library
             raise
 
-    def _connected(self) -> Line:
+    def _connected(self) -> BlockingConnection:
         """Return the line, connected."""
         if self._closed:
             raise SisockError("this Consumer is closed: make a new one, or ask inside of its 'with' block")
         with self._lock:
             if self._line is None:
-                line = Line(self._settings)
+                line = BlockingConnection(self._settings)
                 line.open()
                 self._line = line
                 # Who forgets a Consumer has its connection closed; the loop's end closes what is left.

@@ -19,26 +19,30 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
+from autobahn.wamp.exception import ApplicationError
 from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
 from sisock import __version__
-from sisock.core import serving, wire
-from sisock.core.column import Column
+from sisock.core.column.column import Column
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock
-from sisock.core.reduction import reduce_spans
 from sisock.core.times import resolve_span
-from sisock.core.values import as_times, as_values
-from sisock.gateway.link import NO_SUCH_PROCEDURE, ApplicationError
-from sisock.wamp.patience import Patience
+from sisock.core.window.spans import reduce_spans
+from sisock.core.wire.catalogue import encode_catalogue, page_catalogue
+from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info, uri
+from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES, answer, answer_spans
+from sisock.core.wire.requests import parse_request
+from sisock.core.wire.values import as_times, as_values
+from sisock.gateway.rpc import NO_SUCH_PROCEDURE
+from sisock.wamp.data_node_server import Patience
 
 if TYPE_CHECKING:
-    from sisock.base import DataNodeServer
+    from sisock.wamp.data_node_server import DataNodeServer
 
 TYPE_OF_KIND: Mapping[str, FieldType] = {"b": "bool", "O": "string"}
 LOOK_S = 0.002
-Samples = tuple[Iterable[float], Iterable[Any]]
+TimesAndValues = tuple[Iterable[float], Iterable[Any]]
 
 
 class ManualClock(Clock):  # type: ignore[misc]  # Twisted's types are not followed
@@ -102,7 +106,7 @@ class FakeNode:
     def __init__(
         self,
         name: str,
-        series: Mapping[str, Samples],
+        series: Mapping[str, TimesAndValues],
         *,
         description: str = "a node for tests",
         units: Mapping[str, str] | None = None,
@@ -145,26 +149,26 @@ class FakeNode:
             raise ApplicationError(error.uri, str(error)) from None
 
     def _info(self, _: float) -> dict[str, Any]:
-        info = wire.NodeInfo(__version__, wire.CAPABILITIES, serving.EXTENDED_ALLOWANCE_BYTES)
-        return wire.encode_info(info)
+        info = NodeInfo(__version__, CAPABILITIES, EXTENDED_ALLOWANCE_BYTES)
+        return encode_info(info)
 
     def _get_fields(
         self, now: float, start: float, end: float, limit: int | None = None, after: str | None = None
     ) -> list[dict[str, Any]]:
         resolve_span(start, end, now)
-        return wire.encode_catalogue(wire.page_catalogue(self.catalogue(), limit, after))
+        return encode_catalogue(page_catalogue(self.catalogue(), limit, after))
 
     def _get_data(
         self, now: float, field: Any, start: float, end: float, min_stride: Any = None, **extensions: Any
     ) -> Any:
         if self.behaviour.original_library and extensions:
             raise ApplicationError("wamp.error.runtime_error", f"unexpected keyword arguments {list(extensions)}")
-        request = serving.parse_request(field, start, end, min_stride, now, **extensions)
+        request = parse_request(field, start, end, min_stride, now, **extensions)
         known = {name: self._blocks[name] for name in request.fields if name in self._blocks}
         if request.spans is not None:
             columns = {name: Column.of_block(block, name) for name, block in known.items()}
-            return serving.answer_spans(reduce_spans(columns, request), request)
-        return serving.answer(DataBlock(known), request)
+            return answer_spans(reduce_spans(columns, request), request)
+        return answer(DataBlock(known), request)
 
 
 class FakeServer:
@@ -262,9 +266,9 @@ class FakeRouter:
 
     def call(self, procedure: str, *arguments: Any, **keywords: Any) -> Deferred[Any]:
         """Call a procedure by its full URI."""
-        if procedure == wire.uri("consumer.get_data_node"):
+        if procedure == uri("consumer.get_data_node"):
             return self._answer(self._hub.behaviour, self._hub.listed)
-        prefix, _, rest = procedure.partition(wire.uri("consumer."))
+        prefix, _, rest = procedure.partition(uri("consumer."))
         node_name, _, name = rest.partition(".")
         node = None if prefix else self._hub.nodes.get(node_name)
         if node is None:

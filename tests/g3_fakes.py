@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sisock.nodes.g3_frames import (
+from sisock.nodes.g3.frames import (
     DamagedFrame,
     DataFrame,
     Frame,
@@ -65,7 +65,7 @@ def append(path: Path, *frames: Mapping[str, Any]) -> None:
 
 
 def read_frames(path: Path) -> Iterator[Frame]:
-    """Yield the whole frames of a file; a frame reader as :func:`sisock.nodes.g3_reader.read_frames` is."""
+    """Yield the whole frames of a file; a frame reader as :func:`sisock.nodes.g3.reader.read_frames` is."""
     at = 0
     for line in path.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):

@@ -21,10 +21,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from sisock.core.errors import NodeUnavailable
 from sisock.core.model import FieldCatalogue
-from sisock.nodes.g3_index import G3Index
-from sisock.nodes.g3_scan import G3Scanner, ScanResult
-from sisock.nodes.g3_store import G3Store
-from sisock.nodes.g3_tables import open_database
+from sisock.nodes.g3.index import G3Index
+from sisock.nodes.g3.scan import G3Scanner, ScanResult
+from sisock.nodes.g3.store import G3Store
+from sisock.nodes.g3.tables import open_database
 
 from g3_fakes import append, data, read_frames, session, status, write
 
@@ -491,7 +491,7 @@ def test_another_reader_reads_all_again(archive, monkeypatch):
     """A version that makes something else out of a file does not trust what an earlier one has indexed."""
     archive.hour(0)
     archive.scan()
-    monkeypatch.setattr("sisock.nodes.g3_store.READER_VERSION", 2)
+    monkeypatch.setattr("sisock.nodes.g3.store.SCANNER_VERSION", 2)
     assert [archive.scan().read, archive.scan().read] == [1, 0]
 
 

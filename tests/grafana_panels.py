@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.defer import maybeDeferred
 
 from grafana_json.adapter import Adapter
-from grafana_json.app import create_app
-from sisock.gateway.ask import Gateway
+from grafana_json.http.app import create_app
+from sisock.gateway.gateway import Gateway
 from sisock.settings import Settings
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 

@@ -13,7 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.wsgi import WSGIResource
 
-from grafana_json.server import QueryResource, Root, Site
+from grafana_json.http.server import AdapterSite, QueryResource, Root
 
 EXCHANGES = [
     json.loads(path.read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ class Wire:
         root = Root(
             WSGIResource(at_once, threads, site.client.application), QueryResource(site.adapter), "/lab/sisock"
         )
-        self._site = Site(root)
+        self._site = AdapterSite(root)
         self._site.timeOut = None  # or a timer of the reactor would be left behind
         self._clock = site.clock
 

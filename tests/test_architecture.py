@@ -23,25 +23,31 @@ ARROWS: dict[str, set[str]] = {
     "sisock.gateway": {"sisock.wamp"},
     "sisock.testing": {"sisock.base", "sisock.gateway", "sisock.wamp", "sisock.nodes"},
     "grafana_json": {"sisock.gateway"},
-    "sisock.site": set(),
-    "sisock.supervisor": {"sisock.site"},
-    "sisock.startup": {"sisock.site", "sisock.wamp"},
-    "sisock.serve": {"sisock.nodes", "sisock.wamp", "sisock.base", "sisock.guests", "sisock.programs"},
-    "sisock.guests": {"sisock.wamp", "sisock.base"},
-    "sisock.programs": {"sisock.wamp", "sisock.base", "sisock.guests"},
-    "sisock.scan": {"sisock.nodes"},
-    "sisock.printing": {"sisock.client"},
-    "sisock.cli": {
-        "sisock.client",
-        "sisock.printing",
-        "sisock.scan",
+    "sisock.commands.site": set(),
+    "sisock.commands.supervisor": {"sisock.commands.site"},
+    "sisock.commands.startup": {"sisock.commands.site", "sisock.wamp"},
+    "sisock.commands.serve": {
+        "sisock.nodes",
         "sisock.wamp",
-        "sisock.serve",
-        "sisock.site",
-        "sisock.startup",
-        "sisock.supervisor",
+        "sisock.base",
+        "sisock.commands.guests",
+        "sisock.commands.programs",
     },
-    "sisock.__main__": {"sisock.cli"},
+    "sisock.commands.guests": {"sisock.wamp", "sisock.base"},
+    "sisock.commands.programs": {"sisock.wamp", "sisock.base", "sisock.commands.guests"},
+    "sisock.commands.scan": {"sisock.nodes"},
+    "sisock.commands.printing": {"sisock.client"},
+    "sisock.commands.cli": {
+        "sisock.client",
+        "sisock.commands.printing",
+        "sisock.commands.scan",
+        "sisock.wamp",
+        "sisock.commands.serve",
+        "sisock.commands.site",
+        "sisock.commands.startup",
+        "sisock.commands.supervisor",
+    },
+    "sisock.__main__": {"sisock.commands.cli"},
 }
 CORE_IMPORTS = {
     *(
@@ -108,9 +114,13 @@ def test_every_import_follows_an_arrow_of_the_layout(path):
 def test_nothing_imports_the_adapter_or_the_command_line():
     """The adapter and the command line are at the edge: no other part knows them."""
     others = [
-        path for path in modules() if part_of(dotted(path)) not in ("grafana_json", "sisock.cli", "sisock.__main__")
+        path
+        for path in modules()
+        if part_of(dotted(path)) not in ("grafana_json", "sisock.commands.cli", "sisock.__main__")
     ]
-    wrong = [path for path in others for name in imports(path) if part_of(name) in ("grafana_json", "sisock.cli")]
+    wrong = [
+        path for path in others for name in imports(path) if part_of(name) in ("grafana_json", "sisock.commands.cli")
+    ]
     assert not wrong
 
 
@@ -162,18 +172,18 @@ def test_public_names_have_docstrings(path):
 # Modules that read the wall clock, and what for. None measures by it how long something takes, or when it is due: a
 # step of that clock would hold it up, or bring it on at once.
 WALL_CLOCK = {
-    "sisock/base.py": "now, where sisock time is relative to it",
-    "sisock/cli.py": "now, where a time that somebody wrote is relative to it",
+    "sisock/wamp/data_node_server.py": "now, where sisock time is relative to it",
+    "sisock/commands/cli.py": "now, where a time that somebody wrote is relative to it",
     "sisock/client.py": "now, where sisock time is relative to it",
     "sisock/gateway/session.py": "now, for windows, samples and notices",
-    "sisock/nodes/archive.py": "now, beside the times at which files were written",
-    "sisock/nodes/cache.py": "the age of files, beside the times at which they were written",
-    "sisock/nodes/g3_scan.py": "the age of files, beside the times at which they were written",
-    "sisock/nodes/indexed.py": "now, beside the times at which files were written",
-    "sisock/nodes/journal.py": "now, beside the times at which files were written",
-    "sisock/nodes/ocs_feed.py": "now, beside the stamps of samples",
-    "sisock/nodes/text_rows.py": "the age of files, beside the times at which they were written",
-    "sisock/printing.py": "now, where a span is told that was relative to it",
+    "sisock/nodes/archive/file_archive.py": "now, beside the times at which files were written",
+    "sisock/nodes/archive/array_cache.py": "the age of files, beside the times at which they were written",
+    "sisock/nodes/g3/scan.py": "the age of files, beside the times at which they were written",
+    "sisock/nodes/archive/series_archive.py": "now, beside the times at which files were written",
+    "sisock/nodes/live/write_ahead_log.py": "now, beside the times at which files were written",
+    "sisock/nodes/ocs/node.py": "now, beside the stamps of samples",
+    "sisock/nodes/text/rows.py": "the age of files, beside the times at which they were written",
+    "sisock/commands/printing.py": "now, where a span is told that was relative to it",
     "sisock/wamp/certificate.py": "from when to when a certificate is valid",
     "sisock/wamp/node_server.py": "the stamps of samples, and the multiples at which machines sample together",
 }
@@ -195,8 +205,8 @@ def test_the_wall_clock_is_read_for_what_samples_mean_only():
 def test_the_reactor_is_steady_in_each_program():
     """Whatever runs a reactor, or is run on one, first makes it measure delays by a clock that never steps."""
     running = [path for path in modules() if "reactor.run" in set(attributes(path))]
-    for path in [*running, ROOT / "sisock/base.py", ROOT / "sisock/wamp/authenticator.py"]:
-        assert {"sisock.wamp.steady.keep_steady", "sisock.gateway.session.connect_gateway"} & set(imports(path)), path
+    for path in [*running, ROOT / "sisock/wamp/data_node_server.py", ROOT / "sisock/wamp/authenticator.py"]:
+        assert {"sisock.wamp.reactor.keep_steady", "sisock.gateway.session.connect_gateway"} & set(imports(path)), path
 
 
 def test_no_script_of_the_tests_is_named_as_one_of_the_benchmark():

@@ -19,18 +19,24 @@ import click
 import pytest
 import yaml
 
-from grafana_json import app, drawing, protocol, targets
+from grafana_json import panel, requests, targets
+from grafana_json.http import app
 from sisock import __version__
-from sisock.cli import cli
 from sisock.client import Consumer
-from sisock.core import errors, serving, wire, wire_spans
-from sisock.core.downsample import REDUCERS
+from sisock.commands.cli import cli
+from sisock.commands.site import load_site, parse_site
+from sisock.core import errors
 from sisock.core.model import DataRequest
-from sisock.gateway import plan
+from sisock.core.reduce.reducers import REDUCERS
+from sisock.core.wire.catalogue import decode_catalogue, encode_catalogue
+from sisock.core.wire.data import decode_data
+from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info
+from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES
+from sisock.core.wire.spans import decode_reductions
+from sisock.gateway import planner
 from sisock.nodes import KINDS
-from sisock.nodes.ocs_feed import OcsFeedNode
+from sisock.nodes.ocs.node import OcsFeedNode
 from sisock.settings import Settings
-from sisock.site import load_site, parse_site
 from sisock.wamp.authenticator import REFUSED
 
 import joining_picture
@@ -193,17 +199,17 @@ def test_replies_in_the_contract_are_replies():
     catalogue, data, info, spans, edges = [
         ast.literal_eval(one.text.strip()) for one in blocks("python") if one.page == "docs/wamp.md"
     ]
-    known, problems = wire.decode_catalogue(catalogue)
-    assert (wire.encode_catalogue(known), problems) == (catalogue, [])
-    block, problems = wire.decode_data(data, ["temperature"], known)
+    known, problems = decode_catalogue(catalogue)
+    assert (encode_catalogue(known), problems) == (catalogue, [])
+    block, problems = decode_data(data, ["temperature"], known)
     assert problems == []
     assert block.find("temperature").values["temperature"].tolist() == [4.5, 4.4]
-    own = wire.NodeInfo(__version__, wire.CAPABILITIES, serving.EXTENDED_ALLOWANCE_BYTES)
-    assert info == wire.encode_info(own)
+    own = NodeInfo(__version__, CAPABILITIES, EXTENDED_ALLOWANCE_BYTES)
+    assert info == encode_info(own)
     request = DataRequest(
         ("temperature", "unknown"), 1.3e9, 1.4e9, 60.0, "minmax", packed=True, spans=((1.3e9, 1.4e9),), edge=1.0
     )
-    (reduction,) = wire_spans.decode_reductions(spans | edges, request).values()
+    (reduction,) = decode_reductions(spans | edges, request).values()
     assert [part.tolist() for part in reduction.edge.following] == [[1357020000.0], [4.5]]
     assert [part.tolist() for part in reduction.pieces[0]] == [[1357020000.0], [4.5]]
     assert (reduction.statement.finalized_until, reduction.statement.generation) == (1357023600.0, "3f2a")
@@ -376,10 +382,10 @@ def test_limits_are_those_of_the_code():
     """The limits of the adapter in the docs are those that it keeps to."""
     listed = [row[1].split(";")[0] for row in rows("docs/architecture.md", "## Limits of the adapter")]
     assert listed == [
-        f"{plan.MOST_POINTS:,}",
+        f"{planner.MOST_POINTS:,}",
         str(targets.MOST_SERIES),
-        str(drawing.MOST_SERIES_IN_A_REQUEST),
-        str(protocol.MOST_TARGETS),
+        str(panel.MOST_SERIES_IN_A_REQUEST),
+        str(requests.MOST_TARGETS),
         f"{app.LARGEST_BODY_BYTES // 2**20} MiB",
     ]
 

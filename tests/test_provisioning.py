@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from grafana_json import protocol, targets
+from grafana_json import requests, targets
 from grafana_json.options import BAND_PARTS
 from sisock.core.times import parse_iso8601
 
@@ -118,7 +118,7 @@ def test_targets_of_a_panel_are_read(panel):
     if panel.plugin != JSON_PLUGIN:
         return
     request = dashboards.request_of(panel, "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")
-    query = protocol.parse_query(json.loads(json.dumps(request)))
+    query = requests.parse_query(json.loads(json.dumps(request)))
     assert len(query.targets) == len(panel.targets)
     for target in request["targets"]:
         assert "$" not in target["target"]

@@ -1,7 +1,7 @@
 """What the parts of sisock speak of among themselves: fields, timelines, requests and blocks of samples.
 
 Times are UNIX seconds as float64; spans are half-open, [start, end). Dictionaries exist only on the wire,
-and only :mod:`sisock.core.wire` knows their keys.
+and only :mod:`sisock.core.wire.info` knows their keys.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class DataRequest:
     min_stride
         Seconds; None for every sample.
     reduce
-        A reducer's name (see :mod:`sisock.core.downsample`), or None for plain thinning.
+        A reducer's name (see :mod:`sisock.core.reduce.reducers`), or None for plain thinning.
     packed
         Whether arrays may travel as bytes.
     limit, after

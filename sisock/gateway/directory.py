@@ -8,18 +8,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from autobahn.wamp.exception import ApplicationError, TransportLost
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
-from sisock.core import wire
 from sisock.core.errors import BadReply, NodeUnavailable, UnknownNode
 from sisock.core.model import Field, FieldCatalogue
-from sisock.gateway.answer import SEPARATOR, SeriesWanted
-from sisock.gateway.link import ApplicationError, Link, TransportLost, in_words
-from sisock.gateway.names import Targets
-from sisock.gateway.peer import NodeView, Peer
-from sisock.gateway.shared import Shared
+from sisock.core.wire.info import NODE_NAME, uri
+from sisock.gateway.node_client import NodeClient, NodeView
+from sisock.gateway.rpc import RouterLink, in_words
+from sisock.gateway.series import SEPARATOR, SeriesWanted
+from sisock.gateway.single_flight import SingleFlight
+from sisock.gateway.target_index import Targets
 
 FRESH_S = 5.0
 MOST_CHANGES_KEPT = 2000
@@ -83,14 +84,14 @@ class Directory:
     All methods run in the reactor's thread; only :meth:`snapshot` may be called from any.
     """
 
-    def __init__(self, link: Link, deadline_s: float) -> None:
+    def __init__(self, link: RouterLink, deadline_s: float) -> None:
         self._link = link
         self._deadline_s = deadline_s
-        self._peers: dict[str, Peer] = {}
-        self._gone: dict[str, Peer] = {}
+        self._peers: dict[str, NodeClient] = {}
+        self._gone: dict[str, NodeClient] = {}
         self._changes: dict[str, int] = {}
         self._listed_at: float | None = None
-        self._listing = Shared(self._list)
+        self._listing = SingleFlight(self._list)
         self._last = Snapshot()
         self.problem: str | None = None
         self._told_once = False
@@ -106,14 +107,14 @@ class Directory:
             self._last = last = Snapshot.of(views, outage, last, gone)
         return last
 
-    def peer(self, name: str) -> Peer:
+    def peer(self, name: str) -> NodeClient:
         """Return a node that is online; UnknownNode otherwise."""
         try:
             return self._peers[name]
         except KeyError:
             raise UnknownNode(name, self._peers) from None
 
-    def gone(self, name: str) -> Peer | None:
+    def gone(self, name: str) -> NodeClient | None:
         """Return a node that has left; None for others."""
         return self._gone.get(name)
 
@@ -197,7 +198,7 @@ class Directory:
 
     def _add(self, name: str, description: str) -> None:
         self._gone.pop(name, None)
-        peer = Peer(name, description, self._link, self._deadline_s)
+        peer = NodeClient(name, description, self._link, self._deadline_s)
         if name in self._peers:
             peer.inherit(self._peers[name])
         else:
@@ -222,7 +223,7 @@ class Directory:
 
     async def _ask_hub(self) -> None:
         before = dict(self._changes)
-        reply = await self._link.call(self._deadline_s, wire.uri("consumer.get_data_node"))
+        reply = await self._link.call(self._deadline_s, uri("consumer.get_data_node"))
         if not isinstance(reply, list | tuple):
             raise BadReply("the hub's list of nodes is no list")
         self._listed_at = self._link.clock.seconds()
@@ -241,7 +242,7 @@ def _entries(entries: Any) -> Iterator[tuple[str, str]]:
     """Yield name and description of each entry of the hub that names a node."""
     for entry in entries:
         name = entry.get("name") if isinstance(entry, Mapping) else None
-        if isinstance(name, str) and wire.NODE_NAME.match(name):
+        if isinstance(name, str) and NODE_NAME.match(name):
             yield name, str(entry.get("description") or "")
 
 

@@ -8,13 +8,13 @@ from typing import Any
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet import task
 
-from sisock.core.wire import uri
-from sisock.gateway.ask import Gateway
+from sisock.core.wire.info import uri
+from sisock.gateway.gateway import Gateway
 from sisock.settings import Settings
 from sisock.wamp.connection import connection
-from sisock.wamp.consumer import ConsumerSession
 from sisock.wamp.credentials import CONSUMER
-from sisock.wamp.steady import keep_steady
+from sisock.wamp.reactor import keep_steady
+from sisock.wamp.session import ConsumerSession
 
 REFRESH_INTERVAL_S = 10.0  # an event that was lost must not hide a node, or keep one, for longer
 

@@ -16,17 +16,17 @@ from sisock.nodes.contract import DataNode
 from sisock.settings import Settings
 
 KINDS = {
-    "apex_weather": "sisock.nodes.apex_weather:ApexWeatherNode",
-    "g3": "sisock.nodes.g3:G3Node",
-    "host": "sisock.nodes.host:HostNode",
-    "ocs_feed": "sisock.nodes.ocs_feed:OcsFeedNode",
-    "radiometer": "sisock.nodes.radiometer:RadiometerNode",
-    "table": "sisock.nodes.table:TableNode",
-    "weather": "sisock.nodes.weather:WeatherNode",
+    "apex_weather": "sisock.nodes.text.apex_weather:ApexWeatherNode",
+    "g3": "sisock.nodes.g3.node:G3Node",
+    "host": "sisock.nodes.host.node:HostNode",
+    "ocs_feed": "sisock.nodes.ocs.node:OcsFeedNode",
+    "radiometer": "sisock.nodes.text.radiometer:RadiometerNode",
+    "table": "sisock.nodes.table.node:TableNode",
+    "weather": "sisock.nodes.text.weather:WeatherNode",
 }
 FROM_SETTINGS = {
-    "g3": "sisock.nodes.g3:options_from",
-    "ocs_feed": "sisock.nodes.ocs_feed:options_from",
+    "g3": "sisock.nodes.g3.node:options_from",
+    "ocs_feed": "sisock.nodes.ocs.node:options_from",
 }
 """For kinds that had environment variables of their own in the original, what turns these into options."""
 

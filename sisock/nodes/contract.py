@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from sisock.core.column.series import ReducibleSeries
 from sisock.core.model import DataBlock, FieldCatalogue
-from sisock.core.series import Series
 
 
 @runtime_checkable
@@ -35,7 +35,7 @@ class DataNode(Protocol):
 class Summarizes(Protocol):
     """A node that keeps summaries of its samples, so that to reduce years costs what minutes cost."""
 
-    def columns(self, fields: Sequence[str]) -> Mapping[str, Series]:
+    def columns(self, fields: Sequence[str]) -> Mapping[str, ReducibleSeries]:
         """Return the samples of the known ones of the fields, each with its summary; nobody writes to them."""
 
 

@@ -11,18 +11,17 @@ from typing import Any
 from autobahn.twisted.wamp import ApplicationSession
 from autobahn.wamp.exception import ApplicationError
 
-from sisock.core import wire
-from sisock.core.wire import NODE_NAME
+from sisock.core.wire.info import NODE_NAME, procedure, uri
 from sisock.settings import Settings
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, LEGACY, Credentials
 from sisock.wamp.crossbar_config import AUTHORIZER, OBSERVATORY
-from sisock.wamp.steady import keep_steady
+from sisock.wamp.reactor import keep_steady
 
 NODE_PROCEDURES = ("get_fields", "get_data", "info")
-NODE_CALLS = frozenset({wire.uri("data_node.add"), wire.uri("data_node.subtract")})
+NODE_CALLS = frozenset({uri("data_node.add"), uri("data_node.subtract")})
 PROGRAM_ROLES = {HUB: "hub", CONSUMER: "consumer"}
 READING = {"call", "subscribe"}
-CONSUMERS = wire.uri("consumer.")
+CONSUMERS = uri("consumer.")
 REFUSED = "org.simonsobservatory.error.login_refused"
 
 
@@ -51,13 +50,13 @@ def may(authid: str, uri: str, action: str, options: Mapping[str, Any], *, reads
 
 def _may_register(authid: str, uri: str, options: Mapping[str, Any]) -> bool:
     exact = options.get("match", "exact") == "exact"
-    return exact and uri in {wire.procedure(authid, name) for name in NODE_PROCEDURES}
+    return exact and uri in {procedure(authid, name) for name in NODE_PROCEDURES}
 
 
 NODE_RULES: Mapping[str, Callable[[str, str, Mapping[str, Any]], bool]] = {
     "register": _may_register,
     "call": lambda _authid, uri, _options: uri in NODE_CALLS,
-    "publish": lambda authid, uri, _options: uri == wire.procedure(authid, "samples"),
+    "publish": lambda authid, uri, _options: uri == procedure(authid, "samples"),
     "subscribe": lambda _authid, uri, _options: uri.startswith(OBSERVATORY),
 }
 

@@ -95,7 +95,7 @@ def _only(certificate: x509.Certificate, trust_root: Any) -> Any:
     return options
 
 
-def names_of(settings: Settings) -> list[str]:
+def certificate_names(settings: Settings) -> list[str]:
     """Return the host names and addresses that the made certificate is valid for, without repetition."""
     further = (name.strip() for name in settings.certificate_names.split(","))
     return list(dict.fromkeys(name for name in (*LOCAL_NAMES, socket.gethostname(), settings.host, *further) if name))
@@ -121,7 +121,7 @@ def _made(settings: Settings, certificate: Path, key: Path, what: str) -> Certif
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ),
     )
-    _write(certificate, _pem(self_signed(private_key, names_of(settings))))
+    _write(certificate, _pem(self_signed(private_key, certificate_names(settings))))
     return CertificateFiles(certificate, key, notice=f"the router's certificate {certificate} {what}")
 
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sisock.core.errors import ConfigurationError
-from sisock.core.wire import NODE_NAME
+from sisock.core.wire.info import NODE_NAME
+from sisock.settings import Settings
 
 FILE_NAME = "credentials.json"
 HUB = "sisock.hub"
@@ -128,6 +129,16 @@ class Credentials:
                 os.close(lock)
         except OSError as error:
             raise ConfigurationError(f"the credentials in {self.path} cannot be written: {error.strerror}") from None
+
+
+def server_login(settings: Settings) -> tuple[str, str]:
+    """Return the name and the secret that data node servers log in with; the secret is empty where there is none.
+
+    The secret is what the settings give, or else what a router on this machine keeps for that name.
+    """
+    name = settings.wamp_user or LEGACY
+    kept = Credentials(settings.state / FILE_NAME)
+    return name, settings.wamp_secret or kept.secret(name) or kept.consumer_secret(name) or ""
 
 
 def make_private_directory(path: Path) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sisock.core import wire
+from sisock.core.wire.info import uri
 from sisock.settings import Settings
 from sisock.wamp.certificate import CertificateFiles
 
 AUTHENTICATOR = "sisock.wamp.authenticator.create_authenticator"
 AUTHORIZER_CLASS = "sisock.wamp.authenticator.Authorizer"
-AUTHORIZER = wire.uri("router.authorize")
+AUTHORIZER = uri("router.authorize")
 OBSERVATORY = "observatory."
 
 MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
@@ -31,23 +31,23 @@ SERIALIZERS = ["msgpack", "cbor", "json"]
 
 # role: rows of (URI, match, actions); what no row allows is refused
 HUB_PERMISSIONS = (
-    (wire.uri("data_node.add"), "exact", {"register"}),
-    (wire.uri("data_node.subtract"), "exact", {"register"}),
-    (wire.uri("consumer.get_data_node"), "exact", {"register"}),
-    (wire.uri("consumer.data_node_added"), "exact", {"publish"}),
-    (wire.uri("consumer.data_node_subtracted"), "exact", {"publish"}),
+    (uri("data_node.add"), "exact", {"register"}),
+    (uri("data_node.subtract"), "exact", {"register"}),
+    (uri("consumer.get_data_node"), "exact", {"register"}),
+    (uri("consumer.data_node_added"), "exact", {"publish"}),
+    (uri("consumer.data_node_subtracted"), "exact", {"publish"}),
     ("wamp.session.on_leave", "exact", {"subscribe"}),
     ("wamp.session.list", "exact", {"call"}),
 )
-CONSUMER_PERMISSIONS = ((wire.uri("consumer."), "prefix", {"call", "subscribe"}),)
+CONSUMER_PERMISSIONS = ((uri("consumer."), "prefix", {"call", "subscribe"}),)
 LEGACY_PERMISSIONS = (
-    (wire.uri("data_node."), "prefix", {"call"}),
-    (wire.uri("consumer."), "prefix", {"register", "call", "publish", "subscribe"}),
+    (uri("data_node."), "prefix", {"call"}),
+    (uri("consumer."), "prefix", {"register", "call", "publish", "subscribe"}),
 )
 OCS_PERMISSIONS = ((OBSERVATORY, "prefix", {"register", "call", "publish", "subscribe"}),)
 
 
-def render(settings: Settings, certificate: CertificateFiles) -> dict[str, Any]:
+def crossbar_configuration(settings: Settings, certificate: CertificateFiles) -> dict[str, Any]:
     """Return the configuration of Crossbar for these settings.
 
     Parameters

@@ -11,15 +11,14 @@ from autobahn.wamp.types import ComponentConfig
 from twisted.internet import threads
 from twisted.internet.defer import Deferred, inlineCallbacks
 
-from sisock.base import DataNodeServer
-from sisock.core import serving
-from sisock.core.edge_reading import EdgeReading
 from sisock.core.model import DataRequest
-from sisock.core.reduction import Reduction, SpanReading, reduce_spans
-from sisock.core.review import Review
+from sisock.core.window.edge import EdgeReading
+from sisock.core.window.review import Review
+from sisock.core.window.spans import Reduction, SpanReading, reduce_spans
+from sisock.core.wire.replies import answer, answer_columns, answer_spans
 from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
+from sisock.wamp.data_node_server import DataNodeServer, Patience
 from sisock.wamp.inbox import Inbox
-from sisock.wamp.patience import Patience
 
 SAME_POLL = 0.1  # of an interval: two polls closer than that would be one and the same
 SAMPLES_AT_ONCE = 50_000  # that many are reduced in about a millisecond
@@ -66,15 +65,15 @@ class NodeServer(DataNodeServer):
         block = self._node.read(request.fields, request.start, request.end)
         # To wake a thread, and to be woken by it, costs more than a small answer.
         if block.samples <= SAMPLES_AT_ONCE:
-            return serving.answer(block, request)
-        return threads.deferToThread(serving.answer, block, request)
+            return answer(block, request)
+        return threads.deferToThread(answer, block, request)
 
     def _read_and_answer(self, request: DataRequest) -> Any:
-        return serving.answer(self._node.read(request.fields, request.start, request.end), request)
+        return answer(self._node.read(request.fields, request.start, request.end), request)
 
     def _reply_from_columns(self, node: Summarizes, request: DataRequest) -> Any:
         def answer() -> Any:
-            return serving.answer_columns(node.columns(request.fields), request)
+            return answer_columns(node.columns(request.fields), request)
 
         return answer() if self._in_memory else threads.deferToThread(answer)
 
@@ -91,7 +90,7 @@ class NodeServer(DataNodeServer):
     def _answer_spans(self, request: DataRequest) -> Any:
         review = Review((request.start, request.end), self._proven)
         reductions = reduce_from(self._node, request, review)
-        return serving.answer_spans(reductions, request, self._reviewed(review, request).by_field())
+        return answer_spans(reductions, request, self._reviewed(review, request).by_field())
 
 
 def reduce_from(node: DataNode, request: DataRequest, review: Review | None = None) -> list[Reduction | None]:

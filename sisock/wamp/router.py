@@ -46,7 +46,7 @@ class _StopRequestedError(Exception):
     """A signal asked the router to stop."""
 
 
-def run(settings: Settings) -> int:
+def run_router(settings: Settings) -> int:
     """Run the router until a signal stops it; return the exit status.
 
     Call it in the main thread: it handles signals, and Crossbar lives no longer than the thread that started it.
@@ -85,7 +85,7 @@ def prepare(settings: Settings) -> None:
         files = certificate.provide(settings)
         if files.notice:
             _say(files.notice)
-        _configure(settings, crossbar_config.render(settings, files))
+        _configure(settings, crossbar_config.crossbar_configuration(settings, files))
     except OSError as error:
         raise _unwritable(settings.state, error) from None
 

@@ -16,17 +16,18 @@ from pyarrow.parquet import write_table
 from unit.nodes.text_archives import day_of, pwv_rows, settle, write_pwv, write_targets
 
 from sisock.core.model import Field, FieldType
-from sisock.nodes.apex_weather import ApexWeatherNode
-from sisock.nodes.archive import Contents, FieldSamples, FileArchive
-from sisock.nodes.archived import FileCache
+from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.file_cache import FileCache
+from sisock.nodes.archive.format import Contents, FieldSamples
 from sisock.nodes.contract import DataNode
-from sisock.nodes.g3 import G3Node
-from sisock.nodes.host import HostNode
-from sisock.nodes.host_readings import Reading
-from sisock.nodes.ocs_feed import OcsFeedNode
-from sisock.nodes.radiometer import RadiometerNode
-from sisock.nodes.table import TableNode
-from sisock.nodes.weather import WeatherNode
+from sisock.nodes.g3.node import G3Node
+from sisock.nodes.host.node import HostNode
+from sisock.nodes.host.readings import Reading
+from sisock.nodes.ocs.node import OcsFeedNode
+from sisock.nodes.table.node import TableNode
+from sisock.nodes.text.apex_weather import ApexWeatherNode
+from sisock.nodes.text.radiometer import RadiometerNode
+from sisock.nodes.text.weather import WeatherNode
 
 from g3_fakes import append, data, read_frames, session, status, write
 

@@ -10,10 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from sisock.core.downsample import REDUCERS, reduce_block
+from sisock.core.column.series import ReducibleSeries
 from sisock.core.model import FIELD_TYPES, DataBlock, DataRequest, TimelineBlock
-from sisock.core.reduction import reduce_window
-from sisock.core.series import Series
+from sisock.core.reduce.reducers import REDUCERS, reduce_block
+from sisock.core.window.spans import reduce_window
 from sisock.nodes.contract import DataNode, Summarizes
 
 import twins
@@ -270,7 +270,7 @@ def summarizing(made):
     return made.node
 
 
-def assert_same_field(column: Series, block: TimelineBlock, name: str, span: tuple[float, float]) -> None:
+def assert_same_field(column: ReducibleSeries, block: TimelineBlock, name: str, span: tuple[float, float]) -> None:
     for found, expected in zip(column.within(*span), (block.times, block.values[name]), strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)

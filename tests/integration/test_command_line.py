@@ -245,7 +245,9 @@ def test_progress_is_told_on_a_terminal_only(long):
     import pty
 
     terminal, errors = pty.openpty()
-    code = "import sisock.printing as p; p.QUIET_S = 0; import sisock.cli; sisock.cli.main()"
+    code = (
+        "import sisock.commands.printing as p; p.QUIET_S = 0; import sisock.commands.cli; sisock.commands.cli.main()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code, "get", "long::x", "--start", "1600000000", "--end", "1600020000"],
         env=clean_environment() | variables(long),
@@ -397,7 +399,7 @@ def test_importing_the_package_is_quick():
 
 def test_no_program_greets_with_a_traceback():
     """Autobahn is loaded without the library that prints a trace about NumPy's ABI."""
-    code = "import sisock; sisock.base; import sisock.client, sisock.wamp.hub, grafana_json.server"
+    code = "import sisock; sisock.base; import sisock.client, sisock.wamp.hub, grafana_json.http.server"
     result = subprocess.run(
         [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True, check=True
     )

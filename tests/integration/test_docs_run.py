@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sisock.cli import DEMO
+from sisock.commands.cli import DEMO
 from sisock.settings import variables
 
 from integration.sites import clean_environment, drawn, poll, running_site

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sisock.core.wire import NODE_NAME
+from sisock.commands.serve import load_source
+from sisock.core.wire.info import NODE_NAME
 from sisock.nodes import KINDS
-from sisock.serve import load_source
 
 from integration import compose
 from integration.agents import publishing

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from sisock.core import wire
+from sisock.core.wire.info import uri
 from sisock.settings import variables
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, LEGACY, Credentials
 
@@ -178,7 +178,7 @@ SECURE, PLAIN = "wss://127.0.0.1:{tls_port}/ws", "ws://127.0.0.1:{ocs_port}/ws"
 DENIED, REFUSED = "wamp.error.not_authorized", "org.simonsobservatory.error.login_refused"
 PREFIX, WILDCARD, FORCE = {"match": "prefix"}, {"match": "wildcard"}, {"force_reregister": True}
 FORGED = {"forward_for": [{"session": 1, "authid": "weather", "authrole": "node"}]}
-DATA_NODE_ADD, GET_DATA = wire.uri("data_node.add"), wire.uri("consumer.weather.get_data")
+DATA_NODE_ADD, GET_DATA = uri("data_node.add"), uri("consumer.weather.get_data")
 STEPS = Path(__file__).with_name("wamp_steps.py")
 
 
@@ -244,21 +244,21 @@ def test_data_nodes(router):
         ("evil", "register", GET_DATA, DENIED),
         ("weather", "register", GET_DATA, None),
         ("evil", "register", GET_DATA, FORCE, DENIED),
-        ("evil", "register", wire.uri("consumer.weather.get_fields"), DENIED),
-        ("evil", "register", wire.uri("consumer.evil.get_data"), PREFIX, DENIED),
-        ("evil", "register", wire.uri("consumer.evil."), PREFIX, DENIED),
-        ("evil", "register", wire.uri("consumer.evil.get_data"), WILDCARD, DENIED),
-        ("evil", "register", wire.uri("consumer..get_data"), WILDCARD, DENIED),
-        ("evil", "register", wire.uri("consumer.evil.get_data"), None),
+        ("evil", "register", uri("consumer.weather.get_fields"), DENIED),
+        ("evil", "register", uri("consumer.evil.get_data"), PREFIX, DENIED),
+        ("evil", "register", uri("consumer.evil."), PREFIX, DENIED),
+        ("evil", "register", uri("consumer.evil.get_data"), WILDCARD, DENIED),
+        ("evil", "register", uri("consumer..get_data"), WILDCARD, DENIED),
+        ("evil", "register", uri("consumer.evil.get_data"), None),
         ("evil", "call", GET_DATA, DENIED),
-        ("evil", "publish", wire.uri("consumer.weather.samples"), DENIED),
-        ("evil", "subscribe", wire.uri("consumer."), PREFIX, DENIED),
+        ("evil", "publish", uri("consumer.weather.samples"), DENIED),
+        ("evil", "subscribe", uri("consumer."), PREFIX, DENIED),
         ("evil", "call", "wamp.session.list", DENIED),
         (HUB, "register", DATA_NODE_ADD, None),
         ("evil", "call", DATA_NODE_ADD, FORGED, DENIED),
         ("weather", "call", DATA_NODE_ADD, None),
         (CONSUMER, "call", GET_DATA, None),
-        (CONSUMER, "register", wire.uri("consumer.x.get_data"), DENIED),
+        (CONSUMER, "register", uri("consumer.x.get_data"), DENIED),
     ]
     logins = [own(name) for name in ("weather", "evil", HUB, CONSUMER)]
     results = carry_out(router, logins + [row[:-1] for row in rows])[len(logins) :]
@@ -272,10 +272,10 @@ def test_consumers_of_ones_own(router, origin):
     rows = [
         ("weather", "register", GET_DATA, None),
         ("lab", "call", GET_DATA, None),
-        ("lab", "subscribe", wire.uri("consumer.data_node_added"), None),
-        ("lab", "subscribe", wire.uri("consumer."), PREFIX, None),
-        ("lab", "register", wire.uri("consumer.lab.get_data"), DENIED),
-        ("lab", "publish", wire.uri("consumer.data_node_added"), DENIED),
+        ("lab", "subscribe", uri("consumer.data_node_added"), None),
+        ("lab", "subscribe", uri("consumer."), PREFIX, None),
+        ("lab", "register", uri("consumer.lab.get_data"), DENIED),
+        ("lab", "publish", uri("consumer.data_node_added"), DENIED),
         ("lab", "call", DATA_NODE_ADD, DENIED),
         ("lab", "subscribe", "observatory.", PREFIX, DENIED),
     ]
@@ -289,11 +289,11 @@ def test_whom_the_routers_environment_names(start_router):
     """The one name in the router's environment, with its secret, may serve under that name, and read."""
     running = start_router(wamp_user="lab", wamp_secret="known")
     rows = [
-        ("lab", "register", wire.uri("consumer.lab.get_data"), None),
-        ("lab", "call", wire.uri("consumer.lab.get_data"), None),
-        ("lab", "subscribe", wire.uri("consumer."), PREFIX, None),
+        ("lab", "register", uri("consumer.lab.get_data"), None),
+        ("lab", "call", uri("consumer.lab.get_data"), None),
+        ("lab", "subscribe", uri("consumer."), PREFIX, None),
         ("lab", "register", GET_DATA, DENIED),
-        ("lab", "publish", wire.uri("consumer.data_node_added"), DENIED),
+        ("lab", "publish", uri("consumer.data_node_added"), DENIED),
     ]
     login = ("lab", "join", SECURE, {"secret": "known"})
     results = carry_out(running, [login] + [row[:-1] for row in rows])
@@ -312,9 +312,9 @@ def test_disclosure(router):
             ("weather", "register", GET_DATA),
             ("weather", "call", DATA_NODE_ADD),
             (CONSUMER, "call", GET_DATA),
-            (CONSUMER, "subscribe", wire.uri("consumer."), PREFIX),
-            ("weather", "publish", wire.uri("consumer.weather.samples"), 1),
-            (HUB, "publish", wire.uri("consumer.data_node_added"), 2),
+            (CONSUMER, "subscribe", uri("consumer."), PREFIX),
+            ("weather", "publish", uri("consumer.weather.samples"), 1),
+            (HUB, "publish", uri("consumer.data_node_added"), 2),
             (CONSUMER, "events", 2),
         ],
     )
@@ -335,9 +335,9 @@ def test_hub_hears_of_ends(router):
 
 
 ANONYMOUS = [
-    ("ocs", "register", wire.uri("consumer.feeds.get_data")),
-    ("ocs", "call", wire.uri("consumer.feeds.get_data")),
-    ("ocs", "subscribe", wire.uri("consumer."), PREFIX),
+    ("ocs", "register", uri("consumer.feeds.get_data")),
+    ("ocs", "call", uri("consumer.feeds.get_data")),
+    ("ocs", "subscribe", uri("consumer."), PREFIX),
     ("ocs", "call", DATA_NODE_ADD),
 ]
 
@@ -381,7 +381,7 @@ def called_over_http(settings, procedure):
 def test_http_caller(router):
     """The OCS port takes calls over HTTP, with the same rights as its websocket."""
     assert called_over_http(router.settings, "observatory.absent")["error"] == "wamp.error.no_such_procedure"
-    assert called_over_http(router.settings, wire.uri("consumer.get_data_node"))["error"] == DENIED
+    assert called_over_http(router.settings, uri("consumer.get_data_node"))["error"] == DENIED
 
 
 def test_browsers(router):

@@ -17,9 +17,9 @@ import pytest
 import so3g
 from so3g.spt3g import core
 
-from sisock.nodes.g3 import G3Node
-from sisock.nodes.g3_frames import summarize
-from sisock.nodes.g3_reader import read_frames
+from sisock.nodes.g3.frames import summarize
+from sisock.nodes.g3.node import G3Node
+from sisock.nodes.g3.reader import read_frames
 
 from integration.sites import RunningSite, clean_environment, poll, running_site
 from real.g3_archives import (

@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 
 from sisock.core.errors import ConfigurationError
 from sisock.nodes import make_node, options_from_settings
-from sisock.nodes.g3_tables import database_url, open_database
+from sisock.nodes.g3.tables import database_url, open_database
 from sisock.settings import Settings
 
 from g3_fakes import data, read_frames, session, status, write

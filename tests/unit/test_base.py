@@ -17,9 +17,21 @@ from twisted.internet import defer
 
 import sisock
 from sisock import base
+from sisock.base import (
+    BASE_URI,
+    OCS_PORT,
+    REALM,
+    SISOCK_HOST,
+    SISOCK_PORT,
+    WAMP_SECRET,
+    WAMP_URI,
+    WAMP_USER,
+    sisock_to_unix_time,
+    uri,
+)
 from sisock.testing import ManualClock
-from sisock.wamp import patience
-from sisock.wamp.author import Author
+from sisock.wamp import data_node_server
+from sisock.wamp.data_node_server import Author, DataNodeServer
 
 CATALOGUE = (
     {
@@ -33,18 +45,18 @@ CATALOGUE = (
 @pytest.fixture(autouse=True)
 def in_this_thread(monkeypatch):
     """Run what would run in a thread at once, so that no reactor is needed."""
-    monkeypatch.setattr(base.threads, "deferToThread", defer.maybeDeferred)
+    monkeypatch.setattr(data_node_server.threads, "deferToThread", defer.maybeDeferred)
 
 
 @pytest.fixture(autouse=True)
 def nothing_told(monkeypatch):
     """Let each test begin with an author who was told nothing, on a clock of its own."""
     clock = ManualClock(5.0)
-    monkeypatch.setattr(base, "AUTHOR", Author(clock))
+    monkeypatch.setattr(data_node_server, "AUTHOR", Author(clock))
     return clock
 
 
-class Server(base.DataNodeServer):
+class Server(DataNodeServer):
     """Answers with what it was given, and keeps what it was asked."""
 
     name = "server"
@@ -93,14 +105,14 @@ def test_importing_the_package_makes_its_base_reachable():
 
 def test_constants_and_functions_have_their_original_names():
     """Every name of the original API is there, with its meaning."""
-    assert base.uri("consumer.x") == "org.simonsobservatory.consumer.x"
-    assert base.BASE_URI == "org.simonsobservatory"
-    assert base.WAMP_URI.startswith("wss://")
-    assert {type(value) for value in (base.WAMP_USER, base.WAMP_SECRET, base.SISOCK_HOST, base.REALM)} == {str}
-    assert {type(value) for value in (base.SISOCK_PORT, base.OCS_PORT)} == {int}
-    assert base.sisock_to_unix_time(5.5) == 5.5
-    assert base.sisock_to_unix_time(-60) == pytest.approx(time.time() - 60, abs=5)
-    assert base.sisock_to_unix_time(0) == pytest.approx(time.time(), abs=5)
+    assert uri("consumer.x") == "org.simonsobservatory.consumer.x"
+    assert BASE_URI == "org.simonsobservatory"
+    assert WAMP_URI.startswith("wss://")
+    assert {type(value) for value in (WAMP_USER, WAMP_SECRET, SISOCK_HOST, REALM)} == {str}
+    assert {type(value) for value in (SISOCK_PORT, OCS_PORT)} == {int}
+    assert sisock_to_unix_time(5.5) == 5.5
+    assert sisock_to_unix_time(-60) == pytest.approx(time.time() - 60, abs=5)
+    assert sisock_to_unix_time(0) == pytest.approx(time.time(), abs=5)
 
 
 def test_samples_outside_the_span_are_cut_off():
@@ -299,7 +311,7 @@ def test_the_same_exception_is_logged_once(monkeypatch):
 def test_server_without_methods_is_told_as_it_starts():
     """What a class lacks is in the log before anybody asks, with the method to write; methods of instances count."""
 
-    class Half(base.DataNodeServer):
+    class Half(DataNodeServer):
         name = "half"
 
         def _get_data_blocking(self, field, start, end, min_stride=None):
@@ -310,7 +322,7 @@ def test_server_without_methods_is_told_as_it_starts():
     assert "it has neither get_fields nor _get_fields_blocking: give its class one" in half._lacking()[0]
     half.get_fields = lambda start, end: CATALOGUE
     assert half._lacking() == []
-    assert len(base.DataNodeServer(ComponentConfig("realm", {}))._lacking()) == 2
+    assert len(DataNodeServer(ComponentConfig("realm", {}))._lacking()) == 2
 
 
 def test_call_that_its_caller_cancels_is_no_failure():
@@ -366,7 +378,7 @@ def test_methods_may_return_at_once_later_or_block(kind):
     """Values, Deferreds, coroutines and the blocking methods all serve."""
     reply = reply_of([1.5], a=[1])
 
-    class Later(base.DataNodeServer):
+    class Later(DataNodeServer):
         name = "later"
 
     async def coroutine(*_):
@@ -407,7 +419,7 @@ def test_pages_are_of_one_catalogue(monkeypatch):
     asked = []
     monkeypatch.setattr(server, "_fields_in", lambda *span: asked.append(span) or Server._fields_in(server, *span))
     now = [1000.0]
-    monkeypatch.setattr(base, "time", SimpleNamespace(time=time.time, monotonic=lambda: now[0]))
+    monkeypatch.setattr(data_node_server, "time", SimpleNamespace(time=time.time, monotonic=lambda: now[0]))
     result(server._serve_fields(1, 0, limit=1))
     assert list(result(server._serve_fields(1, 0, limit=1, after="a"))[0]) == ["s"]
     assert len(asked) == 1
@@ -431,7 +443,7 @@ def test_info_says_what_a_node_can_do():
 def test_server_without_methods_says_what_it_lacks():
     """A subclass that overrides nothing answers with what to write."""
 
-    class Empty(base.DataNodeServer):
+    class Empty(DataNodeServer):
         name = "empty"
 
     with pytest.raises(ApplicationError, match="neither get_fields nor _get_fields_blocking"):
@@ -449,7 +461,7 @@ def test_lists_that_the_server_goes_on_filling_are_answered_as_they_were(monkeyp
             del rolling[0]
         return defer.maybeDeferred(function, *arguments, **keywords)
 
-    monkeypatch.setattr(base.threads, "deferToThread", later)
+    monkeypatch.setattr(data_node_server.threads, "deferToThread", later)
     reply = ask(server)
     assert reply["timeline"]["t"]["t"] == reply["data"]["a"] == [1.0, 2.0, 3.0]
 
@@ -483,7 +495,7 @@ def test_more_fields_than_a_message_holds_are_an_error_that_says_so():
 def test_looking_back_costs_a_server_little(monkeypatch):
     """What was before a window is looked for ever farther back, but no farther than can be read soon."""
     clock = ManualClock(1_700_000_000.0)
-    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(data_node_server, "time", SimpleNamespace(monotonic=clock))
 
     class Refused(Server):
         def get_data(self, field, start, end, min_stride=None):

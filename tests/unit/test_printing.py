@@ -7,17 +7,17 @@ import io
 import numpy as np
 import pytest
 
-from sisock.client import Series
+from sisock.client import FieldSamples
+from sisock.commands.printing import QUIET_S, Progress, print_samples, read_span
 from sisock.core.errors import BadRequest
 from sisock.core.model import Field
-from sisock.printing import QUIET_S, Progress, print_samples, read_span
 from sisock.testing import ManualClock
 
 FIELD = Field("x", "t")
 
 
 def page(times, values, *remarks):
-    return Series(FIELD, np.array(times, dtype=float), values, remarks)
+    return FieldSamples(FIELD, np.array(times, dtype=float), values, remarks)
 
 
 def printed(pages, **options):

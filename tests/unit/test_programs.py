@@ -11,9 +11,9 @@ from autobahn.wamp.types import Challenge, ComponentConfig
 from twisted.internet import reactor
 
 import sisock
+from sisock.commands.guests import Sessions, maker
+from sisock.commands.programs import MAIN, ProgramFile, execute, find_servers, runners_replaced
 from sisock.core.errors import ConfigurationError
-from sisock.guests import Sessions, maker
-from sisock.programs import MAIN, Source, execute, find, runners_replaced
 from sisock.wamp.connection import RECONNECTS
 
 CONFIG = ComponentConfig("r", {"authid": "roof", "secret": "s", RECONNECTS: True})
@@ -35,7 +35,7 @@ def modules(monkeypatch):
 
 def written(tmp_path, text):
     (tmp_path / "file.py").write_text(text)
-    return Source.read(tmp_path / "file.py")
+    return ProgramFile.read(tmp_path / "file.py")
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_the_one_server_of_a_file_is_found():
     """A file's own server is found beside imported ones and beside a parent without a name; else one is demanded."""
     parent = made("Parent")
     child = made("Child", parent, name="child")
-    assert find(module_of(Parent=parent, Child=child, Other=Server), "", "file.py") is child
-    assert find(module_of(Again=child, Child=child), "", "file.py") is child
-    assert find(module_of(Server=Server, Base=sisock.base.DataNodeServer), "", "file.py") is Server
+    assert find_servers(module_of(Parent=parent, Child=child, Other=Server), "", "file.py") is child
+    assert find_servers(module_of(Again=child, Child=child), "", "file.py") is child
+    assert find_servers(module_of(Server=Server, Base=sisock.base.DataNodeServer), "", "file.py") is Server
     with pytest.raises(ConfigurationError, match=r"has Child, Twin: name it as file\.py:Class"):
-        find(module_of(Child=child, Twin=made("Twin", name="twin")), "", "file.py")
+        find_servers(module_of(Child=child, Twin=made("Twin", name="twin")), "", "file.py")
     with pytest.raises(ConfigurationError, match="has none"):
-        find(module_of(), "", "file.py")
+        find_servers(module_of(), "", "file.py")
 
 
 @pytest.mark.parametrize(

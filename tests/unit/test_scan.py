@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sisock import scan as scan_module
-from sisock.cli import cli
+from sisock.commands import scan as scan_module
+from sisock.commands.cli import cli
+from sisock.commands.scan import Scan, ScanProgress, run_scan
 from sisock.core.errors import ConfigurationError, NodeUnavailable
-from sisock.scan import Progress, Scan, run
 from sisock.settings import Settings
 
 from g3_fakes import append, data, read_frames, session, status, write
@@ -74,7 +74,7 @@ def test_a_scan_that_goes_on_finds_what_is_new(folder, monkeypatch, caplog):
 def test_how_often_is_said_by_options_or_the_originals_variable(folder, monkeypatch, arguments, interval, expected):
     """Once, unless --every, --follow or SCAN_INTERVAL says otherwise; DATA_DIRECTORY is the folder that is meant."""
     asked = []
-    monkeypatch.setattr(scan_module, "run", lambda scan, every_s: asked.append(every_s))
+    monkeypatch.setattr(scan_module, "run_scan", lambda scan, every_s: asked.append(every_s))
     monkeypatch.setenv("DATA_DIRECTORY", str(folder))
     if interval:
         monkeypatch.setenv("SCAN_INTERVAL", interval)
@@ -94,7 +94,7 @@ def test_a_database_that_is_away_for_a_while_ends_nothing(folder, monkeypatch, c
     scanned = scan.scanner.scan
     monkeypatch.setattr(scan_module.time, "sleep", wait)
     monkeypatch.setattr(scan.scanner, "scan", lambda progress=None: scanned(progress) if progress else away())
-    run(scan, 1.0)
+    run_scan(scan, 1.0)
     assert [record.getMessage() for record in caplog.records] == ["the index is away; trying again"] * 2
 
 
@@ -113,7 +113,7 @@ def test_a_folder_must_be_named(folder):
 def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
     """People see how far it is."""
     monkeypatch.setattr("click._termui_impl.isatty", lambda _: True)
-    with Progress(is_terminal=True) as progress:
+    with ScanProgress(is_terminal=True) as progress:
         for done in (1, 2, 4):
             progress(done, 4)
     output = capsys.readouterr().err
@@ -125,7 +125,7 @@ def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
 def test_progress_is_a_line_now_and_then_elsewhere(capsys):
     """A log is not filled with bars."""
     now = 0.0
-    with Progress(is_terminal=False, clock=lambda: now) as progress:
+    with ScanProgress(is_terminal=False, clock=lambda: now) as progress:
         for now in range(25):
             progress(now * 10**6, 24 * 10**6)
     assert capsys.readouterr().err.splitlines() == ["sisock: 10 of 24 MB", "sisock: 20 of 24 MB"]

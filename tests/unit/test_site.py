@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sisock.cli import DEMO
+from sisock.commands.cli import DEMO
+from sisock.commands.site import load_site, parse_site
 from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
-from sisock.site import load_site, parse_site
 
 FOLDER = Path("/site")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sisock.commands.site import parse_site
+from sisock.commands.startup import Startup
 from sisock.settings import Settings
-from sisock.site import parse_site
-from sisock.startup import Startup
 
 from integration.ports import free_port
 

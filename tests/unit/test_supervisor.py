@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sisock import supervisor
-from sisock.site import Program
-from sisock.supervisor import Child, Supervisor
+from sisock.commands import supervisor
+from sisock.commands.site import Program
+from sisock.commands.supervisor import Child, Supervisor
 
 
 @pytest.fixture(autouse=True)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sisock.core import budget, chunks, coarse
-from sisock.core.buffer import RollingBuffer
-from sisock.core.column import Column
-from sisock.core.downsample import REDUCERS
-from sisock.core.marks import Mark
+from sisock.core.buffer import budget, chunks, summaries
+from sisock.core.buffer.position import Position
+from sisock.core.buffer.rolling import RollingBuffer
+from sisock.core.column.column import Column
+from sisock.core.reduce.reducers import REDUCERS
 
 import twins
 
@@ -267,7 +267,7 @@ def small_chunks(samples, behind=64):
         for module, name in ((budget, "MOST_SAMPLES"), (budget, "_LEAST_SAMPLES"), (chunks, "MOST_SAMPLES")):
             patch.setattr(module, name, samples)
         patch.setattr(chunks, "_LEAST_COPIED", max(1, samples // 4))
-        patch.setattr(coarse, "MOST_BEHIND", behind)
+        patch.setattr(summaries, "MOST_BEHIND", behind)
         yield
 
 
@@ -568,7 +568,7 @@ class Recorder:
 
     def replay(self, buffer):
         for call in self.calls:
-            if isinstance(call, Mark):
+            if isinstance(call, Position):
                 buffer.resume(call)
             else:
                 assert buffer.mark == call[0]
@@ -609,8 +609,8 @@ def test_a_journal_is_told_before_anybody_else():
 def test_a_buffer_that_cannot_go_on_begins_anew():
     """Where samples lack before a mark, those kept are dropped and what comes next has the mark's index."""
     buffer = filled(1.0, 2.0)
-    assert buffer.resume(Mark(stop=2, newest=2.0))
-    assert not buffer.resume(Mark(stop=70, newest=30.0, floor=20.0, dropped=True, revision=2))
+    assert buffer.resume(Position(stop=2, newest=2.0))
+    assert not buffer.resume(Position(stop=70, newest=30.0, floor=20.0, dropped=True, revision=2))
     assert (len(buffer), whole(buffer).available_from, whole(buffer).generation) == (0, 20.0, "g+2")
     buffer.append(31.0, {"a": 1})
     assert (buffer.mark.stop, whole(buffer).times.tolist()) == (71, [31.0])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sisock.core import chunks
-from sisock.core.chunks import Chunk, Chunks
+from sisock.core.buffer import chunks
+from sisock.core.buffer.chunks import Chunk, Chunks
 
 FLOAT = np.dtype(np.float64)
 
@@ -74,7 +74,7 @@ def test_an_instant_is_found_as_in_one_array(times, cuts, instant, after_equal):
 def test_late_samples_are_put_behind_their_equals(most, times, late, cuts):
     """What is merged is what a stable sort gives; absolute indices go on without a gap, whatever must be split."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "MOST_SAMPLES", most)
+        patch.setattr(chunks, "CHUNK_SAMPLES", most)
         patch.setattr(chunks, "_LEAST_COPIED", most)
         late = np.minimum(late, times[-1])
         merged = in_chunks(times, cuts).merged(len(times), late, [late + 0.5])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sisock.core.chunks import Chunk, Chunks
-from sisock.core.coarse import MOST_BEHIND, Coarse
+from sisock.core.buffer.chunks import Chunk, Chunks
+from sisock.core.buffer.summaries import MOST_BEHIND, BufferSummaries
 
 DTYPES = [np.dtype(np.float64), np.dtype(np.bool_), np.dtype(np.object_)]
 
@@ -26,14 +26,14 @@ def known(coarse, chunks, first, stop):
 
 
 def made_anew(chunks, first, stop):
-    return known(Coarse(DTYPES, first), chunks, first, stop)
+    return known(BufferSummaries(DTYPES, first), chunks, first, stop)
 
 
 @pytest.mark.parametrize("first", [0, 64, 1000])
 def test_it_grows_as_if_made_at_once(first):
     """In whatever steps samples come, and wherever their indices begin, the same is known of them."""
     chunks = in_chunks(np.arange(10_000.0), first)
-    coarse, stop = Coarse(DTYPES, first), first
+    coarse, stop = BufferSummaries(DTYPES, first), first
     for count in (1, 62, 1, 1, 63, 5000, 4872):
         stop += count
         if count > 1:
@@ -47,7 +47,7 @@ def test_what_is_cut_is_made_again(place):
     """From the place on where samples become others it knows the others, and what was handed out stays."""
     times = np.arange(10_000.0)
     before = in_chunks(times)
-    coarse = Coarse(DTYPES)
+    coarse = BufferSummaries(DTYPES)
     coarse.update(before, 0, len(times))
     steps, summaries = coarse.read(before, 0, len(times), [0])
     held = steps.values.copy(), {name: one.copy() for name, one in summaries[0].arrays().items()}
@@ -62,7 +62,7 @@ def test_what_is_cut_is_made_again(place):
 def test_samples_may_be_gone_before_it_has_seen_them():
     """What was let go of meanwhile is never asked for."""
     times = np.arange(20_000.0)
-    coarse = Coarse(DTYPES)
+    coarse = BufferSummaries(DTYPES)
     coarse.update(in_chunks(times), 0, 3000)
     rest = in_chunks(times[9000:], 9000)
     assert known(coarse, rest, 9000, 20_000) == made_anew(rest, 9000, 20_000)
@@ -70,6 +70,6 @@ def test_samples_may_be_gone_before_it_has_seen_them():
 
 def test_it_says_when_it_lags():
     """It should be brought up after so many samples."""
-    coarse = Coarse(DTYPES, 10)
+    coarse = BufferSummaries(DTYPES, 10)
     assert not coarse.lags(10 + MOST_BEHIND - 1)
     assert coarse.lags(10 + MOST_BEHIND)

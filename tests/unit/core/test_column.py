@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sisock.core.column import Column
-from sisock.core.downsample import REDUCERS, bucket_starts, find_reducer, reduce_samples
+from sisock.core.column.column import Column
 from sisock.core.errors import BadRequest
-from sisock.core.pyramid import BLOCK, pyramid_for
-from sisock.core.samples import ArraySamples, GrowingArray
+from sisock.core.reduce.indexed_array import BLOCK, GrowingArray, PlainArray
+from sisock.core.reduce.pyramid import pyramid_for
+from sisock.core.reduce.reducers import REDUCERS, bucket_starts, find_reducer, reduce_samples
 from sisock.core.times import bucket_of
 
 import twins
@@ -408,7 +408,7 @@ def test_a_plain_column_comes_back_plain():
 
 def test_a_column_whose_head_was_dropped_is_not_written():
     """Its indices would not survive, and with them the bits of its means."""
-    samples = ArraySamples(np.arange(100.0), 28)
+    samples = PlainArray(np.arange(100.0), 28)
     with pytest.raises(ValueError, match="dropped"):
         Column(samples, samples, 128, first=28).arrays()
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sisock.core.combining import PARTS, combined
-from sisock.core.downsample import REDUCERS
-from sisock.core.made import MAKES, SamplePieces
+from sisock.core.reduce.aggregates import AGGREGATES, SampleBuckets
+from sisock.core.reduce.combining import PARTS, combine_buckets
+from sisock.core.reduce.reducers import REDUCERS
 
 import twins
 
@@ -37,7 +37,7 @@ def cut(random, count, most):
 
 
 def parts_of(values, starts, names):
-    return {name: MAKES[name](SamplePieces(values), starts).astype(np.float64) for name in names}
+    return {name: AGGREGATES[name](SampleBuckets(values), starts).astype(np.float64) for name in names}
 
 
 @many
@@ -50,7 +50,7 @@ def test_what_is_made_of_parts_is_made_of_their_samples(reducer, kind, seed):
         values /= 500  # else a part may be beyond all floats where the whole is not
     starts = cut(random, len(values), 40)
     groups = cut(random, len(starts), 6)
-    made = combined(reducer, parts_of(values, starts, PARTS[reducer]), groups)
+    made = combine_buckets(reducer, parts_of(values, starts, PARTS[reducer]), groups)
     edges = [*starts[groups].tolist(), len(values)]
     buckets = [range(low, high) for low, high in itertools.pairwise(edges)]
     expected = np.array([twins.MADE[reducer](values.tolist(), bucket) for bucket in buckets], dtype=float)
@@ -68,8 +68,8 @@ def test_parts_without_samples_change_nothing(reducer):
     values = np.arange(6.0)
     parts = parts_of(values, np.array([0, 3]), PARTS[reducer])
     gaps = {name: np.array([np.nan, one[0], np.nan, one[1], np.nan, np.nan]) for name, one in parts.items()}
-    (expected,) = combined(reducer, parts, np.array([0])).tolist()
-    assert str(combined(reducer, gaps, np.array([0, 4])).tolist()) == str([expected, math.nan])
+    (expected,) = combine_buckets(reducer, parts, np.array([0])).tolist()
+    assert str(combine_buckets(reducer, gaps, np.array([0, 4])).tolist()) == str([expected, math.nan])
 
 
 @pytest.mark.parametrize(
@@ -90,20 +90,20 @@ def test_parts_without_samples_change_nothing(reducer):
 def test_finite_values_win_over_parts_that_have_none(reducer, values, made):
     """A part of infinities or NaN counts where no part has a finite value, and only there."""
     parts = parts_of(np.array(values), np.array([0, 1]), PARTS[reducer])
-    assert twins.same(combined(reducer, parts, np.array([0]))[0], made)
+    assert twins.same(combine_buckets(reducer, parts, np.array([0]))[0], made)
 
 
 def test_huge_sums_that_cancel_are_finite():
     """What overflows on the way is right in the end, and what is beyond all floats is infinite."""
     sums = np.array([1.5e308, 1.5e308, -1.5e308, -1e308, 1.5e308, 1.5e308])
     parts = {"sum": sums, "count": np.ones(6)}
-    assert combined("sum", parts, np.array([0, 4])).tolist() == [pytest.approx(0.5e308), np.inf]
+    assert combine_buckets("sum", parts, np.array([0, 4])).tolist() == [pytest.approx(0.5e308), np.inf]
 
 
 def test_no_deviation_is_found_among_equal_values():
     """Parts of one and the same value have none together."""
     parts = parts_of(np.full(1000, 0.5), np.arange(0, 1000, 7), PARTS["stddev"])
-    assert combined("stddev", parts, np.array([0, 100])).tolist() == [0.0, 0.0]
+    assert combine_buckets("stddev", parts, np.array([0, 100])).tolist() == [0.0, 0.0]
 
 
 def test_a_little_deviation_beside_a_large_value_is_kept():
@@ -112,16 +112,16 @@ def test_a_little_deviation_beside_a_large_value_is_kept():
     values[77] = np.nextafter(1e9, np.inf)
     parts = parts_of(values, np.arange(0, 10_000, 1000), PARTS["stddev"])
     expected = twins.stddev(values.tolist(), range(10_000))
-    np.testing.assert_allclose(combined("stddev", parts, np.array([0])), expected, rtol=1e-3)
+    np.testing.assert_allclose(combine_buckets("stddev", parts, np.array([0])), expected, rtol=1e-3)
 
 
 def test_no_groups_are_no_values():
     """Without parts nothing is made."""
     for reducer, names in PARTS.items():
-        assert combined(reducer, dict.fromkeys(names, np.empty(0)), np.empty(0, dtype=np.intp)).tolist() == []
+        assert combine_buckets(reducer, dict.fromkeys(names, np.empty(0)), np.empty(0, dtype=np.intp)).tolist() == []
 
 
 def test_all_that_makes_values_can_be_combined():
     """Each reducer that makes one value of a bucket has its parts, which are reducers themselves."""
-    assert set(PARTS) == set(MAKES) == {name for name, one in REDUCERS.items() if not one.numbers.chooses}
-    assert {part for parts in PARTS.values() for part in parts} <= set(MAKES)
+    assert set(PARTS) == set(AGGREGATES) == {name for name, one in REDUCERS.items() if not one.numbers.chooses}
+    assert {part for parts in PARTS.values() for part in parts} <= set(AGGREGATES)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from sisock.core import downsample, thinning
-from sisock.core.downsample import REDUCERS, Reducer, add_newest, reduce_block, thin, thin_block
 from sisock.core.errors import BadRequest
 from sisock.core.model import DataBlock, TimelineBlock
+from sisock.core.reduce import reducers as reducers_module
+from sisock.core.reduce import thinning
+from sisock.core.reduce.reducers import REDUCERS, Reducer, add_newest, reduce_block, thin_block
+from sisock.core.reduce.thinning import thin
 
 import twins
 
@@ -167,7 +169,7 @@ def test_fields_of_one_timeline_are_reduced_each_for_itself(data, reducer):
 @pytest.mark.parametrize("missing", [0.0, 0.01, 1.0], ids=["clean", "some NaN", "all NaN"])
 def test_long_series_agree_with_the_twin(monkeypatch, reducer, samples_per_bucket, missing):
     """What holds for a few samples holds across the chunks in which many are handled."""
-    monkeypatch.setattr(downsample, "_CHUNK_SAMPLES", 16384)
+    monkeypatch.setattr(reducers_module, "_CHUNK_SAMPLES", 16384)
     random = np.random.default_rng(1)
     times = 1.7e9 + np.arange(50_000) * 0.1
     values = random.integers(-1000, 1000, len(times)).astype(np.float64)
@@ -196,7 +198,7 @@ def test_long_states_agree_with_the_twin(period):
 @pytest.mark.parametrize("place", [0, 1, 16383, 16384, 16385, 33333, 49998, 49999])
 def test_a_spike_of_one_sample_is_never_lost(monkeypatch, place, reducer):
     """One sample that stands out is drawn, wherever it lies and however coarse the stride."""
-    monkeypatch.setattr(downsample, "_CHUNK_SAMPLES", 16384)
+    monkeypatch.setattr(reducers_module, "_CHUNK_SAMPLES", 16384)
     times = 1.7e9 + np.arange(50_000) * 0.005
     values = np.zeros(len(times))
     values[place] = 1e6

@@ -4,18 +4,16 @@ import pytest
 from hypothesis import given, settings
 from unit.core.test_joined import STATED, cut_at_random
 
-from sisock.core.column import Column
-from sisock.core.edge import MOST_FOLLOWING, Edge, edge_of, is_edge_of
-from sisock.core.edge_reading import EdgeReading
+from sisock.core.column.column import Column
+from sisock.core.column.concatenated import Concatenated
 from sisock.core.errors import BadReply, BadRequest
-from sisock.core.halving import Read
-from sisock.core.joined import Joined
 from sisock.core.model import DataBlock, DataRequest, Statement, TimelineBlock
-from sisock.core.reduction import NO_SAMPLES, Reduction, reduce_spans
-from sisock.core.serving import parse_request
-from sisock.core.wire import request_arguments
-from sisock.core.wire_spans import decode_reductions, encode_reductions
-from sisock.gateway.edges import KeptEdge, add_first, add_held
+from sisock.core.window.edge import MOST_FOLLOWING, Edge, EdgeReading, edge_of, is_edge_of
+from sisock.core.window.parts import Read
+from sisock.core.window.spans import NO_SAMPLES, Reduction, reduce_spans
+from sisock.core.wire.requests import parse_request, request_arguments
+from sisock.core.wire.spans import decode_reductions, encode_reductions
+from sisock.gateway.edge.kept import KeptEdge, add_first, add_held
 
 many = settings(derandomize=True, deadline=None, max_examples=200)
 START = 1e6
@@ -60,7 +58,7 @@ def test_the_edge_of_a_window(given_samples, edge_s, length_s):
     for column in (
         Column.plain(times, values),
         Column.of(times, values),
-        Joined.of(cut_at_random(times, values, 3), STATED),
+        Concatenated.of(cut_at_random(times, values, 3), STATED),
     ):
         found = edge_of(column, asked)
         assert (pairs(found.before), pairs(found.following)) == expected

@@ -10,9 +10,12 @@ import pytest
 from autobahn.wamp.serializer import CBORObjectSerializer, JsonObjectSerializer, MsgPackObjectSerializer
 from hypothesis import given, settings
 
-from sisock.core import wire, wire_spans
 from sisock.core.model import DataBlock, DataRequest, Field, FieldCatalogue, Statement, TimelineBlock
-from sisock.core.reduction import Reduction
+from sisock.core.window.spans import Reduction
+from sisock.core.wire.catalogue import encode_catalogue
+from sisock.core.wire.data import encode_data
+from sisock.core.wire.sizes import encoded_size
+from sisock.core.wire.spans import encode_reductions
 
 SERIALIZERS = {
     "json": JsonObjectSerializer(),
@@ -60,7 +63,7 @@ def test_the_bound_is_what_json_takes(reply, widest):
     """Where JSON is the widest, and has no null but infinities, the bound is its length, to the byte."""
     found = sizes(reply)
     assert max(found, key=found.__getitem__) == widest
-    assert wire.encoded_size(reply) == found[widest]
+    assert encoded_size(reply) == found[widest]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,7 @@ def test_the_bound_covers_what_is_short_in_json(reply):
     """Where a binary serializer is the widest, the bound is at its length or less than a seventh above."""
     found = sizes(reply)
     assert max(found, key=found.__getitem__) != "json"
-    assert max(found.values()) <= wire.encoded_size(reply) <= 1.15 * max(found.values())
+    assert max(found.values()) <= encoded_size(reply) <= 1.15 * max(found.values())
 
 
 def test_texts_and_whole_numbers_are_where_cbor_is_longer():
@@ -90,13 +93,13 @@ def test_texts_and_whole_numbers_are_where_cbor_is_longer():
     for reply in ({f"{number:026}": 0.0 for number in range(300)}, [0.0, 30] * 300):
         found = sizes(reply)
         assert found["cbor"] > found["msgpack"] + 200
-        assert wire.encoded_size(reply) >= found["cbor"]
+        assert encoded_size(reply) >= found["cbor"]
 
 
 def test_what_cannot_travel_has_no_size():
     """A value that no serializer takes is an error, not a reply of some length."""
     with pytest.raises(TypeError, match="object"):
-        wire.encoded_size({"a": object()})
+        encoded_size({"a": object()})
 
 
 floats = st.one_of(
@@ -132,7 +135,7 @@ def data_replies(draw):
         timelines[name] = TimelineBlock(times, values, draw(floats), draw(floats), draw(st.none() | names))
         fields += values
     request = DataRequest(tuple(fields), 1.0, 4e9, packed=draw(st.booleans()), limit=draw(st.none() | st.just(5)))
-    return wire.encode_data(DataBlock(timelines), request)
+    return encode_data(DataBlock(timelines), request)
 
 
 @st.composite
@@ -146,7 +149,7 @@ def span_replies(draw):
             Reduction((sampled,), (sampled[0][-1:], sampled[1][-1:]), Statement(NOW, -math.inf, "g"), None)
         )
     request = DataRequest(tuple(fields), 1.0, 4e9, 1.0, "minmax", spans=((1.0, 4e9),))
-    return wire_spans.encode_reductions(reductions, request)
+    return encode_reductions(reductions, request)
 
 
 @st.composite
@@ -154,14 +157,14 @@ def field_replies(draw):
     """Replies of get_fields."""
     found = draw(st.lists(names, max_size=10, unique=True))
     fields = [Field(name, draw(names), "number", draw(st.none() | names), draw(st.none() | names)) for name in found]
-    return wire.encode_catalogue(FieldCatalogue.of(fields, {}))
+    return encode_catalogue(FieldCatalogue.of(fields, {}))
 
 
 @given(st.one_of(data_replies(), span_replies(), field_replies()))
 @settings(max_examples=400, deadline=None, derandomize=True)
 def test_the_bound_is_never_below(reply):
     """Whatever is in a reply, no serializer that the router offers makes it longer than the bound."""
-    assert wire.encoded_size(reply) >= max(sizes(reply).values())
+    assert encoded_size(reply) >= max(sizes(reply).values())
 
 
 @given(data_replies(), st.booleans())
@@ -172,5 +175,5 @@ def test_a_large_reply_is_not_much_shorter_than_the_bound(reply, is_packed):
     times = NOW + np.cumsum(generator.exponential(1.0, 2000))
     block = TimelineBlock(times, {"a": generator.normal(0, 1e-6, 2000), "b": times > NOW + 100, "c": np.arange(2000)})
     request = DataRequest(("a", "b", "c"), NOW, 4e9, packed=is_packed)
-    reply = {**wire.encode_data(DataBlock({"t": block}), request), "more": reply}
-    assert wire.encoded_size(reply) <= 1.15 * max(sizes(reply).values())
+    reply = {**encode_data(DataBlock({"t": block}), request), "more": reply}
+    assert encoded_size(reply) <= 1.15 * max(sizes(reply).values())

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sisock.core.errors import BadReply
-from sisock.core.halving import MOST_REFUSALS, UNSTATED, Halving, Read, join_blocks, joined
 from sisock.core.model import DataBlock, DataRequest, Statement, TimelineBlock
-from sisock.core.reduction import NO_SAMPLES, SpanReading
+from sisock.core.window.parts import MOST_REFUSALS, UNSTATED, Halving, Read, join_block_parts, join_said
+from sisock.core.window.spans import NO_SAMPLES, SpanReading
 
 ALL = Statement(math.inf)
 
@@ -129,13 +129,13 @@ def test_a_search_that_is_refused_everywhere_ends():
 def test_what_is_stated_together_is_no_more_than_of_each(said, final):
     """Of consecutive spans the statement that holds for all is taken."""
     spans = [(0.0, 10.0), (10.0, 20.0)]
-    assert joined(list(zip(spans, said, strict=True))).finalized_until == final
+    assert join_said(list(zip(spans, said, strict=True))).finalized_until == final
 
 
 def test_parts_are_joined_with_what_is_stated_of_each():
     """A field without samples in any part keeps what is stated of it."""
     parts = [((0.0, 10.0), block(1.0)), ((10.0, 20.0), DataBlock(stated={"y": Statement(15.0)}))]
-    whole = join_blocks(parts, ("x", "y", "z"))
+    whole = join_block_parts(parts, ("x", "y", "z"))
     assert whole.stated_of("x").finalized_until == 10.0
     assert whole.stated_of("y").finalized_until == 0.0
     assert whole.stated_of("z") is None

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from unit.core.test_column import column_of_before, kinds, raw, reducers, seeds, series
 
-from sisock.core.column import Column
-from sisock.core.downsample import REDUCERS
+from sisock.core.column.column import Column
+from sisock.core.column.concatenated import Concatenated
 from sisock.core.errors import BadRequest
-from sisock.core.joined import Joined
-from sisock.core.lookahead import look_ahead
 from sisock.core.model import Statement
+from sisock.core.reduce.reducers import REDUCERS
+from sisock.core.window.spans import look_ahead
 
 import twins
 
@@ -50,7 +50,7 @@ def check_reduced(got, expected, reducer, values):
 def test_joined_columns_reduce_as_one(seed, kind, reducer):
     """However samples are spread over columns, each bucket gets what its samples give, one across columns too."""
     times, values, questions = series(seed, kind, 5000)
-    joined = Joined.of(cut_at_random(times, values, seed), STATED)
+    joined = Concatenated.of(cut_at_random(times, values, seed), STATED)
     for start, end, stride in questions:
         expected = raw(times, values, start, end, reducer, stride)
         check_reduced(joined.reduced(start, end, reducer, stride), expected, reducer, values)
@@ -61,7 +61,7 @@ def test_joined_columns_reduce_as_one(seed, kind, reducer):
 def test_joined_columns_hold_the_samples_of_one(seed, kind):
     """The samples of a span, and the newest of it, are those of all the samples."""
     times, values, questions = series(seed, kind, 3000)
-    joined = Joined.of(cut_at_random(times, values, seed), STATED)
+    joined = Concatenated.of(cut_at_random(times, values, seed), STATED)
     one = Column.of(times, values)
     for start, end, _ in questions:
         for got, expected in (
@@ -77,7 +77,7 @@ def test_joined_columns_hold_the_samples_of_one(seed, kind):
 def test_what_is_made_of_a_whole_bucket_is_the_same_for_all_spans(seed, kind, reducer):
     """What is made of a bucket that lies inside the span does not change with the span, not in its last digit."""
     times, values, questions = series(seed, kind, 1500)
-    joined = Joined.of(cut_at_random(times, values, seed), STATED)
+    joined = Concatenated.of(cut_at_random(times, values, seed), STATED)
     for _, _, stride in questions:
         everything = dict(zip(*map(np.ndarray.tolist, joined.reduced(-1e12, 1e12, reducer, stride)), strict=True))
         for number in (3, 7):
@@ -92,7 +92,7 @@ def test_what_is_made_of_a_whole_bucket_is_the_same_for_all_spans(seed, kind, re
 def test_what_is_told_ahead_is_that_of_one_column(seed, kind):
     """What later windows need of their first bucket does not depend on how the samples are spread over columns."""
     times, values, questions = series(seed, kind, 2000)
-    joined, column = Joined.of(cut_at_random(times, values, seed), STATED), Column.of(times, values)
+    joined, column = Concatenated.of(cut_at_random(times, values, seed), STATED), Column.of(times, values)
     for start, end, stride in (one for one in questions if one[0] < one[1]):
         got, expected = (look_ahead(found, start, end, "minmax", stride, 0.7 * stride) for found in (joined, column))
         assert (got is None) == (expected is None)
@@ -109,7 +109,7 @@ def test_only_columns_of_the_span_are_opened():
         return Column.plain(np.array([10.0 * number, 10.0 * number + 5]), np.array([1.0, 2.0]))
 
     starts = 10.0 * np.arange(10_000)
-    series_ = Joined(
+    series_ = Concatenated(
         starts, starts + 5.5, lambda low, high: [column(n) for n in range(low, high)], np.dtype(float), STATED
     )
     assert series_.within(20.0, 40.0)[0].tolist() == [20, 25, 30, 35]
@@ -121,7 +121,7 @@ def test_only_columns_of_the_span_are_opened():
 def test_between_columns_there_is_nothing():
     """A span without samples, or a reversed one, gives empty arrays of the right type, whatever is asked."""
     columns = [Column.of(np.array([1.0, 2.0]), np.array([3, 4])), Column.of(np.array([8.0]), np.array([5]))]
-    joined = Joined.of(columns, STATED)
+    joined = Concatenated.of(columns, STATED)
     for span in ((3.0, 8.0), (9.0, 20.0), (5.0, 1.0)):
         for reducer in REDUCERS:
             times, values = joined.reduced(*span, reducer, 1.0)
@@ -132,7 +132,7 @@ def test_between_columns_there_is_nothing():
 def test_a_column_may_be_empty():
     """A column without samples inside its limits is passed over when the newest sample is looked for."""
     columns = [Column.of(np.array([1.0]), np.array([3.0])), Column.of(np.array([]), np.array([]))]
-    joined = Joined(
+    joined = Concatenated(
         np.array([1.0, 2.0]), np.array([2.0, 5.0]), lambda low, high: columns[low:high], np.dtype(float), STATED
     )
     assert joined.newest(0.0, 9.0)[0].tolist() == [1.0]
@@ -142,7 +142,7 @@ def test_a_column_may_be_empty():
 @pytest.mark.parametrize(("reducer", "stride"), [("median", 1.0), ("minmax", 0.0), ("minmax", float("nan"))])
 def test_wrong_questions_are_refused(reducer, stride):
     """A reducer that does not exist and an impossible stride are told, not answered."""
-    joined = Joined.of([Column.of(np.array([1.0]), np.array([3.0]))], STATED)
+    joined = Concatenated.of([Column.of(np.array([1.0]), np.array([3.0]))], STATED)
     with pytest.raises(BadRequest):
         joined.reduced(0.0, 9.0, reducer, stride)
     assert joined.statement is STATED

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sisock.core.column import Column
-from sisock.core.downsample import find_reducer, reduce_samples
-from sisock.core.lookahead import MOST_CANDIDATES, look_ahead
+from sisock.core.column.column import Column
+from sisock.core.reduce.reducers import find_reducer, reduce_samples
 from sisock.core.times import bucket_number
+from sisock.core.window.spans import MOST_CANDIDATES, look_ahead
 
 STRIDE = 4.0
 WIDTH = 2 * STRIDE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sisock.core.misplaced import is_unmistakable, misplaced
+from sisock.core.window.review import is_unmistakable, misplaced
 
 END = 1.7e9
 START = END - 300.0

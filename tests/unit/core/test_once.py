@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sisock.core.once import Once, kind_of, summed
+from sisock.core.window.remarks import Once, kind_of, summed
 
 
 def test_a_thing_is_said_once_and_again_after_long():

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sisock.core.pyramid import BLOCK, ArraySamples, NumberPyramid, StatePyramid, Summary, pyramid_for
-from sisock.core.summary import Cells
+from sisock.core.reduce.indexed_array import BLOCK, PlainArray
+from sisock.core.reduce.pyramid import NumberPyramid, StatePyramid, pyramid_for
+from sisock.core.reduce.summaries import BlockCells, Summary
 
 import twins
 
@@ -32,7 +33,7 @@ def values_of(kind, count, seed):
     return values
 
 
-class Counting(ArraySamples):
+class Counting(PlainArray):
     """Samples that count how many of them are read, and know no others than those kept."""
 
     def __init__(self, values, first=0):
@@ -58,7 +59,7 @@ class Counting(ArraySamples):
 def grown(values, stops=()):
     pyramid = pyramid_for(values.dtype)
     for stop in [*stops, len(values)]:
-        pyramid.update(ArraySamples(values), stop)
+        pyramid.update(PlainArray(values), stop)
     return pyramid
 
 
@@ -109,7 +110,7 @@ def test_what_is_picked_is_what_the_twin_picks(kind, count, seed, buckets):
     values = values_of(kind, count, seed)
     starts, stops = cut(np.random.default_rng(seed), 0, count, buckets)
     summary = grown(values).view()
-    assert picked(summary, ArraySamples(values), starts, stops) == expected(values, starts, stops)
+    assert picked(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_what_is_picked_is_what_the_twin_picks(kind, count, seed, buckets):
 )
 def test_a_range_is_cut_into_the_largest_blocks_inside_it(start, stop, complete, cells):
     """Samples at the edges, complete blocks inside, larger ones further inside; in the order of time."""
-    found = Cells.of(np.array([start]), np.array([stop]), complete)
+    found = BlockCells.of(np.array([start]), np.array([stop]), complete)
     assert list(zip(found.levels.tolist(), found.indices.tolist(), strict=True)) == cells
     assert found.starts.tolist() == [0]
 
@@ -146,7 +147,7 @@ def test_several_levels_agree_with_the_twin(kind):
     starts, stops = cut(np.random.default_rng(4), 0, len(values), 3)
     summary = grown(values).view()
     assert len(summary.levels) == 3
-    assert picked(summary, ArraySamples(values), starts, stops) == expected(values, starts, stops)
+    assert picked(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
 
 
 @many
@@ -207,14 +208,14 @@ def test_what_a_view_shows_never_changes():
     pyramid = NumberPyramid(values.dtype)
     held = []
     for stop in range(0, 40_001, 5000):
-        pyramid.update(ArraySamples(values), stop)
+        pyramid.update(PlainArray(values), stop)
         held.append((stop, pyramid.view()))
         pyramid.drop_before(stop - 3000)
     for stop, view in held:
         low = -(-max(stop - 8000, 0) // BLOCK**2) * BLOCK**2
         if low < stop:
             starts, stops = cut(np.random.default_rng(stop), low, stop, 3)
-            assert picked(view, ArraySamples(values), starts, stops) == expected(values, starts, stops)
+            assert picked(view, PlainArray(values), starts, stops) == expected(values, starts, stops)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -224,7 +225,7 @@ def test_what_a_summary_does_not_have_yet_is_read_raw(kind):
     starts, stops = cut(np.random.default_rng(8), 0, 9000, 4)
     for summarised in (0, 63, 5000, 8999):
         summary = grown(values[:summarised]).view()
-        assert picked(summary, ArraySamples(values), starts, stops) == expected(values, starts, stops)
+        assert picked(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
 
 
 @pytest.mark.parametrize("step", [BLOCK, 3 * BLOCK, 1000])
@@ -233,9 +234,9 @@ def test_a_change_where_an_update_begins_is_seen(step):
     values = np.arange(4000) // step % 2 == 1
     pyramid = pyramid_for(values.dtype)
     for stop in range(0, 4001, step):
-        pyramid.update(ArraySamples(values), stop)
+        pyramid.update(PlainArray(values), stop)
     starts, stops = np.array([1]), np.array([4000])
-    assert pyramid.view().pick(ArraySamples(values), ["change"], starts, stops).tolist() == [step]
+    assert pyramid.view().pick(PlainArray(values), ["change"], starts, stops).tolist() == [step]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -262,7 +263,7 @@ def test_numbers_have_their_pyramid(dtype, kind):
     """Floats and whole numbers of any width are numbers, and keep their type."""
     pyramid = pyramid_for(np.dtype(dtype))
     assert type(pyramid) is kind
-    pyramid.update(ArraySamples(np.arange(64, dtype=dtype)), 64)
+    pyramid.update(PlainArray(np.arange(64, dtype=dtype)), 64)
     assert pyramid.view().arrays()["low"].dtype == np.dtype(dtype)
 
 
@@ -281,10 +282,10 @@ def test_a_mean_depends_on_its_bucket_alone(length):
     start = 1234
     alone = grown(values[: start + length]).view()
     bucket = (np.array([start]), np.array([start + length]))
-    mean = alone.make(ArraySamples(values), "mean", *bucket)
+    mean = alone.make(PlainArray(values), "mean", *bucket)
     together = grown(values).view()
     starts, stops = np.array([0, start, start + length]), np.array([start, start + length, len(values)])
-    assert together.make(ArraySamples(values), "mean", starts, stops)[1].tobytes() == mean[0].tobytes()
+    assert together.make(PlainArray(values), "mean", starts, stops)[1].tobytes() == mean[0].tobytes()
 
 
 @pytest.mark.parametrize(("make", "made"), [("mean", np.finfo(np.float64).max), ("stddev", 0.0), ("sum", np.inf)])
@@ -292,7 +293,7 @@ def test_the_mean_of_a_huge_block_is_finite(make, made):
     """Values whose sum overflows in a block, or in a block of blocks, still have their mean and their deviation."""
     values = np.full(3 * BLOCK**2 + 10, np.finfo(np.float64).max)
     summary = grown(values).view()
-    found = summary.make(ArraySamples(values), make, np.array([5]), np.array([len(values) - 5]))
+    found = summary.make(PlainArray(values), make, np.array([5]), np.array([len(values) - 5]))
     np.testing.assert_allclose(found, made, rtol=1e-15)
 
 
@@ -300,7 +301,7 @@ def test_the_sum_of_huge_values_that_cancel_is_finite():
     """What overflows on the way does not show in a sum that is in range."""
     values = np.repeat([1e308, -1e308, 1.0], 2 * BLOCK**2)
     summary = grown(values).view()
-    found = summary.make(ArraySamples(values), "sum", np.array([0]), np.array([len(values)]))
+    found = summary.make(PlainArray(values), "sum", np.array([0]), np.array([len(values)]))
     np.testing.assert_allclose(found, 0.0, atol=1e296)
 
 
@@ -310,4 +311,4 @@ def test_ones_are_counted_and_added_exactly(make):
     values = np.ones(BLOCK**2 * 3 + 77)
     for start, stop in ((0, len(values)), (13, len(values) - 9), (100, 200)):
         summary = grown(values).view()
-        assert summary.make(ArraySamples(values), make, np.array([start]), np.array([stop])) == [stop - start]
+        assert summary.make(PlainArray(values), make, np.array([start]), np.array([stop])) == [stop - start]

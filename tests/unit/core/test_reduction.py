@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sisock.core.column import Column
-from sisock.core.downsample import REDUCERS
+from sisock.core.column.column import Column
 from sisock.core.errors import BadRequest
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
-from sisock.core.reduction import MOST_SPANS, SpanReading, check_spans, reduce_spans
+from sisock.core.reduce.reducers import REDUCERS
+from sisock.core.window.spans import MOST_SPANS, SpanReading, check_spans, reduce_spans
 
 TIMES = np.arange(1000.0, 2000.0)
 BLOCK = TimelineBlock(TIMES, {"x": np.sin(TIMES)}, finalized_until=1999.0, generation="g")

@@ -3,7 +3,7 @@
 import pytest
 
 from sisock.core.errors import BadRequest, NameTaken
-from sisock.core.registry import Added, NodeEntry, Registry, Removed
+from sisock.wamp.hub import Added, OnlineNode, Registry, Removed
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def names(registry):
 def test_a_new_node_is_an_event():
     """Whoever is added is listed, and said to be new."""
     registry = Registry()
-    entry = NodeEntry("weather", "outside", 7)
+    entry = OnlineNode("weather", "outside", 7)
     assert registry.add("weather", "outside", 7) == [Added(entry)]
     assert registry.nodes() == [entry]
 
@@ -38,7 +38,7 @@ def test_nodes_are_listed_in_order_of_arrival(registry):
 def test_adding_again_from_the_same_session_is_no_event(registry):
     """A session may repeat itself; a new description is taken silently, in the old place."""
     assert registry.add("weather", "on the roof", 1) == []
-    assert registry.nodes()[0] == NodeEntry("weather", "on the roof", 1)
+    assert registry.nodes()[0] == OnlineNode("weather", "on the roof", 1)
     assert names(registry) == ["weather", "host", "camera"]
 
 
@@ -46,7 +46,7 @@ def test_a_name_of_another_session_is_refused(registry):
     """A duplicate name is refused and the holder keeps it."""
     with pytest.raises(NameTaken, match="'weather' is held by another"):
         registry.add("weather", "an impostor", 2)
-    assert registry.nodes()[0] == NodeEntry("weather", "outside", 1)
+    assert registry.nodes()[0] == OnlineNode("weather", "outside", 1)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a.b", "a/b", "wetter\n", "größe", "a" * 65, "#", None, 5, b"weather"])
@@ -64,7 +64,7 @@ def test_letters_digits_underscores_and_hyphens_make_names(name):
 
 def test_a_description_must_be_text():
     """A node may have no description, but not one that cannot be shown."""
-    assert Registry().add("weather", None, 1) == [Added(NodeEntry("weather", None, 1))]
+    assert Registry().add("weather", None, 1) == [Added(OnlineNode("weather", None, 1))]
     for nonsense in (5, ["outside"], b"outside"):
         with pytest.raises(BadRequest, match="description"):
             Registry().add("weather", nonsense, 1)
@@ -74,7 +74,7 @@ def test_only_the_holder_can_subtract(registry):
     """A session takes out what it holds; others and unknown names change nothing."""
     assert registry.subtract("weather", 2) == []
     assert registry.subtract("nobody", 1) == []
-    assert registry.subtract("weather", 1) == [Removed(NodeEntry("weather", "outside", 1))]
+    assert registry.subtract("weather", 1) == [Removed(OnlineNode("weather", "outside", 1))]
     assert registry.subtract("weather", 1) == []
     assert names(registry) == ["host", "camera"]
 

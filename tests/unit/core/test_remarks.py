@@ -2,8 +2,8 @@ import msgpack
 import pytest
 
 from sisock.core.model import DataRequest
-from sisock.core.remarks import LONGEST_REMARK, MOST_REMARKS, Remarks
-from sisock.core.wire_spans import decode_reductions, decode_remarks, encode_reductions
+from sisock.core.window.remarks import LONGEST_REMARK, MOST_REMARKS, Remarks
+from sisock.core.wire.spans import decode_reductions, decode_remarks, encode_reductions
 
 REQUEST = DataRequest(("a", "b"), 1.0, 9.0, 1.0, "minmax", spans=((1.0, 9.0),))
 

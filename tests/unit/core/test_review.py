@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sisock.core.model import DataBlock, TimelineBlock
-from sisock.core.review import Review
+from sisock.core.window.review import Review
 
 END = 1.7e9
 WINDOW = END - 300.0, END

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import numpy as np
 from hypothesis import given, settings
 
-from sisock.core.samples import ArraySamples, GrowingArray
+from sisock.core.reduce.indexed_array import GrowingArray, PlainArray
 
 many = settings(derandomize=True, deadline=None, max_examples=200)
 
@@ -62,7 +62,7 @@ def test_memory_mapped_files_are_read_as_plain_arrays(tmp_path):
     """A mapped file is read where it is, without the cost of its class."""
     np.save(tmp_path / "a.npy", np.arange(100.0))
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    samples = ArraySamples(mapped, 50)
+    samples = PlainArray(mapped, 50)
     assert type(samples.values) is np.ndarray
     assert np.shares_memory(samples.slice(60, 70), mapped)
     assert samples.take(np.array([50, 149])).tolist() == [0.0, 99.0]

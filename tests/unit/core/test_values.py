@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from sisock.core.values import as_times, as_values
+from sisock.core.wire.values import as_times, as_values
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sisock.core.walk import GROWTH, Walk
+from sisock.core.window.parts import GROWTH, Walk
 
 
 def walked(times, start, end, page, **hints):

@@ -5,12 +5,14 @@ import msgpack
 import numpy as np
 import pytest
 
-from sisock.core import serving, wire
-from sisock.core.column import Column
+from sisock.core.column.column import Column
 from sisock.core.errors import BadReply, BadRequest, OverAllowance
 from sisock.core.model import DataRequest
-from sisock.core.reduction import reduce_spans
-from sisock.core.wire_spans import decode_reductions, encode_reductions
+from sisock.core.window.spans import reduce_spans
+from sisock.core.wire import replies
+from sisock.core.wire.replies import answer_spans
+from sisock.core.wire.requests import parse_request, request_arguments
+from sisock.core.wire.spans import decode_reductions, encode_reductions
 
 TIMES = np.arange(1000.0, 2000.0)
 COLUMNS = {
@@ -61,9 +63,9 @@ def _parts(reduction):
 def test_what_is_not_ahead_is_refused(given):
     """What a caller sends as 'ahead' is checked, and it stands with spans only."""
     with pytest.raises(BadRequest):
-        serving.parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=[[1, 2]], ahead=given)
+        parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=[[1, 2]], ahead=given)
     with pytest.raises(BadRequest, match="spans"):
-        serving.parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", ahead=1.0)
+        parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", ahead=1.0)
 
 
 @pytest.mark.parametrize(
@@ -167,25 +169,25 @@ def test_a_reply_that_does_not_fit_is_refused(spoil):
 def test_arguments_that_are_no_spans_are_refused(given):
     """What a caller sends as spans is checked."""
     with pytest.raises(BadRequest):
-        serving.parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=given)
+        parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=given)
 
 
 def test_spans_need_a_reducer():
     """Spans are for reductions, and cannot be paged."""
     with pytest.raises(BadRequest, match="reducer"):
-        serving.parse_request(["x"], 1, 10, 1.0, 100.0, spans=[[1, 2]])
+        parse_request(["x"], 1, 10, 1.0, 100.0, spans=[[1, 2]])
     with pytest.raises(BadRequest, match="paged"):
-        serving.parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=[[1, 2]], limit=5)
+        parse_request(["x"], 1, 10, 1.0, 100.0, reduce="minmax", spans=[[1, 2]], limit=5)
 
 
 def test_the_arguments_of_a_call_are_those_that_are_parsed():
     """A request survives the way to a node."""
-    arguments, keywords = wire.request_arguments(REQUEST)
-    assert serving.parse_request(*arguments, now=5e9, **keywords) == REQUEST
+    arguments, keywords = request_arguments(REQUEST)
+    assert parse_request(*arguments, now=5e9, **keywords) == REQUEST
 
 
 def test_a_reply_over_the_allowance_names_the_limit(monkeypatch):
     """A reply that would cost its caller the connection is refused before it is sent."""
-    monkeypatch.setattr(serving, "EXTENDED_ALLOWANCE_BYTES", 100)
+    monkeypatch.setattr(replies, "EXTENDED_ALLOWANCE_BYTES", 100)
     with pytest.raises(OverAllowance, match="100"):
-        serving.answer_spans(reduce_spans(COLUMNS, REQUEST), REQUEST)
+        answer_spans(reduce_spans(COLUMNS, REQUEST), REQUEST)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.gateway import reading
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.ask import Gateway
+from sisock.gateway import cached_reader
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.series import SeriesWanted
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
@@ -158,14 +158,14 @@ def test_nonsense_of_one_node_is_its_own_problem(gateway, hub, reply):
 
 def test_a_bug_met_in_one_reply_touches_nothing_else(gateway, hub, monkeypatch):
     """Even an exception that nobody expected stays with the node whose reply raised it."""
-    decode = reading.decode_reductions
+    decode = cached_reader.decode_reductions
 
     def fails_for_b(reply, request):
         if "poison" in reply:
             raise ZeroDivisionError("oh")
         return decode(reply, request)
 
-    monkeypatch.setattr(reading, "decode_reductions", fails_for_b)
+    monkeypatch.setattr(cached_reader, "decode_reductions", fails_for_b)
     hub.nodes["b"]._get_data = lambda *_, **__: {"poison": 1}
     good, bad = result_of(ask(gateway, "a::x", "b::x")).series
     assert good.times.size

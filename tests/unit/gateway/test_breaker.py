@@ -1,6 +1,6 @@
 import pytest
 
-from sisock.gateway.breaker import Breaker
+from sisock.gateway.node_client import Breaker
 from sisock.testing import ManualClock
 
 

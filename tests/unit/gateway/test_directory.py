@@ -1,9 +1,9 @@
 import pytest
 
-from sisock.core import wire
 from sisock.core.errors import UnknownNode
-from sisock.gateway.ask import Gateway
-from sisock.gateway.peer import PAGE_FIELDS
+from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.node_client import PAGE_FIELDS
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 SAMPLES = ([1.0, 2.0], [1.0, 2.0])
@@ -217,7 +217,7 @@ def test_a_nonsense_hub_list(clock):
 def test_unchanged_fields_are_not_sent_again(clock):
     """A node that says that its fields are still the same version isn't asked for them again."""
     node = FakeNode("a", {"x": SAMPLES})
-    info = wire.encode_info(wire.NodeInfo("1", wire.CAPABILITIES, 10**6, catalogue_version="7"))
+    info = encode_info(NodeInfo("1", CAPABILITIES, 10**6, catalogue_version="7"))
     node._info = lambda _: info
     gateway = Gateway(None, clock)
     result_of(gateway.connected(FakeRouter(FakeHub([node]), clock)))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from sisock.core.model import TimelineBlock
-from sisock.core.wire import CAPABILITIES
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.ask import Gateway
-from sisock.gateway.edges import LEAST_REACH_S
-from sisock.gateway.plan import PLAIN, Drawing
+from sisock.core.wire.info import CAPABILITIES
+from sisock.gateway.edge.kept import LEAST_REACH_S
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.planner import PLAIN, Drawing
+from sisock.gateway.series import SeriesWanted
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
@@ -68,7 +68,7 @@ def test_a_state_holds_until_the_next_sample(monkeypatch, library, name, value):
     """Whatever library a node has, a state that began before the window is drawn at its start, without a notice."""
     if library == "before edges":
         monkeypatch.setattr(
-            "sisock.core.wire.CAPABILITIES", frozenset({"reduce", "packed", "paging", "spans", "ahead"})
+            "sisock.core.wire.info.CAPABILITIES", frozenset({"reduce", "packed", "paging", "spans", "ahead"})
         )
     site = Site(original_library=library == "original")
     for _ in range(3):
@@ -87,7 +87,7 @@ def test_a_number_says_when_its_last_sample_was(monkeypatch, library):
     """A field that has nothing in the window is empty, with a word on the last sample before it."""
     if library == "before edges":
         monkeypatch.setattr(
-            "sisock.core.wire.CAPABILITIES", frozenset({"reduce", "packed", "paging", "spans", "ahead"})
+            "sisock.core.wire.info.CAPABILITIES", frozenset({"reduce", "packed", "paging", "spans", "ahead"})
         )
     site = Site(original_library=library == "original")
     series = site.draw("setpoint", HOUR)
@@ -173,7 +173,7 @@ def test_the_starts_of_windows_cost_few_calls_of_their_own(monkeypatch, looks):
     ticks = NOW - 3500.0 + np.arange(40_000) / 10
     calls = []
     for capabilities in (CAPABILITIES, CAPABILITIES - {"edge"}):
-        monkeypatch.setattr("sisock.core.wire.CAPABILITIES", capabilities)
+        monkeypatch.setattr("sisock.core.wire.info.CAPABILITIES", capabilities)
         site = Site()
         site.put("fast", ticks, np.sin(ticks), finalized_until=NOW - 1.0)
         for at, ahead_s in looks:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.core.downsample import reduce_block
 from sisock.core.model import DataBlock, TimelineBlock
+from sisock.core.reduce.reducers import reduce_block
 from sisock.gateway.gaps import break_gaps
-from sisock.gateway.plan import choose_resolution
+from sisock.gateway.planner import choose_resolution
 
 
 def test_a_gap_breaks_the_line():

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.core import serving, wire
 from sisock.core.times import LADDER
-from sisock.gateway.answer import Series, SeriesWanted
-from sisock.gateway.ask import Gateway
-from sisock.gateway.cells import aligned_cells, choose_cells, equal_cells
-from sisock.gateway.every import parse_every
-from sisock.gateway.gridded import ragged
-from sisock.gateway.plan import Drawing
+from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info
+from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.grid.cells import aligned_cells, choose_cells, equal_cells
+from sisock.gateway.grid.every import parse_every
+from sisock.gateway.grid.laying import with_ragged_ends
+from sisock.gateway.planner import Drawing
+from sisock.gateway.series import Series, SeriesWanted
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 from twins import bucket_of, cell_edges, on_cells
@@ -277,8 +278,8 @@ def older(monkeypatch):
     """A gateway with a node that has no counts, sums and deviations, beside one that has."""
     times = np.concatenate([np.arange(NOW - 600, NOW - 300, 0.1), np.arange(NOW - 300, NOW)])
     nodes = [FakeNode(name, {"x": (times, times - NOW)}) for name in ("old", "new")]
-    info = wire.NodeInfo("0.0.9", wire.CAPABILITIES - {"aggregates"}, serving.EXTENDED_ALLOWANCE_BYTES)
-    monkeypatch.setattr(nodes[0], "_info", lambda _: wire.encode_info(info))
+    info = NodeInfo("0.0.9", CAPABILITIES - {"aggregates"}, EXTENDED_ALLOWANCE_BYTES)
+    monkeypatch.setattr(nodes[0], "_info", lambda _: encode_info(info))
     return connected(*nodes)
 
 
@@ -406,9 +407,9 @@ def test_what_dips_at_the_ends_is_left_out(cells, having, left_out):
         Series(SeriesWanted("a", str(number)), cells.times[some], np.ones(cells.times[some].size))
         for number, some in enumerate(having)
     ]
-    assert sorted(ragged(series, cells)) == left_out
+    assert sorted(with_ragged_ends(series, cells)) == left_out
     nothing = replace(series[0], values=np.full(series[0].times.size, np.nan))
-    assert sorted(ragged([*series, nothing], cells)) == left_out
+    assert sorted(with_ragged_ends([*series, nothing], cells)) == left_out
 
 
 @pytest.mark.parametrize(
@@ -420,11 +421,11 @@ def test_a_cell_that_is_long_enough_is_drawn(cells, interval_s, left_out):
     times = cells.times
     some = [times, times[1:-1]]
     series = [Series(SeriesWanted("a", str(one[0])), one, np.ones(one.size), interval_s=interval_s) for one in some]
-    assert sorted(ragged(series, cells)) == left_out
+    assert sorted(with_ragged_ends(series, cells)) == left_out
 
 
 def test_the_present_is_an_end():
     """Where the window ends in the future, the cell of the present is the one that is not whole yet."""
     series = [Series(SeriesWanted("a", "b"), CELLS.times[:30][:count], np.ones(count)) for count in (30, 29)]
-    assert ragged(series, CELLS, float(CELLS.times[29]) + 3) == {1290.0}
-    assert ragged(series, CELLS) == set()
+    assert with_ragged_ends(series, CELLS, float(CELLS.times[29]) + 3) == {1290.0}
+    assert with_ragged_ends(series, CELLS) == set()

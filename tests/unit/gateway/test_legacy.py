@@ -3,12 +3,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sisock.core.downsample import reduce_block
 from sisock.core.model import DataBlock, TimelineBlock
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.ask import Gateway
-from sisock.gateway.legacy import FIRST_SPAN_S, VALUES_IN_A_REPLY, SpanWalk
-from sisock.gateway.plan import Drawing, choose_resolution
+from sisock.core.reduce.reducers import reduce_block
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.legacy_reader import FIRST_LEGACY_SPAN_S, VALUES_IN_A_REPLY, SpanWalk
+from sisock.gateway.planner import Drawing, choose_resolution
+from sisock.gateway.series import SeriesWanted
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
@@ -38,7 +38,7 @@ def test_a_walk_covers_the_span():
     while walk.span:
         covered.append(walk.span)
         walk.answered(values=int(3 * (walk.span[1] - walk.span[0])))
-    assert covered[0] == (100_000.0 - FIRST_SPAN_S, 100_000.0)
+    assert covered[0] == (100_000.0 - FIRST_LEGACY_SPAN_S, 100_000.0)
     assert covered[-1][0] == 0.0
     assert all(later[0] == earlier[1] for later, earlier in pairwise(covered))
 

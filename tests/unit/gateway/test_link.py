@@ -1,8 +1,10 @@
 import pytest
+from autobahn.wamp.exception import ApplicationError, TransportLost
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from sisock.core.errors import BadReply, NodeUnavailable
-from sisock.gateway.link import ApplicationError, DeadlinePassed, Link, TransportLost, in_words
+from sisock.gateway.rpc import RouterLink, in_words
 from sisock.testing import ManualClock, result_of
 
 
@@ -23,7 +25,7 @@ class BrokenCaller:
 def test_no_call_waits_for_ever():
     """A call without an answer fails when its time is over, and not before."""
     clock = ManualClock()
-    reply = Link(SilentCaller(), clock).call(2.0, "a.b")
+    reply = RouterLink(SilentCaller(), clock).call(2.0, "a.b")
     clock.advance(1.9)
     assert not reply.called
     clock.advance(0.1)
@@ -34,12 +36,12 @@ def test_no_call_waits_for_ever():
 def test_a_lost_transport_is_a_failed_call():
     """A session that raises instead of returning a Deferred fails the call like any other error."""
     with pytest.raises(TransportLost):
-        result_of(Link(BrokenCaller(), ManualClock()).call(2.0, "a.b"))
+        result_of(RouterLink(BrokenCaller(), ManualClock()).call(2.0, "a.b"))
 
 
 def test_without_a_session_there_is_no_call():
     """While no session is there, a call is refused at once with that reason."""
-    link = Link(SilentCaller(), ManualClock())
+    link = RouterLink(SilentCaller(), ManualClock())
     link.disconnected()
     with pytest.raises(NodeUnavailable, match="the router is not connected since 2023-11-14T22:13:20"):
         link.call(2.0, "a.b")
@@ -48,7 +50,7 @@ def test_without_a_session_there_is_no_call():
 def test_the_first_loss_counts():
     """Since when the router is away is told from the first loss on."""
     clock = ManualClock()
-    link = Link(SilentCaller(), clock)
+    link = RouterLink(SilentCaller(), clock)
     link.disconnected()
     clock.advance(60)
     link.disconnected()

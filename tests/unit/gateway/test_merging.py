@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sisock.gateway.answer import Series, SeriesWanted
-from sisock.gateway.ask import Gateway
-from sisock.gateway.merging import join
-from sisock.gateway.plan import Resolution
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.planner import Resolution
+from sisock.gateway.series import Series, SeriesWanted
+from sisock.gateway.splicing import splice
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 WANTED = SeriesWanted("archive+live", "t")
@@ -34,7 +34,7 @@ def part(node, times, finalized_until=np.inf, **changes):
 )
 def test_the_first_where_it_is_final_then_the_next(archive, finalized_until, live, drawn):
     """The first node is drawn as far as its samples are final, the next after that, and no time twice."""
-    joined = join(WANTED, [part("archive", archive, finalized_until), part("live", live)], RESOLUTION)
+    joined = splice(WANTED, [part("archive", archive, finalized_until), part("live", live)], RESOLUTION)
     assert joined.values.tolist() == drawn
     assert joined.wanted.target == "archive+live::t"
 
@@ -42,7 +42,7 @@ def test_the_first_where_it_is_final_then_the_next(archive, finalized_until, liv
 def test_what_is_wrong_with_a_part_is_told():
     """The part that came is drawn, and the problem of the other is told."""
     missing = Series.missing(SeriesWanted("archive", "t"), "node 'archive' is not online")
-    joined = join(WANTED, [missing, part("live", [1, 2])], RESOLUTION)
+    joined = splice(WANTED, [missing, part("live", [1, 2])], RESOLUTION)
     assert joined.values.tolist() == [1001, 1002]
     assert joined.problem == "node 'archive' is not online"
 
@@ -50,7 +50,7 @@ def test_what_is_wrong_with_a_part_is_told():
 def test_parts_of_different_types_are_not_mixed():
     """A text behind numbers is left out, and a notice says so."""
     text = part("live", [5], values=np.array(["x"], dtype=object), type="string")
-    joined = join(WANTED, [part("archive", [1, 2]), text], RESOLUTION)
+    joined = splice(WANTED, [part("archive", [1, 2]), text], RESOLUTION)
     assert joined.values.tolist() == [1, 2]
     assert "'live::t' is left out" in joined.problem
 
@@ -58,7 +58,7 @@ def test_parts_of_different_types_are_not_mixed():
 def test_no_more_points_than_asked_for():
     """The seam adds no points beyond the panel's width."""
     few = Resolution("minmax", 1.0, 10)
-    joined = join(WANTED, [part("archive", np.arange(0, 5, 0.5)), part("live", np.arange(0, 9, 0.5))], few)
+    joined = splice(WANTED, [part("archive", np.arange(0, 5, 0.5)), part("live", np.arange(0, 9, 0.5))], few)
     assert len(joined.times) <= 10
     assert joined.times[-1] == 8.5
 
@@ -110,7 +110,7 @@ def held(node, before, *values, finalized_until=np.inf):
 )
 def test_what_held_last_is_drawn_at_the_start(archive, live, expected):
     """Of what several nodes knew before the window, the latest holds at its start, and it is told of which time."""
-    joined = join(SeriesWanted("a+b", "x"), [archive, live], RESOLUTION)
+    joined = splice(SeriesWanted("a+b", "x"), [archive, live], RESOLUTION)
     assert joined.values.tolist() == expected
     assert joined.before == max(filter(None, (archive.before, live.before)))
     assert joined.held

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sisock.core.model import Field, FieldCatalogue
-from sisock.gateway.answer import SeriesWanted
 from sisock.gateway.directory import Snapshot
-from sisock.gateway.names import Names, Targets
+from sisock.gateway.series import SeriesWanted
+from sisock.gateway.target_index import Names, Targets
 
 from twins import containing
 
@@ -28,7 +28,7 @@ def targets_of(**fields):
 def test_names_that_contain_a_text(names, text, chunk_bytes):
     """All names at once are searched with the same result as one after another, whatever signs are in them."""
     wanted = text.replace("\n", "\0")
-    with mock.patch("sisock.gateway.names._CHUNK_BYTES", chunk_bytes):
+    with mock.patch("sisock.gateway.target_index._CHUNK_BYTES", chunk_bytes):
         found = list(Names(names).containing(text, len(names)))
         assert list(Names(names).containing(text, 2)) == found[:2]
     assert found == containing(names, text) or "\0" in "".join(names) + wanted

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sisock.core.times import bucket_number
-from sisock.gateway.pieces import OBJECTS_BYTES, TILE_BUCKETS, Grid, Piece, join, merge, without
+from sisock.gateway.tiles import (
+    OBJECTS_BYTES,
+    TILE_BUCKETS,
+    ReducedSpan,
+    TileGrid,
+    join_spans,
+    join_touching,
+    left_open,
+)
 
 WIDTH = 10.0
 
@@ -16,7 +24,7 @@ WIDTH = 10.0
 def piece(start, end, every=5.0, offset=2.0):
     """Return a piece with samples at some places of each bucket; their values are their times."""
     times = np.arange(start, end, every) + offset
-    return Piece(start, end, times, times)
+    return ReducedSpan(start, end, times, times)
 
 
 def same(one, other):
@@ -34,16 +42,16 @@ def test_a_part_has_the_samples_that_lie_in_it(start, end):
 
 def test_consecutive_pieces_become_one():
     """Empty ones among them, at either end, or all of them, change nothing."""
-    empty = Piece(20.0, 30.0, np.empty(0), np.empty(0))
-    whole = join([piece(10.0, 20.0), empty, piece(30.0, 40.0)])
+    empty = ReducedSpan(20.0, 30.0, np.empty(0), np.empty(0))
+    whole = join_spans([piece(10.0, 20.0), empty, piece(30.0, 40.0)])
     assert (whole.start, whole.end, whole.times.tolist()) == (10.0, 40.0, [12.0, 17.0, 32.0, 37.0])
     assert whole.values.tolist() == whole.times.tolist()
-    assert join([empty, piece(30.0, 40.0)])[:2] == (20.0, 40.0)
-    assert join([piece(10.0, 20.0), empty]).times.tolist() == [12.0, 17.0]
-    assert join([empty, empty._replace(start=30.0, end=35.0)])[:2] == (20.0, 35.0)
-    assert join([empty]) is empty
-    texts = Piece(30.0, 40.0, np.array([31.0]), np.array(["a"], object))
-    assert join([empty, texts]).values.tolist() == ["a"]  # what is empty has no type of its own
+    assert join_spans([empty, piece(30.0, 40.0)])[:2] == (20.0, 40.0)
+    assert join_spans([piece(10.0, 20.0), empty]).times.tolist() == [12.0, 17.0]
+    assert join_spans([empty, empty._replace(start=30.0, end=35.0)])[:2] == (20.0, 35.0)
+    assert join_spans([empty]) is empty
+    texts = ReducedSpan(30.0, 40.0, np.array([31.0]), np.array(["a"], object))
+    assert join_spans([empty, texts]).values.tolist() == ["a"]  # what is empty has no type of its own
 
 
 @pytest.mark.parametrize(
@@ -63,8 +71,8 @@ def test_consecutive_pieces_become_one():
 def test_pieces_that_touch_are_united(former, latter, expected):
     """Of two that do not touch the latter stays: a tile has no gap inside."""
     former, latter, expected = (piece(float(low), float(high)) for low, high in (former, latter, expected))
-    assert same(merge(former, latter), expected)
-    assert merge(None, latter) is latter
+    assert same(join_touching(former, latter), expected)
+    assert join_touching(None, latter) is latter
 
 
 def test_what_is_kept_holds_nothing_larger():
@@ -75,24 +83,24 @@ def test_what_is_kept_holds_nothing_larger():
     assert same(owned, part)
     assert (owned.times.base, owned.values.base) == (None, None)
     assert owned.owned() is owned
-    assert Piece(0.0, 1.0, owned.times, part.values).owned().values.base is None
-    assert Piece(0.0, 1.0, part.times, owned.values).owned().times.base is None
+    assert ReducedSpan(0.0, 1.0, owned.times, part.values).owned().values.base is None
+    assert ReducedSpan(0.0, 1.0, part.times, owned.values).owned().times.base is None
 
 
 def test_its_size_counts_arrays_and_texts():
     """Times, values and what they point to."""
     times = np.arange(5.0)
-    assert Piece(0.0, 5.0, times, times > 2).size_bytes == OBJECTS_BYTES + 5 * 8 + 5
+    assert ReducedSpan(0.0, 5.0, times, times > 2).size_bytes == OBJECTS_BYTES + 5 * 8 + 5
     texts = np.array(["a", "bc", "a" * 100], object)
     expected = OBJECTS_BYTES + 3 * 8 + 3 * 8 + sum(map(sys.getsizeof, texts))
-    assert Piece(0.0, 3.0, times[:3], texts).size_bytes == expected
+    assert ReducedSpan(0.0, 3.0, times[:3], texts).size_bytes == expected
 
 
 @given(st.integers(0, 3 * TILE_BUCKETS * 4), st.integers(1, 3 * TILE_BUCKETS * 4))
 def test_a_window_is_its_start_its_tiles_and_its_end(first, length):
     """They follow one another without a gap; tiles hold whole buckets, and what is cut is a part of one."""
     start, end = first * WIDTH / 4, (first + length) * WIDTH / 4
-    grid = Grid.of(start, end, WIDTH)
+    grid = TileGrid.of(start, end, WIDTH)
     spans = [span for span in (grid.head, *(span for _, span in grid.tiles), grid.foot) if span is not None]
     assert [spans[0][0], *(high for _, high in spans)] == [*(low for low, _ in spans), end]
     assert spans[0][0] == start
@@ -122,4 +130,4 @@ def test_a_window_is_its_start_its_tiles_and_its_end(first, length):
 )
 def test_what_pieces_leave_open(pieces, expected):
     """The parts of a span that no piece covers, in order, none of them empty."""
-    assert without((10.0, 50.0), [piece(*span) for span in pieces]) == expected
+    assert left_open((10.0, 50.0), [piece(*span) for span in pieces]) == expected

@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.core.downsample import reduce_block
 from sisock.core.model import DataBlock, TimelineBlock
-from sisock.gateway.answer import SeriesWanted
+from sisock.core.reduce.reducers import reduce_block
 from sisock.gateway.gaps import break_gaps
-from sisock.gateway.plan import MOST_POINTS, choose_resolution, clamp_points, plan
+from sisock.gateway.planner import MOST_POINTS, choose_resolution, clamp_points, plan
+from sisock.gateway.series import SeriesWanted
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sisock.core.model import TimelineBlock
-from sisock.core.reduction import MOST_SPANS
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.ask import Gateway
+from sisock.core.window.spans import MOST_SPANS
 from sisock.gateway.directory import MOST_GONE_KEPT
-from sisock.gateway.plan import Drawing, choose_resolution
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.planner import Drawing, choose_resolution
+from sisock.gateway.series import SeriesWanted
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
@@ -348,7 +348,7 @@ def test_who_waits_is_answered_though_its_time_was_over_before_it_could_be_told(
 def test_a_reply_over_the_allowance_is_asked_for_in_halves(monkeypatch):
     """Where a node refuses a long reply, the fields are asked for in smaller groups until they fit."""
     feed = Feed(NAMES[:4])
-    monkeypatch.setattr("sisock.core.serving.EXTENDED_ALLOWANCE_BYTES", 30_000)
+    monkeypatch.setattr("sisock.core.wire.replies.EXTENDED_ALLOWANCE_BYTES", 30_000)
     series = feed.draw(length=600.0)
     assert all(one.problem is None and one.times.size > 100 for one in series)
     assert len(feed.calls()) > 2

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from sisock.core.edge import MOST_FOLLOWING, Edge
 from sisock.core.model import Statement
-from sisock.core.reduction import NO_SAMPLES, Reduction
-from sisock.gateway.edges import NO_EDGE, KeptEdge, lacking_s
-from sisock.gateway.pieces import Grid
-from sisock.gateway.store import MOST_CUT_PIECES, SeriesKey, Store
+from sisock.core.window.edge import MOST_FOLLOWING, Edge
+from sisock.core.window.spans import NO_SAMPLES, Reduction
+from sisock.gateway.edge.kept import NO_EDGE, KeptEdge, lacking_s
+from sisock.gateway.tile_cache import MOST_CUT_PIECES, SeriesKey, TileCache
+from sisock.gateway.tiles import TileGrid
 
 WIDTH = 10.0
 KEY = SeriesKey("node", "x", "minmax", WIDTH)
@@ -24,7 +24,7 @@ class Kept:
         self.times = np.array(times, float)
         self.key = key
         self.final, self.oldest, self.generation = final, oldest, "g"
-        self.store = Store(2**20)
+        self.store = TileCache(2**20)
 
     def within(self, start, end):
         """Return the samples of a span; the value of each is its time."""
@@ -41,7 +41,7 @@ class Kept:
 
     def look(self, start, end, at=NOW):
         """Look for a window at a moment."""
-        return self.store.look(self.key, Grid.of(start, end, WIDTH), at)
+        return self.store.look(self.key, TileGrid.of(start, end, WIDTH), at)
 
     def found(self, start, end, at=NOW):
         """Return the times that are found of a window, and what is missing of it."""
@@ -319,7 +319,7 @@ def test_an_end_is_not_put_behind_what_lies_after_it():
 
 def test_remarks_are_told_until_the_node_has_none():
     """What a node tells of a field in words is forgotten once it answers without."""
-    store = Store(2**20)
+    store = TileCache(2**20)
     assert store.remarks(KEY) == ()
     store.keep_remarks(KEY, ["slow"])
     store.keep_remarks(MEAN, [])
@@ -509,6 +509,6 @@ def test_a_start_that_is_nearly_over_does_not_last():
 def test_keeping_nothing_finds_nothing():
     """With no bytes all is asked for each time."""
     kept = Kept([11.0])
-    kept.store = Store(0)
+    kept.store = TileCache(0)
     kept.keep(10.0, 20.0)
     assert (kept.found(10.0, 20.0), kept.store.size_bytes) == (([], [(10.0, 20.0)]), 0)

@@ -11,16 +11,16 @@ from autobahn.wamp.types import ComponentConfig
 from logs import Log
 from twisted.internet import defer
 
-from sisock import base
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.ask import Gateway
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.series import SeriesWanted
 from sisock.testing import Behaviour, FakeHub, FakeRouter, ManualClock, result_of
-from sisock.wamp.author import Author
+from sisock.wamp import data_node_server
+from sisock.wamp.data_node_server import Author, DataNodeServer
 
 NOW = 1_700_000_000.0
 
 
-class Server(base.DataNodeServer):
+class Server(DataNodeServer):
     """A server of one field at 1 Hz, spoiled by a test."""
 
     name = "roof"
@@ -57,7 +57,7 @@ class ServerNode:
             serve = {"get_fields": "_serve_fields", "get_data": "_serve_data", "info": "_serve_info"}[name]
             return getattr(self._server, serve)(*arguments, **keywords)
         if name == "info":
-            raise base.ApplicationError(base.ApplicationError.NO_SUCH_PROCEDURE, "no callee")
+            raise data_node_server.ApplicationError(data_node_server.ApplicationError.NO_SUCH_PROCEDURE, "no callee")
         return _plain(getattr(self._server, name)(*arguments, **keywords))
 
 
@@ -72,8 +72,8 @@ def _plain(value):
 def clock(monkeypatch):
     """A clock, for all that tells the time."""
     clock = ManualClock(NOW)
-    monkeypatch.setattr(base, "AUTHOR", Author(clock))
-    monkeypatch.setattr(base.threads, "deferToThread", defer.maybeDeferred)
+    monkeypatch.setattr(data_node_server, "AUTHOR", Author(clock))
+    monkeypatch.setattr(data_node_server.threads, "deferToThread", defer.maybeDeferred)
     return clock
 
 
@@ -244,11 +244,11 @@ def test_an_exception_is_told_on_the_panel_and_logged_once(clock):
 
 
 class WithoutFields(Server):
-    get_fields = base.DataNodeServer.get_fields
+    get_fields = DataNodeServer.get_fields
 
 
 class WithoutData(Server):
-    get_data = base.DataNodeServer.get_data
+    get_data = DataNodeServer.get_data
 
 
 class OtherFields(Server):

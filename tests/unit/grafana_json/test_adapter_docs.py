@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from grafana_json import annotations, compression, filters, listing, options, rows, variables
+from grafana_json import annotations, filters, options, rows
 from grafana_json.annotations import parse_annotation
+from grafana_json.editor import listing, variables
+from grafana_json.http import compression
 
 PAGE = (Path(__file__).parents[3] / "docs" / "adapter.md").read_text(encoding="utf-8")
 
@@ -48,7 +50,7 @@ def test_every_reducer_is_listed():
 def test_bounds_of_lists():
     """The bounds of lists and of compression are those of the code."""
     assert f"at most {listing.MOST_LISTED} entries" in PAGE
-    assert f"are listed up to {filters.MOST_VALUES}" in PAGE
+    assert f"are listed up to {filters.MOST_TAG_VALUES}" in PAGE
     assert f"{compression.FEWEST_BYTES // 1024} KiB" in PAGE
 
 
@@ -70,7 +72,7 @@ def test_every_annotation_query_is_understood(query):
 def test_filters_and_rows():
     """Keys and operators of filters, and the arguments and bounds of rows, are those of the code."""
     section = PAGE.partition("## Ad hoc filters\n")[2].partition("\n## ")[0]
-    assert set(filters.KEYS) <= set(re.findall(r"`(.*?)`", section))
+    assert set(filters.TAG_KEYS) <= set(re.findall(r"`(.*?)`", section))
     assert {one for one in filters._OPERATORS if "|" not in one} <= set(re.findall(r"`(.*?)`", section))
     assert column("Rows") == [
         "metric",

@@ -12,8 +12,8 @@ from grafana_json.annotations import (
     parse_annotation,
     table_entry,
 )
-from sisock.gateway.answer import Series, SeriesWanted
 from sisock.gateway.directory import NodeChange
+from sisock.gateway.series import Series, SeriesWanted
 
 WANTED = SeriesWanted("site", "x")
 UNTIL = 100.0

@@ -9,9 +9,9 @@ from twisted.internet.defer import maybeDeferred
 
 from grafana_json import adapter
 from grafana_json.adapter import Adapter
-from grafana_json.app import LARGEST_BODY_BYTES, create_app
+from grafana_json.http.app import LARGEST_BODY_BYTES, create_app
 from grafana_json.targets import match
-from sisock.gateway.ask import Gateway
+from sisock.gateway.gateway import Gateway
 from sisock.settings import Settings
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -522,7 +522,7 @@ def test_nodes_as_annotations(site):
 def test_a_pattern_is_matched_once(site, monkeypatch):
     """As long as the nodes and their fields stay, a pattern is matched once, and again when something is new."""
     matched = []
-    monkeypatch.setattr("grafana_json.readings.match", lambda text, names: matched.append(text) or match(text, names))
+    monkeypatch.setattr("grafana_json.resolve.match", lambda text, names: matched.append(text) or match(text, names))
     for _ in range(3):
         assert len(site.client.post("/query", json=body("weather::*", "cryo::temp.stage 4K")).json) == 4
     assert matched == ["weather::*", "cryo::temp.stage 4K"]

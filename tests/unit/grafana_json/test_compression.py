@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from grafana_json.compression import FEWEST_BYTES, accepts_gzip, compress, is_loopback, pays
+from grafana_json.http.compression import FEWEST_BYTES, accepts_gzip, compress, is_loopback, pays
 
 
 @pytest.mark.parametrize(

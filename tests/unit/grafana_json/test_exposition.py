@@ -1,7 +1,6 @@
 import re
 
-from grafana_json.exposition import NodeHealth, render
-from grafana_json.telemetry import Telemetry
+from grafana_json.http.metrics import NodeHealth, Telemetry, render_metrics
 
 SAMPLE = re.compile(r'[a-z_]+(\{[a-z_]+="([^"\\\n]|\\.)*"(,[a-z_]+="([^"\\\n]|\\.)*")*\})? [-+.0-9e]+')
 
@@ -13,7 +12,7 @@ def test_the_page():
     telemetry.count("query/", 200, 0.3)
     telemetry.count('evil\n"}', 404, 99.0)
     nodes = [NodeHealth("host", fields=3, newest_age_s=1.5), NodeHealth("gone", online=False)]
-    page = render(*telemetry.taken(), nodes, connected=True)
+    page = render_metrics(*telemetry.taken(), nodes, connected=True)
     lines = page.splitlines()
     assert all(line.startswith("# ") or SAMPLE.fullmatch(line) for line in lines)
     for expected in (
@@ -33,7 +32,7 @@ def test_the_page():
 
 def test_each_family_stands_together():
     """The samples of a metric follow its type, once."""
-    page = render({("/", 200): 1}, {}, [NodeHealth("a"), NodeHealth("b")], connected=False)
+    page = render_metrics({("/", 200): 1}, {}, [NodeHealth("a"), NodeHealth("b")], connected=False)
     types = re.findall(r"^# TYPE (\w+) ", page, re.MULTILINE)
     assert len(types) == len(set(types))
     assert "sisock_connected 0" in page
@@ -41,5 +40,5 @@ def test_each_family_stands_together():
 
 def test_labels_are_escaped():
     """A name with quotes, backslashes and line ends stays one label."""
-    page = render({}, {}, [NodeHealth('a"\\\n')], connected=True)
+    page = render_metrics({}, {}, [NodeHealth('a"\\\n')], connected=True)
     assert 'sisock_node_online{node="a\\"\\\\\\n"} 1' in page

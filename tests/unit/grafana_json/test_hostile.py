@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from grafana_json.app import LARGEST_BODY_BYTES
+from grafana_json.http.app import LARGEST_BODY_BYTES
 from sisock.testing import FakeNode
 
 from hostile import DEEP, Wire, make_request, request_bytes

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grafana_json.intervals import is_grafanas, least_interval_s, rounded_ms
-from grafana_json.protocol import parse_query
+from grafana_json.requests import is_grafanas, least_interval_s, parse_query, rounded_ms
 
 CAPTURED = sorted((Path(__file__).parents[2] / "data" / "grafana").glob("*.json"))
 

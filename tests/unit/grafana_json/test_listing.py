@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from grafana_json import listing
-from grafana_json.builder import MOST_WITH_CHOICES, list_metrics
-from grafana_json.listing import near, overview, search
+from grafana_json.editor import listing
+from grafana_json.editor.builder import MOST_WITH_CHOICES, list_metrics
+from grafana_json.editor.listing import near, overview, search
 from grafana_json.targets import find
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.directory import Snapshot

@@ -1,15 +1,15 @@
 import pytest
 
-from grafana_json.options import PLAIN, Options, parse_options
-from sisock.core.downsample import REDUCERS
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.plan import Drawing
+from grafana_json.options import NO_OPTIONS, Options, parse_options
+from sisock.core.reduce.reducers import REDUCERS
+from sisock.gateway.planner import Drawing
+from sisock.gateway.series import SeriesWanted
 
 
 @pytest.mark.parametrize("payload", [None, "", {}, [], 5, "{", "[1]", {"agg": "mean", "n": "3"}, {"reduce": None}])
 def test_nothing_of_ours(payload):
     """Without anything of ours in it a payload changes nothing."""
-    assert parse_options(payload) == PLAIN
+    assert parse_options(payload) == NO_OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,13 @@ def test_nothing_of_ours(payload):
     [
         ({"reduce": "last"}, Options(reducer="last")),
         ('{"reduce": "last"}', Options(reducer="last")),
-        ({"reduce": "", "gaps": ""}, PLAIN),
+        ({"reduce": "", "gaps": ""}, NO_OPTIONS),
         ({"alias": " {node} ", "units": "kelvin"}, Options(alias="{node}", units="kelvin")),
         ({"metrics": ["a::b", "a::b", "", "c::d"]}, Options(metrics=("a::b", "c::d"))),
         ({"metrics": "a::b"}, Options(metrics=("a::b",))),
         ({"gaps": "connect"}, Options(connect=True)),
         ({"notices": "true", "changes": True}, Options(notices=True, changes=True)),
-        ({"notices": "0", "gaps": "break"}, PLAIN),
+        ({"notices": "0", "gaps": "break"}, NO_OPTIONS),
     ],
 )
 def test_what_can_be_set(payload, expected):
@@ -58,7 +58,7 @@ def test_what_is_wrong_is_told(payload, said):
 def test_the_legend():
     """A legend names node, field and units where its author wants; braces of others stay."""
     wanted = SeriesWanted("host", "{units}")
-    assert PLAIN.label(wanted, "K") == "host::{units}"
+    assert NO_OPTIONS.label(wanted, "K") == "host::{units}"
     assert Options(alias="{node}/{field} {0} {x.__class__}").label(SeriesWanted("a", "b"), "K") == (
         "a/b {0} {x.__class__}"
     )

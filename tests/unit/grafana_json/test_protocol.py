@@ -1,6 +1,6 @@
 import pytest
 
-from grafana_json.protocol import Target, parse_json, parse_max_points, parse_query, parse_search
+from grafana_json.requests import Target, parse_json, parse_max_points, parse_query, parse_search
 from sisock.core.errors import BadRequest
 
 RANGE = {"from": "2026-11-21T23:39:47.030Z", "to": "2026-11-22T05:39:47.030Z", "raw": {"from": "now-6h", "to": "now"}}

@@ -8,11 +8,11 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web import resource
 
-from grafana_json import server
-from grafana_json.app import LARGEST_BODY_BYTES
-from grafana_json.compression import compress
-from grafana_json.server import QueryResource, Root, Site, listen
-from grafana_json.telemetry import Telemetry
+from grafana_json.http import server
+from grafana_json.http.app import LARGEST_BODY_BYTES
+from grafana_json.http.compression import compress
+from grafana_json.http.metrics import Telemetry
+from grafana_json.http.server import AdapterSite, QueryResource, Root, listen_http
 from sisock.core.errors import BadRequest, ConfigurationError
 from sisock.settings import Settings
 
@@ -41,7 +41,7 @@ def exchange():
 
 def send_to(root, data, transport=None):
     """Send bytes to a site and return what it answers."""
-    site = Site(root)
+    site = AdapterSite(root)
     site.timeOut = None  # or a timer of the reactor would be left behind
     channel = site.buildProtocol(None)
     transport = transport or StringTransport()
@@ -91,7 +91,7 @@ def test_a_failure_of_the_adapter_is_logged_and_readable(monkeypatch):
 def test_a_client_that_has_gone_gets_nothing():
     """An answer that comes after its client has gone is dropped without an error."""
     answering = defer.Deferred()
-    site = Site(Root(Echo(), QueryResource(SimpleNamespace(query=lambda _: answering))))
+    site = AdapterSite(Root(Echo(), QueryResource(SimpleNamespace(query=lambda _: answering))))
     site.timeOut = None
     channel = site.buildProtocol(None)
     transport = StringTransport()
@@ -183,7 +183,7 @@ def test_a_taken_port_is_one_line():
         raise error.CannotListenError(interface, port, reason)
 
     with pytest.raises(ConfigurationError, match=r"port \d+ cannot be used: .*in use") as caught:
-        listen(Settings(port=free_port()), None, SimpleNamespace(listenTCP=refuse))
+        listen_http(Settings(port=free_port()), None, SimpleNamespace(listenTCP=refuse))
     assert "\n" not in str(caught.value)
 
 
@@ -211,7 +211,7 @@ def test_queries_under_the_base_path(path):
     """Queries under the base path are answered beside the application too, and counted."""
     telemetry = Telemetry()
     root = Root(Echo(), QueryResource(SimpleNamespace(query=lambda _: defer.succeed(b"[]"))), "/sisock")
-    site = Site(root, telemetry)
+    site = AdapterSite(root, telemetry)
     site.timeOut = None
     channel = site.buildProtocol(None)
     channel.makeConnection(transport := StringTransport())

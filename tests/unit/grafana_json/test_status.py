@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from twisted.internet.defer import Deferred
 
-from grafana_json.status import FEWEST_FIELDS, MOST_FIELDS, age_in_words, gather, value_in_words
+from grafana_json.status import FEWEST_FIELDS, MOST_SHOWN_FIELDS, age_in_words, gather, value_in_words
 from sisock.testing import FakeNode, result_of
 
 NOW = 1795325987.03
@@ -64,7 +64,7 @@ def test_one_question_a_node_and_only_fields_that_are_shown(site):
     many = FakeNode("many", {f"f{n:04}": ([NOW - 1], [1.0]) for n in range(2000)})
     site.hub.add(many)
     node = page_of(site)[0]["many"]
-    most = MOST_FIELDS // 3
+    most = MOST_SHOWN_FIELDS // 3
     assert (len(node.rows), node.hidden) == (most, 2000 - most)
     ((asked, *_),) = [arguments for name, arguments, _ in many.calls if name == "get_data"]
     assert len(asked) == most

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from grafana_json.targets import MOST_SERIES, QUIET, Matched, _full_matches, escape, find, match, unescape
-from sisock.gateway.names import Names
+from sisock.gateway.target_index import Names
 
 from twins import whole_matches
 

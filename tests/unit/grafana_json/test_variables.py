@@ -2,11 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from grafana_json.builder import MOST_WITH_CHOICES, list_choices, list_metrics
+from grafana_json.editor.builder import MOST_WITH_CHOICES, list_choices, list_metrics
+from grafana_json.editor.variables import list_options
 from grafana_json.options import GAPS
-from grafana_json.variables import list_options
-from sisock.core.downsample import REDUCERS
 from sisock.core.model import Field, FieldCatalogue
+from sisock.core.reduce.reducers import REDUCERS
 from sisock.gateway.directory import Snapshot
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sisock.core.column import Column
+from sisock.core.column.column import Column
 from sisock.core.errors import ConfigurationError
 from sisock.core.model import Field
-from sisock.nodes.archive import Contents, FieldSamples, FileArchive, in_order
-from sisock.nodes.archived import ServedColumn
-from sisock.nodes.weather import WeatherNode
+from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.file_cache import ServedColumn
+from sisock.nodes.archive.format import Contents, FieldSamples, in_order
+from sisock.nodes.text.weather import WeatherNode
 
 ALL_TIME = (1e-3, 4e9)
 

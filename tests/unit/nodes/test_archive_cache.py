@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sisock.core.downsample import REDUCERS
+from sisock.core.column.mapped import Texts, arrays_of
 from sisock.core.model import DataBlock, Field
-from sisock.nodes import folder as module
-from sisock.nodes.apex_weather import ApexWeatherNode
-from sisock.nodes.archive import Contents, FieldSamples, FileArchive
-from sisock.nodes.archived import FileCache
-from sisock.nodes.cache import CHECKED_BYTES, FORGET_AFTER_S, ArrayCache
-from sisock.nodes.listing import Listing
-from sisock.nodes.stored import arrays_of
-from sisock.nodes.texts import Texts
-from sisock.nodes.weather import WeatherNode
+from sisock.core.reduce.reducers import REDUCERS
+from sisock.nodes.archive import folder_index as module
+from sisock.nodes.archive.array_cache import CHECKED_BYTES, FORGET_AFTER_S, ArrayCache
+from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.file_cache import FileCache
+from sisock.nodes.archive.format import Contents, FieldSamples
+from sisock.nodes.archive.listing import Listing
+from sisock.nodes.text.apex_weather import ApexWeatherNode
+from sisock.nodes.text.weather import WeatherNode
 
 ALL_TIME = (1e-3, 4e9)
 PAGE = Path(__file__).parents[3] / "docs" / "archive-cache.md"
@@ -148,7 +148,7 @@ def test_what_an_earlier_version_kept_is_used_as_it_is(setting, monkeypatch):
     shutil.rmtree(setting.cache)
     with monkeypatch.context() as patched:
         patched.setattr(
-            "sisock.nodes.archived.arrays_of",
+            "sisock.nodes.archive.file_cache.arrays_of",
             lambda column: {name: one for name, one in arrays_of(column).items() if not name.endswith(LATER)},
         )
         setting.restart()
@@ -502,7 +502,7 @@ def test_the_weather_node_keeps_its_archive(tmp_path, monkeypatch):
     WeatherNode(tmp_path / "data").catalogue(*ALL_TIME)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     WeatherNode(tmp_path / "data", cache=tmp_path / "cache").catalogue(*ALL_TIME)
-    monkeypatch.setattr("sisock.nodes.text_rows._parse_quickly", None)
+    monkeypatch.setattr("sisock.nodes.text.rows._parse_quickly", None)
     node = WeatherNode(tmp_path / "data", cache=tmp_path / "cache")
     assert node.read(["temp"], *ALL_TIME).find("temp").values["temp"].tolist() == [1, 2]
     assert node.columns(["temp", "wind"])["temp"].stop == 2

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sisock.nodes import cache as module
-from sisock.nodes.cache import ArrayCache, DamagedEntry, digest
+from sisock.nodes.archive import array_cache as module
+from sisock.nodes.archive.array_cache import ArrayCache, DamagedEntry, digest
 
 KEY, OTHER = digest("a file"), digest("another file")
 SHORT, LONG = np.arange(5.0), np.arange(50_000.0)

@@ -7,15 +7,16 @@ import random
 import numpy as np
 import pytest
 
-from sisock.core import serving
-from sisock.core.buffer import RollingBuffer
-from sisock.core.reduction import reduce_spans
+from sisock.core.buffer.rolling import RollingBuffer
 from sisock.core.times import bucket_number
-from sisock.gateway.answer import SeriesWanted
-from sisock.gateway.ask import Gateway
-from sisock.gateway.plan import Drawing, choose_resolution
-from sisock.nodes.host import ASIDE_S, HostNode
-from sisock.nodes.host_readings import Reading
+from sisock.core.window.spans import reduce_spans
+from sisock.core.wire.replies import answer_spans
+from sisock.core.wire.requests import parse_request
+from sisock.gateway.gateway import Gateway
+from sisock.gateway.planner import Drawing, choose_resolution
+from sisock.gateway.series import SeriesWanted
+from sisock.nodes.host.node import ASIDE_S, HostNode
+from sisock.nodes.host.readings import Reading
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
@@ -166,9 +167,9 @@ class HostOnTheNetwork(FakeNode):
         self.host = host
 
     def _get_data(self, now, field, start, end, min_stride=None, **extensions):
-        request = serving.parse_request(field, start, end, min_stride, now, **extensions)
+        request = parse_request(field, start, end, min_stride, now, **extensions)
         columns = self.host.columns(request.fields)
-        return serving.answer_spans(reduce_spans(columns, request), request)
+        return answer_spans(reduce_spans(columns, request), request)
 
 
 @pytest.mark.parametrize("seed", range(20))

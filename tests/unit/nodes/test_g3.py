@@ -13,9 +13,9 @@ import pytest
 
 from sisock.core.errors import ConfigurationError, NodeUnavailable
 from sisock.nodes import make_node, options_from_settings
-from sisock.nodes.g3 import G3Node
-from sisock.nodes.g3_fields import read_fields
-from sisock.nodes.g3_store import G3Store
+from sisock.nodes.g3.fields import read_fields
+from sisock.nodes.g3.node import G3Node
+from sisock.nodes.g3.store import G3Store
 from sisock.settings import Settings
 
 from g3_fakes import EPOCH, append, data, read_frames, session, status, write
@@ -288,15 +288,15 @@ def test_the_originals_variables_are_options():
 
 def test_without_so3g_it_is_said_what_to_install(tmp_path, monkeypatch):
     """The node needs so3g, and names the extra that brings it."""
-    from sisock.nodes import g3_reader
+    from sisock.nodes.g3 import reader
 
     monkeypatch.setitem(sys.modules, "so3g", None)
-    g3_reader._load.cache_clear()
+    reader._load.cache_clear()
     try:
         with pytest.raises(ConfigurationError, match=r"pip install 'sisock\[g3\]'"):
             make_node("g3", {"folder": str(tmp_path)}, tmp_path)
     finally:
-        g3_reader._load.cache_clear()
+        reader._load.cache_clear()
 
 
 @pytest.mark.parametrize(

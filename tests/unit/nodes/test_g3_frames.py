@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sisock.nodes.g3_frames import FileSummary, FrameLog, Place, blocks, converted, summarize, unified_kind
+from sisock.nodes.g3.frames import FileSummary, FrameLog, Place, blocks_in, converted, summarize, unified_kind
 
 from g3_fakes import append, data, read_frames, session, status, write
 
@@ -113,7 +113,7 @@ def test_times_before_1970_are_left_out(path):
     """No question could name them; the samples at other times are served, with their own values."""
     write(path, *BEGINNING, data(0, [-5.0, 1000.0, 0.0], X))
     log = FrameLog()
-    (block,) = blocks(read_frames(path), log)
+    (block,) = blocks_in(read_frames(path), log)
     assert (block.times.tolist(), block.vectors["x"].load().tolist()) == ([1000.0], [2])
     assert "before 1970" in log.problem or "go back" in log.problem
 
@@ -141,7 +141,7 @@ def test_only_wanted_providers_are_decoded(path):
         data(1, T, X),
     )
     log = FrameLog()
-    assert [one.provider for one in blocks(read_frames(path), log, lambda provider: provider == "b")] == ["b"]
+    assert [one.provider for one in blocks_in(read_frames(path), log, lambda provider: provider == "b")] == ["b"]
     assert log.problem is None
 
 

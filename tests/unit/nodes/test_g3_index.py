@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from sisock.core.errors import ConfigurationError
-from sisock.nodes.g3_tables import database_url, open_database, parse_url, shown
+from sisock.nodes.g3.tables import database_url, open_database, parse_url, shown
 from sisock.settings import Settings
 
 from g3_index_suite import *  # noqa: F403 - the tests

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sisock.nodes.contract import Polls
-from sisock.nodes.host import HostNode
-from sisock.nodes.host_readings import Reading
+from sisock.nodes.host.node import HostNode
+from sisock.nodes.host.readings import Reading
 
 NOW = 1.8e9
 ALL_TIME = (1e-3, 4e9)

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from sisock.nodes import host_readings
-from sisock.nodes.host import HostNode
-from sisock.nodes.host_readings import HostReadings
+from sisock.nodes.host import readings as readings_module
+from sisock.nodes.host.node import HostNode
+from sisock.nodes.host.readings import HostReadings
 
 NOW = 1.8e9
 UNITS = {None, "%", "B", "B/s", "C", "rpm", "s"}
@@ -245,5 +245,5 @@ def test_interfaces_of_containers_are_left_out(readings, replace):
 def test_labels_are_plain_and_differ():
     """Parts of names are lower-case and plain, and two names never share one."""
     names = ["Eth0", "eth0", "a.b/c", "日本", "eth0-2"]
-    labels = [label for _, label in host_readings._labelled(names)]
+    labels = [label for _, label in readings_module._labelled(names)]
     assert labels == ["eth0", "eth0-2", "a_b_c", "unnamed", "eth0-2-2"]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from sisock.core.model import Field, FieldCatalogue
-from sisock.nodes.index import Contents, FieldSamples, Stretch
-from sisock.nodes.indexed import IndexedArchive
-from sisock.nodes.parts import PartCache
+from sisock.nodes.archive.format import Contents, FieldSamples, FileSpan
+from sisock.nodes.archive.segments import SegmentCache
+from sisock.nodes.archive.series_archive import SeriesArchive
 
 HOUR_S = 3600.0
 BEGIN = 1.5e9
@@ -37,8 +37,8 @@ class Site:
         self.restart()
 
     def restart(self) -> None:
-        cache = PartCache(self.folder / "cache", "site", 1) if self.cached else None
-        self.archive = IndexedArchive(self, self.folder, self.read_fields, cache, lambda: 4e9)
+        cache = SegmentCache(self.folder / "cache", "site", 1) if self.cached else None
+        self.archive = SeriesArchive(self, self.folder, self.read_fields, cache, lambda: 4e9)
 
     def put(self, hour: int, rows: int = ROWS) -> None:
         """Write a file, or let it grow."""
@@ -56,10 +56,10 @@ class Site:
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         return FieldCatalogue.of([Field(name, "t") for name in NAMES], {"t": 36.0})
 
-    def stretches(self, field: str, files=None) -> list[Stretch]:
+    def stretches(self, field: str, files=None) -> list[FileSpan]:
         names = [one for one in self.counts if files is None or one in files] if field in NAMES else []
         return [
-            Stretch(
+            FileSpan(
                 name, (1, self.counts[name], 0), name, Field(field, "t"), "float64", self.counts[name],
                 *self.samples(name, field)[0][[0, -1]].tolist(),
             )

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from unit.core.test_joined import check_reduced
 
-from sisock.core.downsample import REDUCERS, bucket_starts, find_reducer, reduce_samples
 from sisock.core.model import Field
-from sisock.nodes.archive import Contents, FieldSamples, FileArchive, in_order
-from sisock.nodes.archived import FileCache
+from sisock.core.reduce.reducers import REDUCERS, bucket_starts, find_reducer, reduce_samples
+from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.file_cache import FileCache
+from sisock.nodes.archive.format import Contents, FieldSamples, in_order
 
 many = settings(derandomize=True, deadline=None, max_examples=40)
 ALL_TIME = (1e-3, 4e9)

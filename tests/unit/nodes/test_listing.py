@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from sisock.nodes.archive import FileArchive
-from sisock.nodes.listing import Listing
-from sisock.nodes.weather import read_apex
+from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.listing import Listing
+from sisock.nodes.text.weather import read_apex
 
 ALL_TIME = (1e-3, 4e9)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sisock.commands.serve import load_source
 from sisock.core.errors import ConfigurationError
 from sisock.nodes import construct, make_node
-from sisock.serve import load_source
 
 FOLDER = Path("/somewhere")
 SOURCE = """

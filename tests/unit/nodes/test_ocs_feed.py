@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sisock.core.errors import ConfigurationError
-from sisock.nodes import make_node, ocs_blocks, ocs_feed, options_from_settings
+from sisock.nodes import make_node, options_from_settings
 from sisock.nodes.contract import Polls, Subscribes, SubscribesElsewhere, Summarizes
-from sisock.nodes.ocs_feed import OcsFeedNode, options_from
+from sisock.nodes.ocs import blocks
+from sisock.nodes.ocs.node import OcsFeedNode, feed_options
 from sisock.settings import Settings
 from sisock.testing import ManualClock
 
@@ -223,7 +224,7 @@ def test_samples_are_kept_in_so_many_bytes():
 
 def test_the_number_of_fields_is_bounded(monkeypatch, caplog):
     """Names that are made up anew in each message do not fill the memory; those that are known go on."""
-    monkeypatch.setattr(ocs_blocks, "MOST_FIELDS", 3)
+    monkeypatch.setattr(blocks, "MOST_FIELDS", 3)
     node = make()
     for step in range(6):
         send(node, a=([step], {f"x{step}": [1]}), b=([step], {"y": [step]}))
@@ -237,7 +238,7 @@ def test_naming_many_fields_leaves_time_for_the_rest(monkeypatch):
     clock, named = ManualClock(0), []
     node = make()
     name_all = node._named
-    monkeypatch.setattr(ocs_feed, "monotonic", clock)
+    monkeypatch.setattr(node, "monotonic", clock)
     monkeypatch.setattr(node, "_named", lambda: (named.append(1), clock.advance(1), name_all())[-1])
     for number in range(10):
         send(node, a=([number], {f"x{number}": [number]}))
@@ -578,11 +579,11 @@ def test_options_of_the_environment():
         {"TARGET": "LSA", "FEED": "temperatures", "NAME": "n", "DESCRIPTION": "d", "BUFFER_TIME": "60"}
     )
     expected = {"feeds": [FEED], "name": "n", "description": "d", "buffer_time": 60.0}
-    assert options_from_settings("ocs_feed", given) == options_from(given) == expected
-    assert options_from(Settings.from_environment({"NAME": "n"})) == {"buffer_time": 7200.0}
-    several = options_from(Settings.from_environment({"TARGET": "a, b", "FEED": "x"}))
+    assert options_from_settings("ocs_feed", given) == feed_options(given) == expected
+    assert feed_options(Settings.from_environment({"NAME": "n"})) == {"buffer_time": 7200.0}
+    several = feed_options(Settings.from_environment({"TARGET": "a, b", "FEED": "x"}))
     assert several["feeds"] == ["observatory.a.feeds.x", "observatory.b.feeds.x"]
-    assert options_from(Settings(feed="x"))["feeds"] == ["observatory.*.feeds.x"]
+    assert feed_options(Settings(feed="x"))["feeds"] == ["observatory.*.feeds.x"]
     assert make_node("ocs_feed", expected).topics == (FEED,)
     assert options_from_settings("weather", given) == {}
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.nodes.ocs_messages import Typed, read_message
+from sisock.nodes.ocs.messages import Typed, read_message
 
 MESSAGES = json.loads((Path(__file__).parents[2] / "data" / "ocs" / "messages.json").read_text())
 FEED = {"record": True, "agent_class": "FakeDataAgent"}

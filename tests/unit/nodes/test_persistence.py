@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sisock.core.buffer import RollingBuffer
-from sisock.nodes import journal, segments
-from sisock.nodes.persistence import BufferFolder
+from sisock.core.buffer.rolling import RollingBuffer
+from sisock.nodes.live import log_file, write_ahead_log
+from sisock.nodes.live.buffer_folder import BufferFolder
 
 EVERYTHING = (-math.inf, math.inf)
 FIELDS = {"n": "number", "b": "bool", "s": "string"}
@@ -61,7 +61,7 @@ def journals(path):
 @pytest.fixture
 def small_segments(monkeypatch):
     """Segments of some dozen rows."""
-    monkeypatch.setattr(journal, "LEAST_SEGMENT_BYTES", 200)
+    monkeypatch.setattr(write_ahead_log, "LEAST_SEGMENT_BYTES", 200)
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def reboot(monkeypatch):
     """A function after which the machine seems to have been started again."""
 
     def start_again():
-        run = journal.boot_id() + "!"
-        monkeypatch.setattr(journal, "boot_id", lambda: run)
+        run = write_ahead_log.boot_id() + "!"
+        monkeypatch.setattr(write_ahead_log, "boot_id", lambda: run)
 
     return start_again
 
@@ -214,7 +214,7 @@ def test_samples_that_come_after_a_close_are_not_taken_for_flushed(tmp_path, kep
 
 def test_where_the_system_does_not_tell_its_runs_apart(tmp_path, monkeypatch):
     """Without an identity of the machine's run only a proper end proves that nothing is lost."""
-    monkeypatch.setattr(journal, "boot_id", lambda: "")
+    monkeypatch.setattr(write_ahead_log, "boot_id", lambda: "")
     folder = BufferFolder(tmp_path)
     buffer = folder.new_buffer(FIELDS, 10.0)
     take(buffer, 1)
@@ -224,15 +224,17 @@ def test_where_the_system_does_not_tell_its_runs_apart(tmp_path, monkeypatch):
 
 def test_a_machine_tells_its_runs_apart(monkeypatch, tmp_path):
     """The identity of a run is read from the system, and empty where it has none."""
-    assert journal.boot_id() == journal.boot_id()
-    monkeypatch.setattr(journal, "_BOOT_ID", tmp_path / "none")
-    assert journal.boot_id() == ""
+    assert write_ahead_log.boot_id() == write_ahead_log.boot_id()
+    monkeypatch.setattr(write_ahead_log, "_BOOT_ID", tmp_path / "none")
+    assert write_ahead_log.boot_id() == ""
 
 
 def test_a_copy_is_other_data(tmp_path, kept, monkeypatch):
     """A folder that was brought back from a copy may be an old one: samples served since are not in it."""
     folder, buffer = kept
-    monkeypatch.setattr(journal.time, "time_ns", lambda now=journal.time.time_ns: now() - 10**10)  # ten seconds ago
+    monkeypatch.setattr(
+        write_ahead_log.time, "time_ns", lambda now=write_ahead_log.time.time_ns: now() - 10**10
+    )  # ten seconds ago
     folder.close()
     shutil.copytree(tmp_path, tmp_path.with_suffix(".copy"))
     take(buffer, 4)
@@ -246,7 +248,7 @@ def test_a_copy_is_other_data(tmp_path, kept, monkeypatch):
 
 def header_bytes(path):
     """The length of a file without its records."""
-    return segments.PREAMBLE.size + segments.PREAMBLE.unpack_from(path.read_bytes())[-1] + 4
+    return log_file.PREAMBLE.size + log_file.PREAMBLE.unpack_from(path.read_bytes())[-1] + 4
 
 
 def leave(path, data):
@@ -289,7 +291,7 @@ def test_a_record_that_was_cut_off_was_never_served(tmp_path, kept):
     [path] = journals(tmp_path)
     with path.open("ab") as file:
         file.write(
-            segments.encode_batch(np.array([4.0]), [np.array([1.0]), np.array([True]), np.array(["x"])], 0)[:-9]
+            log_file.encode_batch(np.array([4.0]), [np.array([1.0]), np.array([True]), np.array(["x"])], 0)[:-9]
         )
     second = BufferFolder(tmp_path)
     restored = only(second)
@@ -412,7 +414,7 @@ class Disk:
 
     def __init__(self, monkeypatch, calls):
         self._calls, self._write = calls, os.pwrite
-        monkeypatch.setattr(journal.os, "pwrite", self.write)
+        monkeypatch.setattr(write_ahead_log.os, "pwrite", self.write)
 
     def write(self, file, data, offset):
         self._calls -= 1
@@ -424,7 +426,7 @@ class Disk:
 @pytest.mark.parametrize("calls", range(12))
 def test_a_full_disk_is_no_end(tmp_path, monkeypatch, caplog, calls):
     """Where a write fails, one warning says so and samples go on in memory, at once as other data than those kept."""
-    monkeypatch.setattr(journal, "LEAST_SEGMENT_BYTES", 1)
+    monkeypatch.setattr(write_ahead_log, "LEAST_SEGMENT_BYTES", 1)
     folder = BufferFolder(tmp_path)
     one, other = folder.new_buffer(FIELDS, 1000.0), folder.new_buffer(FIELDS, 1000.0)
     Disk(monkeypatch, calls)
@@ -627,7 +629,7 @@ class Life:
 
     def restart(self):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(journal, "boot_id", lambda: f"run {self.run}")
+            patch.setattr(write_ahead_log, "boot_id", lambda: f"run {self.run}")
             self.folder = BufferFolder(self.path)
             found = self.folder.restored(50.0)
         self.buffer = found[0][0] if found else self.folder.new_buffer(FIELDS, 50.0)
@@ -638,9 +640,9 @@ class Life:
 def test_no_generation_is_kept_that_cannot_be_proven(tmp_path_factory, steps):
     """Through appends, late samples, kills, reboots and cut files, what was final stays or is under another name."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "LEAST_SEGMENT_BYTES", 100)
+        patch.setattr(write_ahead_log, "LEAST_SEGMENT_BYTES", 100)
         life = Life(tmp_path_factory.mktemp("life"))
-        patch.setattr(journal, "boot_id", lambda: f"run {life.run}")
+        patch.setattr(write_ahead_log, "boot_id", lambda: f"run {life.run}")
         for name, argument in steps:
             getattr(life, name)(argument)
             life.look()
@@ -661,7 +663,7 @@ def test_few_batches_are_as_good_as_all_records(records, newest, duration_s):
     for times in records:
         one_by_one.extend(times, {"n": times})
     times = np.array([time for record in records for time in record])
-    lot = segments.Lot(times, [times], np.array([len(record) for record in records]))
+    lot = log_file.RecordBatch(times, [times], np.array([len(record) for record in records]))
     batches = list(lot.batches(newest))
     for batch_times, values in batches:
         together.extend(batch_times, {"n": values[0]})
@@ -672,7 +674,7 @@ def test_few_batches_are_as_good_as_all_records(records, newest, duration_s):
 def test_records_in_order_are_one_batch():
     """A day of rows that came in order is taken at once."""
     times = np.arange(86400.0)
-    assert len(list(segments.Lot(times, [times], np.ones(86400, dtype=int)).batches(-1.0))) == 1
+    assert len(list(log_file.RecordBatch(times, [times], np.ones(86400, dtype=int)).batches(-1.0))) == 1
 
 
 PROGRAM = textwrap.dedent("""

@@ -9,23 +9,23 @@ import numpy as np
 from hypothesis import given, settings
 
 from sisock.core.model import Field
-from sisock.nodes import supply
-from sisock.nodes.index import Contents, FieldSamples, Stretch
-from sisock.nodes.part import Part
-from sisock.nodes.pieces import MOST_MERGED_SAMPLES, MOST_PARTS, pieces_of, to_merge
-from sisock.nodes.supply import Supply, reading_with
+from sisock.nodes.archive import segment_loader
+from sisock.nodes.archive.compaction import MOST_COMPACTED_SAMPLES, MOST_SEGMENTS, slices_of, to_compact
+from sisock.nodes.archive.format import Contents, FieldSamples, FileSpan
+from sisock.nodes.archive.segment_loader import SegmentLoader, reading_with
+from sisock.nodes.archive.segments import Segment
 
 many = settings(derandomize=True, deadline=None, max_examples=200)
 FLOAT = np.dtype(float)
 spans = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), min_size=1, max_size=12)
 
 
-def stretch(name: str, oldest: float, newest: float, count: int = 2) -> Stretch:
-    return Stretch(name, (1, 1, 1), name, Field("x", "x"), "float64", count, oldest, newest)
+def stretch(name: str, oldest: float, newest: float, count: int = 2) -> FileSpan:
+    return FileSpan(name, (1, 1, 1), name, Field("x", "x"), "float64", count, oldest, newest)
 
 
-def part(number: int, files: int = 1, samples: int = 10) -> Part:
-    return Part(tuple(stretch(f"{number}.{one}", number, number, samples) for one in range(files)), FLOAT)
+def part(number: int, files: int = 1, samples: int = 10) -> Segment:
+    return Segment(tuple(stretch(f"{number}.{one}", number, number, samples) for one in range(files)), FLOAT)
 
 
 @many
@@ -33,8 +33,8 @@ def part(number: int, files: int = 1, samples: int = 10) -> Part:
 def test_pieces_cover_their_parts_once(ends):
     """Each instant inside of a part is in one piece, with just the parts that have it, or all of an overlap."""
     ordered = sorted((float(low), float(low + length)) for low, length in ends)
-    parts = [Part((stretch(str(number), *one),), FLOAT) for number, one in enumerate(ordered)]
-    pieces = pieces_of(parts)
+    parts = [Segment((stretch(str(number), *one),), FLOAT) for number, one in enumerate(ordered)]
+    pieces = slices_of(parts)
     for before, after in itertools.pairwise(pieces):
         assert before.start < before.stop <= after.start
     for instant in np.arange(-1, 45, 0.5):
@@ -56,7 +56,7 @@ def test_merging_comes_to_an_end_with_few_parts(sizes, seed):
     parts = [part(number, files, int(random.choice([1, 100, 2**21]))) for number, files in enumerate(sizes)]
     open_ones = set(random.choice(parts, min(3, len(parts)), replace=False)) if parts else set()
     for _ in range(50):
-        groups = to_merge(parts, [one not in open_ones for one in parts])
+        groups = to_compact(parts, [one not in open_ones for one in parts])
         if not groups:
             break
         merged, done = [], 0
@@ -64,26 +64,26 @@ def test_merging_comes_to_an_end_with_few_parts(sizes, seed):
             assert done <= low < high - 1 < len(parts)
             assert open_ones.isdisjoint(parts[low:high])
             members = tuple(one for two in parts[low:high] for one in two.members)
-            assert sum(one.count for one in members) <= MOST_MERGED_SAMPLES
-            merged += [*parts[done:low], Part(members, FLOAT)]
+            assert sum(one.count for one in members) <= MOST_COMPACTED_SAMPLES
+            merged += [*parts[done:low], Segment(members, FLOAT)]
             done = high
         parts = [*merged, *parts[done:]]
     assert not groups
-    large = sum(one.count > MOST_MERGED_SAMPLES // 16 for one in parts)
-    assert len(parts) <= MOST_PARTS + 3 * large
+    large = sum(one.count > MOST_COMPACTED_SAMPLES // 16 for one in parts)
+    assert len(parts) <= MOST_SEGMENTS + 3 * large
 
 
 def test_many_open_columns_are_closed(tmp_path, monkeypatch):
     """Of very many parts those that were opened longest ago are let go of, and opened again when asked for."""
-    monkeypatch.setattr(supply, "MOST_OPEN", 5)
+    monkeypatch.setattr(segment_loader, "MOST_OPEN", 5)
     readings = []
 
     def read(path, names):
         readings.append(path.name)
         return Contents((FieldSamples(Field("x", "x"), np.array([1.0, 2.0]), np.array([3.0, 4.0])),))
 
-    source = Supply(tmp_path, reading_with(tmp_path, read), None)
-    parts = [Part((stretch(str(number), 1.0, 2.0),), FLOAT) for number in range(9)]
+    source = SegmentLoader(tmp_path, reading_with(tmp_path, read), None)
+    parts = [Segment((stretch(str(number), 1.0, 2.0),), FLOAT) for number in range(9)]
     for one in parts * 2:
         assert source.column(one, lambda _: {}).stop == 2
     assert [one.column is not None for one in parts] == [False] * 4 + [True] * 5

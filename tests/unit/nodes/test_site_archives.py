@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from unit.nodes.text_archives import HEADER, pwv_rows, settle, spoil, write_pwv, write_targets
 
-from sisock.nodes.apex_weather import UNITS, ApexWeatherNode
-from sisock.nodes.radiometer import RadiometerNode, read_pwv
+from sisock.nodes.text.apex_weather import UNITS, ApexWeatherNode
+from sisock.nodes.text.radiometer import RadiometerNode, read_pwv
 
 ALL_TIME = (1e-3, 4e9)
 EPOCH = 1_530_000_000
@@ -237,7 +237,7 @@ def test_the_time_zone_of_the_machine_does_not_matter(tmp_path):
     """Days are counted in UTC wherever the node runs."""
     path = write_pwv(tmp_path, rows_from(EPOCH, 1))
     program = (
-        "from pathlib import Path; from sisock.nodes.radiometer import read_pwv; "
+        "from pathlib import Path; from sisock.nodes.text.radiometer import read_pwv; "
         f"print(read_pwv(Path({str(path)!r})).columns[0].times[0])"
     )
     shown = {

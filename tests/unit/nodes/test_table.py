@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sisock.core.errors import ConfigurationError
-from sisock.nodes import table_text
-from sisock.nodes.table import TableNode
+from sisock.nodes.table import rows
+from sisock.nodes.table.node import TableNode
 
 NOW = 1_500_000_000
 MADE_UP = Path(__file__).parents[2] / "data" / "table"
@@ -212,7 +212,7 @@ def spoiled(seed: int) -> bytes:
 
 def test_broken_tables_are_named_and_the_others_served(folder, caplog, monkeypatch):
     """Of a hundred broken files each is reported once, by its name; what is served of them was in them."""
-    monkeypatch.setattr(table_text, "LONGEST_ROW_BYTES", 100_000)
+    monkeypatch.setattr(rows, "LONGEST_ROW_BYTES", 100_000)
     files = [f"broken{seed:03}.csv" for seed in SEEDS]
     for seed, name in zip(SEEDS, files, strict=True):
         (folder / name).write_bytes(spoiled(seed))

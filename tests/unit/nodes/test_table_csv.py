@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.nodes import table_csv, table_fields, table_text
-from sisock.nodes.table_fields import TableOptions
-from sisock.nodes.table_reader import TableReader
-from sisock.nodes.table_text import START, Block, blocks_of, head_of, rows_of
+from sisock.nodes.table import csv_reader, fields, rows
+from sisock.nodes.table.fields import TableOptions
+from sisock.nodes.table.node import TableReader
+from sisock.nodes.table.rows import START, TextBlock, blocks_of, head_of, rows_of
 
 from twins import read_csv_row_by_row
 
@@ -192,7 +192,7 @@ def test_many_columns_of_one_name_take_no_longer_each():
 
     names, counter = Names(["a", "a_3"]), Counter()
     for _ in range(100):
-        names.add(table_fields._next_free("a", names, counter))
+        names.add(fields._next_free("a", names, counter))
     assert sorted(names, key=lambda name: (len(name), name)) == ["a", *(f"a_{number}" for number in range(2, 103))]
     assert len(tried) < 400
 
@@ -303,7 +303,7 @@ def test_a_file_that_begins_is_no_trouble(read, raw):
 
 def test_line_without_end_is_no_table(read, monkeypatch):
     """A file without line breaks is given up before it fills the memory."""
-    monkeypatch.setattr(table_text, "LONGEST_ROW_BYTES", 300_000)
+    monkeypatch.setattr(rows, "LONGEST_ROW_BYTES", 300_000)
     assert "has more than 300000 bytes in line 1" in read(b"x" * 1_000_000).problem
 
 
@@ -356,8 +356,8 @@ def test_blocks_hold_each_line_once(text, size):
     """However a file is cut into blocks, these hold its complete lines, once each, and know their numbers."""
     raw = text.encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_text, "BLOCK_BYTES", size)
-        patch.setattr(table_text, "ROWS_OF_A_BLOCK", 1)
+        patch.setattr(rows, "BLOCK_BYTES", size)
+        patch.setattr(rows, "ROWS_OF_A_BLOCK", 1)
         blocks = list(blocks_of(io.BytesIO(raw)))
     lines = [line for block in blocks for line in block.text.split("\n")]
     assert lines == raw.decode().split("\n")[:-1]
@@ -376,9 +376,9 @@ def test_reading_on_is_reading_again(tmp_path_factory, rows, lengths):
     path = tmp_path_factory.mktemp("table") / "grows.csv"
     raw = "\n".join(["time,level,state", *rows, ""]).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_text, "BLOCK_BYTES", 64)
-        patch.setattr(table_text, "ROWS_OF_A_BLOCK", 1)
-        patch.setattr(table_csv, "LONG_BYTES", 1)
+        patch.setattr(rows, "BLOCK_BYTES", 64)
+        patch.setattr(rows, "ROWS_OF_A_BLOCK", 1)
+        patch.setattr(csv_reader, "LONG_BYTES", 1)
         options = TableOptions(types={"level": "number", "state": "string"})
         reader = TableReader(options)
         for stop in (*itertools.accumulate(lengths), len(raw)):
@@ -389,11 +389,11 @@ def test_reading_on_is_reading_again(tmp_path_factory, rows, lengths):
 
 def test_a_long_file_is_read_on(tmp_path, monkeypatch):
     """The third reading parses the end of a long file that grew, and all of it if what is before has changed."""
-    monkeypatch.setattr(table_csv, "LONG_BYTES", 200_000)
+    monkeypatch.setattr(csv_reader, "LONG_BYTES", 200_000)
     path = tmp_path / "long.csv"
     path.write_text("time,a,b\n" + "".join(f"{NOW + n},{n},x\n" for n in range(30_000)))
     parsed = []
-    monkeypatch.setattr(table_csv, "rows_of", lambda block, head: parsed.append(block.first) or rows_of(block, head))
+    monkeypatch.setattr(csv_reader, "rows_of", lambda block, head: parsed.append(block.first) or rows_of(block, head))
     reader = TableReader(TableOptions())
     for count in range(30_000, 30_003):
         parsed.clear()
@@ -408,11 +408,11 @@ def test_a_long_file_is_read_on(tmp_path, monkeypatch):
 
 def test_a_long_file_with_an_empty_column_is_read_on(tmp_path, monkeypatch):
     """Its end alone is parsed, too; what the column turns out to be does not depend on how the file came to be."""
-    monkeypatch.setattr(table_csv, "LONG_BYTES", 200_000)
+    monkeypatch.setattr(csv_reader, "LONG_BYTES", 200_000)
     path = tmp_path / "long.csv"
     path.write_text("time,a,late\n" + "".join(f"{NOW + n},{n},\n" for n in range(30_000)))
     parsed = []
-    monkeypatch.setattr(table_csv, "rows_of", lambda block, head: parsed.append(block.first) or rows_of(block, head))
+    monkeypatch.setattr(csv_reader, "rows_of", lambda block, head: parsed.append(block.first) or rows_of(block, head))
     reader = TableReader(TableOptions())
     for number, cell in enumerate(["", "", "", "E", "E", *"123456789" * 5, "E"], start=30_000):
         parsed.clear()
@@ -441,10 +441,10 @@ def test_plain_numbers_are_what_python_makes_of_them(tmp_path_factory, cells, en
     options = TableOptions(types={"a": "number", "b": "number"})
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_text, "BLOCK_BYTES", 64)
-        patch.setattr(table_text, "ROWS_OF_A_BLOCK", 1)
+        patch.setattr(rows, "BLOCK_BYTES", 64)
+        patch.setattr(rows, "ROWS_OF_A_BLOCK", 1)
         for tries in (8, 0):
-            patch.setattr(table_csv, "MOST_MISSES", tries)
+            patch.setattr(csv_reader, "MOST_MISSES", tries)
             contents = TableReader(options)(path)
             found.append(([(one.times.tobytes(), one.values.tobytes()) for one in contents.columns], contents.problem))
     assert found[0] == found[1]
@@ -455,10 +455,10 @@ def test_plain_numbers_are_what_python_makes_of_them(tmp_path_factory, cells, en
 def test_quick_and_careful_reading_agree(table):
     """Rows that are looked at one by one are those that are read at once."""
     _, text = table
-    block = Block(START, text.replace("\r\n", "\n").removesuffix("\n"), last=True)
-    head = head_of(Block(START, f"{block.text}\n", last=True))
+    block = TextBlock(START, text.replace("\r\n", "\n").removesuffix("\n"), last=True)
+    head = head_of(TextBlock(START, f"{block.text}\n", last=True))
     quick = rows_of(block, head)
-    careful = table_text._rows_one_by_one(block.text.split("\n")[head.first - 1 :], head.first, head, last=True)
+    careful = rows._rows_one_by_one(block.text.split("\n")[head.first - 1 :], head.first, head, last=True)
     assert list(quick.lines) == list(careful.lines)
     assert [list(one) for one in quick.columns] == [list(one) for one in careful.columns] or not quick.lines
     assert quick.broken is careful.broken is None

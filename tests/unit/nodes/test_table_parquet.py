@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.nodes import table_parquet
-from sisock.nodes.table import TableNode
-from sisock.nodes.table_fields import TableOptions
-from sisock.nodes.table_reader import TableReader
+from sisock.nodes.table import parquet_reader
+from sisock.nodes.table.fields import TableOptions
+from sisock.nodes.table.node import TableNode, TableReader
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -218,7 +217,7 @@ def test_broken_files_are_named_and_the_others_served(tmp_path, caplog):
 
 def test_without_the_package_it_is_said_what_to_install(tmp_path, monkeypatch):
     """Where pyarrow is missing, the message about a Parquet file has the command."""
-    monkeypatch.setitem(__import__("sys").modules, "sisock.nodes.table_parquet", None)
+    monkeypatch.setitem(__import__("sys").modules, "sisock.nodes.table.parquet_reader", None)
     contents = TableReader(TableOptions())(tmp_path / "roof.parquet")
     assert "roof.parquet' is a Parquet file" in contents.problem
     assert "pip install 'sisock[parquet]'" in contents.problem
@@ -246,7 +245,7 @@ def test_tables_come_back(tmp_path_factory, rows, group, dictionary, at_once):
     path = tmp_path_factory.mktemp("table") / "roof.parquet"
     pq.write_table(pa.table({"time": times, **table}), path, row_group_size=group, use_dictionary=dictionary)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table_parquet, "ROWS_AT_ONCE", at_once)
+        patch.setattr(parquet_reader, "PARQUET_ROWS_AT_ONCE", at_once)
         found = series(TableReader(TableOptions())(path))
     for name in VALUES:
         expected = [

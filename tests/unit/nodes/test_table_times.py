@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sisock.core.errors import UnusableFile
-from sisock.nodes.table_fields import labels_of
-from sisock.nodes.table_times import (
+from sisock.nodes.table.fields import labels_of
+from sisock.nodes.table.times import (
     ISO,
     PER_SECOND,
     TimeColumns,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sisock.nodes.texts import Texts
+from sisock.core.column.mapped import Texts
 
 
 def as_array(texts: list[str]) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sisock.core.model import Field
-from sisock.nodes.weather import WeatherNode, read_apex
+from sisock.nodes.text.weather import WeatherNode, read_apex
 
 MADE_UP = Path(__file__).parents[2] / "data" / "apex"
 HEADER = b"# Air temperature.\n# hourly\n# C\n# 2017-07-14\n"

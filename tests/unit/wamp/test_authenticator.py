@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from autobahn.wamp.exception import ApplicationError
 
-from sisock.core import wire
+from sisock.core.wire.info import uri
 from sisock.settings import Settings
 from sisock.wamp.authenticator import authorizer, may, principal, role_of
 from sisock.wamp.credentials import Credentials
@@ -51,7 +51,7 @@ def test_role(authid, legacy, role):
 )
 def test_allowed(action, suffix, options):
     """A data node registers its three procedures, adds and subtracts itself, and publishes its samples."""
-    assert may("weather", wire.uri(suffix), action, options)
+    assert may("weather", uri(suffix), action, options)
 
 
 @pytest.mark.parametrize("options", [{}, {"match": "prefix"}, {"match": "wildcard"}])
@@ -64,32 +64,32 @@ def test_observatory(options):
 @pytest.mark.parametrize(
     ("action", "uri", "options"),
     [
-        ("register", wire.uri("consumer.other.get_data"), {}),
-        ("register", wire.uri("consumer.other.get_data"), {"force_reregister": True}),
-        ("register", wire.uri("consumer.weather.get_data"), {"match": "prefix"}),
-        ("register", wire.uri("consumer.weather.get_data"), {"match": "wildcard"}),
-        ("register", wire.uri("consumer.weather."), {"match": "prefix"}),
-        ("register", wire.uri("consumer.weather.get_data.more"), {}),
-        ("register", wire.uri("consumer.get_data_node"), {}),
-        ("register", wire.uri("data_node.add"), {}),
-        ("register", wire.uri("router.authorize"), {}),
+        ("register", uri("consumer.other.get_data"), {}),
+        ("register", uri("consumer.other.get_data"), {"force_reregister": True}),
+        ("register", uri("consumer.weather.get_data"), {"match": "prefix"}),
+        ("register", uri("consumer.weather.get_data"), {"match": "wildcard"}),
+        ("register", uri("consumer.weather."), {"match": "prefix"}),
+        ("register", uri("consumer.weather.get_data.more"), {}),
+        ("register", uri("consumer.get_data_node"), {}),
+        ("register", uri("data_node.add"), {}),
+        ("register", uri("router.authorize"), {}),
         ("register", "observatory.fridge.start", {}),
-        ("call", wire.uri("consumer.weather.get_data"), {}),
-        ("call", wire.uri("consumer.other.get_data"), {}),
-        ("call", wire.uri("consumer.get_data_node"), {}),
-        ("call", wire.uri("router.authorize"), {}),
-        ("call", wire.uri("data_node.add"), FORGED),
+        ("call", uri("consumer.weather.get_data"), {}),
+        ("call", uri("consumer.other.get_data"), {}),
+        ("call", uri("consumer.get_data_node"), {}),
+        ("call", uri("router.authorize"), {}),
+        ("call", uri("data_node.add"), FORGED),
         ("call", "wamp.session.list", {}),
         ("call", "observatory.fridge.start", {}),
-        ("publish", wire.uri("consumer.other.samples"), {}),
-        ("publish", wire.uri("consumer.data_node_added"), {}),
+        ("publish", uri("consumer.other.samples"), {}),
+        ("publish", uri("consumer.data_node_added"), {}),
         ("publish", "observatory.fridge.feeds.temperatures", {}),
-        ("publish", wire.uri("consumer.weather.samples"), FORGED),
-        ("subscribe", wire.uri("consumer."), {"match": "prefix"}),
+        ("publish", uri("consumer.weather.samples"), FORGED),
+        ("subscribe", uri("consumer."), {"match": "prefix"}),
         ("subscribe", "", {"match": "prefix"}),
         ("subscribe", "observatory", {"match": "prefix"}),
         ("subscribe", "..", {"match": "wildcard"}),
-        ("cancel", wire.uri("data_node.add"), {}),
+        ("cancel", uri("data_node.add"), {}),
     ],
 )
 def test_refused(action, uri, options):
@@ -100,13 +100,13 @@ def test_refused(action, uri, options):
 @pytest.mark.parametrize(
     ("action", "uri", "options", "allowed"),
     [
-        ("call", wire.uri("consumer.weather.get_data"), {}, True),
-        ("call", wire.uri("consumer.get_data_node"), {}, True),
-        ("subscribe", wire.uri("consumer."), {"match": "prefix"}, True),
-        ("register", wire.uri("consumer.lab.get_data"), {}, True),
-        ("register", wire.uri("consumer.weather.get_data"), {}, False),
-        ("publish", wire.uri("consumer.data_node_added"), {}, False),
-        ("call", wire.uri("consumer.weather.get_data"), FORGED, False),
+        ("call", uri("consumer.weather.get_data"), {}, True),
+        ("call", uri("consumer.get_data_node"), {}, True),
+        ("subscribe", uri("consumer."), {"match": "prefix"}, True),
+        ("register", uri("consumer.lab.get_data"), {}, True),
+        ("register", uri("consumer.weather.get_data"), {}, False),
+        ("publish", uri("consumer.data_node_added"), {}, False),
+        ("call", uri("consumer.weather.get_data"), FORGED, False),
         ("call", "wamp.session.list", {}, False),
         ("subscribe", "", {"match": "prefix"}, False),
     ],

@@ -21,7 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
-from sisock.wamp.certificate import CertificateFiles, client_options, names_of, provide, self_signed
+from sisock.wamp.certificate import CertificateFiles, certificate_names, client_options, provide, self_signed
 
 # Twisted hands certificates to pyOpenSSL the old way
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL X509 objects:DeprecationWarning")
@@ -63,7 +63,7 @@ def test_names(settings):
     assert len(hosts) == len(set(hosts))
     addresses = [ipaddress.ip_address(text) for text in ("127.0.0.1", "::1", "10.0.0.7")]
     assert names.get_values_for_type(x509.IPAddress) == addresses
-    assert len(names_of(settings)) == len(names)
+    assert len(certificate_names(settings)) == len(names)
 
 
 def test_impossible_name(settings):

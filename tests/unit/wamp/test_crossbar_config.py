@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sisock.core import wire
+from sisock.core.wire.info import uri
 from sisock.settings import Settings
 from sisock.wamp.certificate import CertificateFiles
-from sisock.wamp.crossbar_config import AUTHENTICATOR, AUTHORIZER, AUTHORIZER_CLASS, render
+from sisock.wamp.crossbar_config import AUTHENTICATOR, AUTHORIZER, AUTHORIZER_CLASS, crossbar_configuration
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Crossbar imports libraries that use what is deprecated
@@ -25,7 +25,7 @@ FILES = CertificateFiles(Path("/state/server_cert.pem"), Path("/state/server_key
 
 def rendered(**changes):
     """Return what Crossbar would read from the file."""
-    return json.loads(json.dumps(render(Settings(**changes), FILES)))
+    return json.loads(json.dumps(crossbar_configuration(Settings(**changes), FILES)))
 
 
 def transports(**changes):
@@ -51,7 +51,7 @@ def test_crossbar_takes_it(changes):
 def test_chain():
     """The certificates that signed the router's are sent to clients too."""
     files = CertificateFiles(FILES.certificate, FILES.key, (Path("/state/server_chain_1.pem"),))
-    configuration = json.loads(json.dumps(render(Settings(), files)))
+    configuration = json.loads(json.dumps(crossbar_configuration(Settings(), files)))
     checkconfig.check_config(Personality, configuration)
     tls = configuration["workers"][0]["transports"][-1]["endpoint"]["tls"]
     assert tls["chain_certificates"] == ["/state/server_chain_1.pem"]
@@ -117,23 +117,23 @@ def decision(role, action, uri, *, legacy):
 
 
 ALWAYS = [
-    ("hub", "register", wire.uri("data_node.add")),
-    ("hub", "register", wire.uri("data_node.subtract")),
-    ("hub", "register", wire.uri("consumer.get_data_node")),
-    ("hub", "publish", wire.uri("consumer.data_node_added")),
-    ("hub", "publish", wire.uri("consumer.data_node_subtracted")),
+    ("hub", "register", uri("data_node.add")),
+    ("hub", "register", uri("data_node.subtract")),
+    ("hub", "register", uri("consumer.get_data_node")),
+    ("hub", "publish", uri("consumer.data_node_added")),
+    ("hub", "publish", uri("consumer.data_node_subtracted")),
     ("hub", "subscribe", "wamp.session.on_leave"),
     ("hub", "call", "wamp.session.list"),
-    ("consumer", "call", wire.uri("consumer.weather.get_data")),
-    ("consumer", "call", wire.uri("consumer.get_data_node")),
-    ("consumer", "subscribe", wire.uri("consumer.data_node_added")),
+    ("consumer", "call", uri("consumer.weather.get_data")),
+    ("consumer", "call", uri("consumer.get_data_node")),
+    ("consumer", "subscribe", uri("consumer.data_node_added")),
     ("anonymous", "register", "observatory.fridge.start"),
     ("anonymous", "call", "observatory.fridge.start"),
     ("anonymous", "publish", "observatory.fridge.feeds.temperatures"),
     ("anonymous", "subscribe", "observatory."),
 ]
 WITH_LEGACY = [
-    (role, action, wire.uri(suffix))
+    (role, action, uri(suffix))
     for role in ("legacy", "anonymous")
     for action, suffix in [
         ("register", "consumer.weather.get_data"),
@@ -145,27 +145,27 @@ WITH_LEGACY = [
     ]
 ]
 NEVER = [
-    ("hub", "register", wire.uri("consumer.weather.get_data")),
-    ("hub", "call", wire.uri("consumer.weather.get_data")),
-    ("hub", "register", wire.uri("data_node.")),
+    ("hub", "register", uri("consumer.weather.get_data")),
+    ("hub", "call", uri("consumer.weather.get_data")),
+    ("hub", "register", uri("data_node.")),
     ("hub", "call", "wamp.session.kill"),
-    ("consumer", "register", wire.uri("consumer.weather.get_data")),
-    ("consumer", "publish", wire.uri("consumer.weather.samples")),
-    ("consumer", "call", wire.uri("data_node.add")),
-    ("consumer", "call", wire.uri("router.authorize")),
+    ("consumer", "register", uri("consumer.weather.get_data")),
+    ("consumer", "publish", uri("consumer.weather.samples")),
+    ("consumer", "call", uri("data_node.add")),
+    ("consumer", "call", uri("router.authorize")),
     ("consumer", "call", "wamp.session.list"),
     ("consumer", "subscribe", ""),
-    ("anonymous", "register", wire.uri("data_node.add")),
-    ("anonymous", "register", wire.uri("router.authorize")),
-    ("anonymous", "call", wire.uri("router.authorize")),
+    ("anonymous", "register", uri("data_node.add")),
+    ("anonymous", "register", uri("router.authorize")),
+    ("anonymous", "call", uri("router.authorize")),
     ("anonymous", "call", "wamp.session.list"),
     ("anonymous", "register", ""),
     ("anonymous", "register", "org"),
     ("anonymous", "subscribe", ""),
     ("anonymous", "subscribe", ".."),
     ("anonymous", "subscribe", "observatory"),
-    ("legacy", "register", wire.uri("data_node.add")),
-    ("legacy", "register", wire.uri("router.authorize")),
+    ("legacy", "register", uri("data_node.add")),
+    ("legacy", "register", uri("router.authorize")),
 ]
 
 

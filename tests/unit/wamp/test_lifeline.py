@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from twisted.internet import task
 
-from sisock.wamp import lifeline
+from sisock.wamp import presence
 
 
 class FakeReactor(task.Clock):
@@ -37,12 +37,12 @@ class FakeReactor(task.Clock):
 def reactor(monkeypatch):
     """A reactor that ends nothing."""
     fake = FakeReactor()
-    monkeypatch.setattr(lifeline, "reactor", fake)
+    monkeypatch.setattr(presence, "reactor", fake)
     return fake
 
 
 def ends_in_failure(reactor):
-    return any(function is lifeline._exit_with_failure for phase, function, _ in reactor.triggers if phase == "after")
+    return any(function is presence._exit_with_failure for phase, function, _ in reactor.triggers if phase == "after")
 
 
 def lost(line, config):
@@ -52,7 +52,7 @@ def lost(line, config):
 
 def test_runner_that_does_not_reconnect_ends_at_once(reactor, capfd):
     """With a plain runner nothing can bring the connection back."""
-    lost(lifeline.Lifeline(), SimpleNamespace(runner=SimpleNamespace(_client_service=None), extra={}))
+    lost(presence.Lifeline(), SimpleNamespace(runner=SimpleNamespace(_client_service=None), extra={}))
     assert reactor.stopped
     assert ends_in_failure(reactor)
     assert capfd.readouterr().err == (
@@ -69,7 +69,7 @@ def test_runner_that_does_not_reconnect_ends_at_once(reactor, capfd):
 )
 def test_what_reconnects_by_itself_goes_on(reactor, config):
     """A runner with auto_reconnect, and our own connection, bring a new session."""
-    lost(lifeline.Lifeline(), config)
+    lost(presence.Lifeline(), config)
     reactor.advance(1000)
     assert not reactor.stopped
 
@@ -77,28 +77,28 @@ def test_what_reconnects_by_itself_goes_on(reactor, config):
 def test_unknown_runner_has_a_while_to_reconnect(reactor):
     """An instance with a configuration of its own ends after a while, unless a session came meanwhile."""
     config = SimpleNamespace(runner=None, extra=None)
-    line = lifeline.Lifeline()
+    line = presence.Lifeline()
     lost(line, config)
-    reactor.advance(lifeline.GRACE_S - 1)
+    reactor.advance(presence.GRACE_S - 1)
     line.session_opened()
     reactor.advance(2)
     assert not reactor.stopped
     line.session_closed("n", "transport lost", config)
-    reactor.advance(lifeline.GRACE_S + 1)
+    reactor.advance(presence.GRACE_S + 1)
     assert reactor.stopped
     assert ends_in_failure(reactor)
 
 
 def test_server_that_stops_the_reactor_itself_ends_in_failure_too(reactor):
     """The original's servers stop the reactor when they are disconnected; that is no success."""
-    lost(lifeline.Lifeline(), SimpleNamespace(runner=None, extra=None))
+    lost(presence.Lifeline(), SimpleNamespace(runner=None, extra=None))
     reactor.stop()
     assert ends_in_failure(reactor)
 
 
 def test_connection_that_closes_because_the_program_stops_is_no_failure(reactor):
     """Ctrl-C closes the connection as well, and ends well."""
-    line = lifeline.Lifeline()
+    line = presence.Lifeline()
     line.session_opened()
     reactor.stop()
     line.session_closed("n", "wamp.close.normal", SimpleNamespace(runner=None, extra=None))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from autobahn.wamp.types import CloseDetails, ComponentConfig
 
-from sisock.wamp.inbox import Inbox
-from sisock.wamp.listener import Listener
+from sisock.wamp.inbox import Inbox, Listener
 
 ROUTER = "ws://ocs-router:8001/ws"
 

@@ -10,12 +10,11 @@ import pytest
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet import defer
 
-from sisock import base
-from sisock.core.column import Column
+from sisock.core.column.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
 from sisock.testing import ManualClock
-from sisock.wamp import node_server
-from sisock.wamp.author import Author
+from sisock.wamp import data_node_server, node_server
+from sisock.wamp.data_node_server import Author
 from sisock.wamp.node_server import NodeServer
 
 
@@ -132,7 +131,7 @@ def test_times_that_are_none_are_told(threads, monkeypatch):
             return DataBlock({"t": TimelineBlock(times, {"a": times})})
 
     lines = []
-    monkeypatch.setattr(base, "AUTHOR", Author(ManualClock()))
+    monkeypatch.setattr(data_node_server, "AUTHOR", Author(ManualClock()))
     window = 1.7e9 - 60, 1.7e9 + 60
     for _ in range(3):
         server = NodeServer(ComponentConfig("realm", {}), Milliseconds())

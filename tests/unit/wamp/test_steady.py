@@ -9,12 +9,13 @@ from twisted.internet import task
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from sisock import base
 from sisock.testing import result_of
-from sisock.wamp import node_server, steady
+from sisock.wamp import data_node_server, node_server
+from sisock.wamp import reactor as reactor_module
 from sisock.wamp.authenticator import Authorizer
+from sisock.wamp.data_node_server import DataNodeServer
 from sisock.wamp.node_server import start_polling, until_next
-from sisock.wamp.steady import keep_steady
+from sisock.wamp.reactor import keep_steady
 
 NOW = 1_700_000_000.0
 STEPS = [-3600.0, -20.0, 20.0, 3600.0, 3.7e8]
@@ -38,7 +39,7 @@ class Reactor(ReactorBase):
 @pytest.fixture
 def clocks(monkeypatch):
     clocks = SimpleNamespace(wall=NOW, monotonic=5.0)
-    monkeypatch.setattr(steady, "monotonic", lambda: clocks.monotonic)
+    monkeypatch.setattr(reactor_module, "monotonic", lambda: clocks.monotonic)
     return clocks
 
 
@@ -202,9 +203,9 @@ def test_whatever_runner_a_session_has_its_reactor_is_steady(clocks, monkeypatch
     """A data node server makes the reactor steady that it runs on, and so does our part of Crossbar's worker."""
     reactor = Reactor(clocks)
     if where == "server":
-        monkeypatch.setattr(base, "reactor", reactor)
-        monkeypatch.setattr(base, "LIFELINE", SimpleNamespace(session_opened=lambda: None))
-        base.DataNodeServer(ComponentConfig("realm", {})).onOpen(SimpleNamespace(send=lambda _: None))
+        monkeypatch.setattr(data_node_server, "reactor", reactor)
+        monkeypatch.setattr(data_node_server, "LIFELINE", SimpleNamespace(session_opened=lambda: None))
+        DataNodeServer(ComponentConfig("realm", {})).onOpen(SimpleNamespace(send=lambda _: None))
     else:
         monkeypatch.setattr("twisted.internet.reactor", reactor)
         session = Authorizer(ComponentConfig("realm", {}))

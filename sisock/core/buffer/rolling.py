@@ -1,0 +1,371 @@
+"""A rolling buffer: the last seconds, hours or days of live samples of one timeline.
+
+One writer and any number of readers may use it side by side. The writer puts samples behind those that readers
+see and then replaces the whole state by one assignment; what readers hold is never written to again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike
+
+from sisock.core.buffer.batch import DTYPES, checked_batch, exact_row
+from sisock.core.buffer.budget import Budget
+from sisock.core.buffer.chunks import Chunk, Chunks
+from sisock.core.buffer.position import Position, WriteAheadLog
+from sisock.core.buffer.summaries import BufferSummaries
+from sisock.core.column.column import Column
+from sisock.core.model import FieldType, TimelineBlock, Times, Values
+
+
+class _State(NamedTuple):
+    """The samples from the absolute index ``first`` up to that of the mark, and what is said of them."""
+
+    chunks: Chunks
+    first: int
+    mark: Position
+    generation: str
+
+    def index_of(self, instant: float, *, after_equal: bool = False) -> int:
+        return self.chunks.index_of(instant, self.first, self.mark.stop, after_equal=after_equal)
+
+    def span(self, start: float, end: float) -> tuple[int, int]:
+        """Return the absolute indices of what lies inside [start, end)."""
+        low = self.index_of(start)
+        return low, max(low, self.index_of(end))
+
+    @property
+    def oldest(self) -> float | None:
+        return self.chunks.time_at(self.first) if self.first < self.mark.stop else None
+
+    def statement(self, late_s: float) -> tuple[float, float, str]:
+        """Return what holds for any part of it: until when it is final, from when on there is something, and whose."""
+        oldest, mark = self.oldest, self.mark
+        finalized_until = -math.inf if oldest is None else mark.newest - late_s
+        available_from = max(mark.floor, -math.inf if oldest is None else oldest) if mark.dropped else -math.inf
+        generation = f"{self.generation}+{mark.revision}" if mark.revision else self.generation
+        return finalized_until, available_from, generation
+
+
+class RollingBuffer:
+    """Samples of one timeline, not older than a duration before the newest of them.
+
+    Parameters
+    ----------
+    fields
+        The type of each field. Every row must have a value for each of them, and for no other.
+    duration_s
+        Samples are dropped when they are older than this before the newest. The clock is never read.
+    generation
+        Identity of the data, of the caller's making: it should differ after a restart that loses them. It is
+        handed on with a suffix once a late sample has changed what was final.
+    max_bytes
+        The oldest samples are dropped, too, when all take more memory than this; about an eighth of it goes at
+        once. A few samples are kept whatever it is.
+    late_s
+        Samples may come so late, in seconds before the newest: only what is older than that is final.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, FieldType],
+        duration_s: float,
+        generation: str,
+        max_bytes: float = math.inf,
+        late_s: float = 0.0,
+    ) -> None:
+        if not duration_s > 0:
+            raise ValueError(f"a buffer of {duration_s} s keeps nothing: give a duration above zero")
+        if not 0 <= late_s < math.inf:
+            raise ValueError(f"samples cannot be {late_s} s late: give a number of seconds, or 0")
+        self._fields = dict(fields)
+        self._positions = {name: position for position, name in enumerate(self._fields)}
+        self._dtypes = [DTYPES[kind] for kind in self._fields.values()]
+        self._budget = Budget(self._dtypes, max_bytes)
+        self._max_bytes = max_bytes
+        self._duration_s = duration_s
+        self._late_s = late_s
+        self._generation = generation
+        self._journal: WriteAheadLog | None = None
+        self._guard = Lock()  # of what the states share in coarse form; readers of blocks need none
+        self._state = self._empty(Position())
+
+    def __len__(self) -> int:
+        """Return the number of samples kept."""
+        state = self._state
+        return state.mark.stop - state.first
+
+    @property
+    def newest(self) -> float | None:
+        """The time of the newest sample, None when there is none."""
+        state = self._state
+        return None if state.oldest is None else state.mark.newest
+
+    @property
+    def oldest(self) -> float | None:
+        """The time of the oldest sample kept, None when there is none."""
+        return self._state.oldest
+
+    @property
+    def interval_s(self) -> float | None:
+        """The mean spacing of the samples kept, in seconds; None when there is none."""
+        state = self._state
+        count, oldest, newest = state.mark.stop - state.first, state.oldest, state.mark.newest
+        if count < 2 or oldest is None or newest <= oldest:  # noqa: PLR2004 - a spacing needs two
+            return None
+        return float(newest - oldest) / (count - 1)
+
+    @property
+    def fields(self) -> Mapping[str, FieldType]:
+        """The type of each field."""
+        return self._fields
+
+    @property
+    def max_bytes(self) -> float:
+        """The memory that the samples may take."""
+        return self._max_bytes
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the samples take, those that there is room for included."""
+        return self._budget.used(self._state.chunks)
+
+    @property
+    def mark(self) -> Position:
+        """How far it has come."""
+        return self._state.mark
+
+    def keep_in(self, journal: WriteAheadLog) -> None:
+        """Have a journal told of all that is taken from now on; its generation is the buffer's."""
+        self._journal = journal
+        self._state = self._state._replace(generation=self._identity())
+
+    def limit(self, max_bytes: float) -> None:
+        """Allow another number of bytes from now on; the oldest samples go at once where they are over it."""
+        with self._guard:
+            self._max_bytes = self._budget.most_bytes = max_bytes
+            self._show(self._state, self._state.mark)
+
+    def append(self, time: float, values: Mapping[str, Any]) -> None:
+        """Take one sample of each field; rules and errors as for :meth:`extend`."""
+        row = None if self._journal else exact_row(self._fields, time, values)
+        if row is None or not self._take_row(time, row):
+            self.extend([time], {name: [value] for name, value in values.items()})
+
+    def extend(self, times: ArrayLike, values: Mapping[str, Any]) -> None:
+        """Take some samples of each field.
+
+        A sample as old as another comes after it. A late one, older than the newest kept, is put in its place, and
+        the generation changes if it was final there; one too old to be kept is passed over. Nothing is taken when an
+        error is raised.
+
+        Parameters
+        ----------
+        times
+            Shape (n,), UNIX seconds, in any order.
+        values
+            For each field n values: numbers (None is NaN), bools or texts.
+
+        Raises
+        ------
+        ValueError
+            When a field lacks or is unknown, lengths differ, a time is not finite, or a value is of another type.
+        """
+        batch_times, batch = checked_batch(self._fields, times, values)
+        if len(batch_times):
+            if self._journal:
+                self._journal.extended(self._state.mark, batch_times, batch)
+            self._take(batch_times, batch)
+
+    def forget_after(self, time: float) -> None:
+        """Drop the samples newer than ``time``, UNIX seconds: their clock was ahead and has been set back."""
+        state, mark = self._state, self._state.mark
+        stop = state.index_of(time, after_equal=True)
+        if stop < mark.stop:
+            newest = state.chunks.time_at(stop - 1) if stop > state.first else -math.inf
+            mark = Position(stop, newest, min(mark.floor, time), mark.dropped, mark.revision + 1)
+            if self._journal:
+                self._journal.resumed(mark)
+            self.resume(mark)
+
+    def forget_before(self, time: float) -> None:
+        """Drop the samples before ``time``, UNIX seconds, and take no more of them: some of them are not known."""
+        with self._guard:
+            mark = self._state.mark
+            self._show(self._state, mark._replace(floor=max(mark.floor, time), dropped=True))
+
+    def resume(self, mark: Position) -> bool:
+        """Take up where a journal says that the buffer stood: samples newer than the mark's newest are dropped.
+
+        Returns
+        -------
+        bool
+            Whether what is kept goes on without a gap. Otherwise it is dropped, too, and the buffer begins anew.
+        """
+        with self._guard:
+            state = self._state
+            stop = state.index_of(mark.newest, after_equal=True)
+            if stop != mark.stop:
+                self._state = self._empty(mark)
+                return False
+            self._show(self._until(state, stop) if stop < state.mark.stop else state, mark)
+            return True
+
+    def count(self, start: float, end: float) -> int:
+        """Return the number of samples inside [start, end), UNIX seconds."""
+        low, high = self._state.span(start, end)
+        return high - low
+
+    def block(self, names: Iterable[str], start: float, end: float) -> TimelineBlock:
+        """Return the samples of some fields inside [start, end), UNIX seconds.
+
+        The arrays are read-only, and stay as they are while the buffer goes on. Unknown fields are left out. All
+        that is older than the newest sample by what samples may be late is final.
+        """
+        state = self._state
+        low, high = state.span(start, end)
+        values = {
+            name: state.chunks.values(self._positions[name]).slice(low, high)
+            for name in names
+            if name in self._positions
+        }
+        return TimelineBlock(state.chunks.times.slice(low, high), values, *state.statement(self._late_s))
+
+    def column(self, name: str) -> Column:
+        """Return a field's samples with what makes reducing them quick; raise KeyError when it is unknown."""
+        return self.columns([name])[name]
+
+    def columns(self, names: Iterable[str]) -> dict[str, Column]:
+        """Return the same for several fields, as they are at one moment; unknown ones are left out."""
+        positions = {name: self._positions[name] for name in names if name in self._positions}
+        with self._guard:
+            state = self._state
+            steps, summaries = self._coarse.read(state.chunks, state.first, state.mark.stop, [*positions.values()])
+        finalized_until, available_from, generation = state.statement(self._late_s)
+        return {
+            name: Column(
+                times=state.chunks.times,
+                values=state.chunks.values(position),
+                stop=state.mark.stop,
+                first=state.first,
+                steps=steps,
+                summary=summary,
+                finalized_until=finalized_until,
+                available_from=available_from,
+                generation=generation,
+            )
+            for (name, position), summary in zip(positions.items(), summaries, strict=True)
+        }
+
+    def _empty(self, mark: Position) -> _State:
+        """Return a state that stands at a mark without any samples."""
+        self._coarse = BufferSummaries(self._dtypes, mark.stop)
+        self._budget = Budget(self._dtypes, self._max_bytes)
+        chunk = Chunk.with_room(mark.stop, self._budget.room_after(0), self._dtypes)
+        return _State(Chunks((chunk,)), mark.stop, mark, self._identity())
+
+    def _identity(self) -> str:
+        generation = self._journal.generation if self._journal else self._generation
+        # What was final under another margin may not be under this one: after a restart that changed it, it is new.
+        return f"{generation}~{self._late_s:g}" if self._late_s else generation
+
+    def _take_row(self, time: float, row: Sequence[Any]) -> bool:
+        """Take a row if it is of the simplest kind: in time, and in the room that is left."""
+        state, (stop, newest, floor, dropped, revision) = self._state, self._state.mark
+        chunk = state.chunks.tail
+        place = stop - chunk.start
+        if not newest <= time >= floor or place == chunk.room or self._budget.weighs_texts:
+            return False
+        try:
+            for array, value in zip(chunk.values, row, strict=True):
+                array[place] = value
+        except OverflowError:
+            return False
+        chunk.times[place] = time
+        with self._guard:
+            self._show(state, Position(stop + 1, time, max(floor, time - self._duration_s), dropped, revision))
+        return True
+
+    def _take(self, times: Times, batch: Sequence[Values]) -> None:
+        """Take a batch in ascending order."""
+        before = self._state.mark
+        newest = max(before.newest, float(times[-1]))
+        floor = max(before.floor, newest - self._duration_s)
+        with self._guard:
+            state, dropped = self._state, before.dropped
+            if times[0] < floor:
+                state, dropped = self._without_old(state, times, floor), True
+                times, batch = _from(int(times.searchsorted(floor)), times, batch)
+            late = int(times.searchsorted(before.newest)) if len(times) and times[0] < before.newest else 0
+            changed = late > 0 and float(times[0]) < before.newest - self._late_s
+            if late:
+                state = self._merged(state, times[:late], [array[:late] for array in batch])
+                times, batch = _from(late, times, batch)
+            state = self._appended(state, times, batch)
+            self._show(state, Position(state.mark.stop, newest, floor, dropped, before.revision + changed))
+
+    def _without_old(self, state: _State, times: Times, floor: float) -> _State:
+        """Pass over those of a batch that are too old; those in time before the batch itself made them old count."""
+        too_old = times[: times.searchsorted(floor)]
+        counted = len(too_old) - int(too_old.searchsorted(state.mark.newest))
+        return self._empty(state.mark._replace(stop=state.mark.stop + counted)) if counted else state
+
+    def _appended(self, state: _State, times: Times, batch: Sequence[Values]) -> _State:
+        """Put samples behind those kept, in the room left and then in new chunks."""
+        chunks, stop, done = state.chunks, state.mark.stop, 0
+        self._budget.take(batch)
+        while done < len(times):
+            tail = chunks.tail
+            count = min(len(times) - done, tail.start + tail.room - stop)
+            if count:
+                window = slice(done, done + count)
+                tail.put(stop, times[window], [array[window] for array in batch])
+                stop, done = stop + count, done + count
+            else:
+                room = self._budget.room_after(stop - state.first, len(times) - done)
+                chunks = chunks.followed_by(Chunk.with_room(stop, room, self._dtypes))
+        return _State(chunks, state.first, state.mark._replace(stop=stop), state.generation)
+
+    def _merged(self, state: _State, times: Times, batch: Sequence[Values]) -> _State:
+        """Put late samples in their places."""
+        stop = state.mark.stop
+        if stop == state.first:
+            return self._appended(state, times, batch)
+        self._budget.take(batch)
+        self._coarse.cut(state.index_of(float(times[0]), after_equal=True))
+        chunks = state.chunks.merged(stop, times, batch)
+        return state._replace(chunks=chunks, mark=state.mark._replace(stop=stop + len(times)))
+
+    def _until(self, state: _State, stop: int) -> _State:
+        """Drop the samples from an absolute index on."""
+        self._coarse.cut(stop)
+        self._budget.let_go(state.chunks, stop, state.mark.stop)
+        return state._replace(chunks=state.chunks.until(stop))
+
+    def _show(self, state: _State, mark: Position) -> None:
+        """Let go of what is too old or too much, and let readers see the rest."""
+        chunks, first = state.chunks, state.first
+        if first < mark.stop and chunks.time_at(first) < mark.floor:
+            first = chunks.index_of(mark.floor, first, mark.stop)
+            chunks, mark = self._from_index(chunks, first), mark._replace(dropped=True)
+        while self._budget.is_exceeded(chunks):
+            first = chunks.chunks[1].start
+            floor = math.nextafter(chunks.time_at(first - 1), math.inf)
+            chunks, mark = self._from_index(chunks, first), mark._replace(floor=floor, dropped=True)
+        if self._coarse.lags(mark.stop):
+            self._coarse.update(chunks, first, mark.stop)
+        self._state = _State(chunks, first, mark, self._identity())
+
+    def _from_index(self, chunks: Chunks, index: int) -> Chunks:
+        """Let go of the chunks before an absolute index."""
+        rest = chunks.from_index(index)
+        self._budget.let_go(chunks, chunks.chunks[0].start, rest.chunks[0].start)
+        return rest
+
+
+def _from(index: int, times: Times, batch: Sequence[Values]) -> tuple[Times, Sequence[Values]]:
+    return times[index:], [array[index:] for array in batch]

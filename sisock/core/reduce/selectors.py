@@ -1,0 +1,170 @@
+"""How one sample of each bucket is chosen; on arrays, for all buckets at once.
+
+A choice gets values and the index of each bucket's first one (ascending, the first is 0), and returns indices. NaN and
+infinities are passed over: finite values win, then infinities; of NaN alone the first is chosen. Because a summary of
+blocks holds values chosen by the same rule, a choice among blocks, and then inside the chosen block, is the choice
+among all samples.
+
+Arrays are asked by their methods where NumPy has a function too: on short ones the function takes twice as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sisock.core.model import Values
+
+Indices = NDArray[np.intp]
+Selector = Callable[[Values, Indices], Indices]
+
+LONG_BUCKET = 2048
+"""Buckets of so many samples are looked through in runs: first for the run, then inside it, with no other array."""
+
+_NAN_RANK = 2
+
+
+def ragged(starts: Indices, stops: Indices) -> tuple[Indices, Indices]:
+    """Return all indices of several ranges one after the other, and where in them each range starts."""
+    lengths = stops - starts
+    ends = lengths.cumsum()
+    own = ends - lengths
+    return np.arange(ends[-1] if len(ends) else 0) + (starts - own).repeat(lengths), own
+
+
+def stops_of(starts: Indices, count: int) -> Indices:
+    """Return the index after the last sample of each bucket."""
+    stops = np.empty_like(starts)
+    stops[:-1] = starts[1:]
+    stops[-1:] = count
+    return stops
+
+
+def spread(per_bucket: NDArray[Any], starts: Indices, count: int) -> NDArray[Any]:
+    """Repeat each bucket's entry for each of its samples."""
+    return per_bucket.repeat(stops_of(starts, count) - starts)
+
+
+def lowest_values(values: Values, starts: Indices) -> Values:
+    """Return the value of each bucket that is chosen as its lowest."""
+    return _extremes(values, starts, np.fmin, -np.inf)
+
+
+def highest_values(values: Values, starts: Indices) -> Values:
+    """Return the value of each bucket that is chosen as its highest."""
+    return _extremes(values, starts, np.fmax, np.inf)
+
+
+def first(values: Values, starts: Indices) -> Indices:
+    """Choose the first number of each bucket."""
+    return _mended(values, starts, starts.copy(), _earliest_ranked)
+
+
+def last(values: Values, starts: Indices) -> Indices:
+    """Choose the last number of each bucket."""
+    return _mended(values, starts, last_of_all(values, starts), _latest_ranked)
+
+
+def lowest(values: Values, starts: Indices) -> Indices:
+    """Choose the earliest of the lowest numbers of each bucket."""
+    return _earliest_extreme(values, starts, lowest_values)
+
+
+def highest(values: Values, starts: Indices) -> Indices:
+    """Choose the earliest of the highest numbers of each bucket."""
+    return _earliest_extreme(values, starts, highest_values)
+
+
+def first_of_all(values: Values, starts: Indices) -> Indices:  # noqa: ARG001 - a choice is given the values
+    """Choose the first sample of each bucket, whatever it is."""
+    return starts
+
+
+def last_of_all(values: Values, starts: Indices) -> Indices:
+    """Choose the last sample of each bucket, whatever it is."""
+    return stops_of(starts, len(values)) - 1
+
+
+def first_change(values: Values, starts: Indices) -> Indices:
+    """Choose the first state that differs from the first one, of the buckets that have one."""
+    return first_true(values != spread(values[starts], starts, len(values)), starts)
+
+
+def first_true(flags: NDArray[np.bool_], starts: Indices) -> Indices:
+    """Return the index of the first flag set of each bucket that has one; buckets may be empty."""
+    hits = flags.nonzero()[0]
+    owners = starts.searchsorted(hits, side="right")
+    foremost = np.empty(len(hits), dtype=np.bool_)
+    foremost[:1] = True
+    np.not_equal(owners[1:], owners[:-1], out=foremost[1:])
+    return hits[foremost]
+
+
+def is_state(dtype: np.dtype[Any]) -> bool:
+    """Tell whether values of a type are states: bools and texts."""
+    return dtype.kind in "bOUST"
+
+
+NUMBER_SELECTORS: Mapping[str, Selector] = {"first": first, "lowest": lowest, "highest": highest, "last": last}
+STATE_SELECTORS: Mapping[str, Selector] = {"first": first_of_all, "change": first_change, "last": last_of_all}
+
+
+def _extremes(values: Values, starts: Indices, extreme: np.ufunc, worst: float) -> Values:
+    """Return the extreme of each bucket, where ``worst`` hides any finite value: there once more without it."""
+    found: Values = extreme.reduceat(values, starts)
+    if values.dtype.kind == "f" and (found == worst).any():
+        better = extreme.reduceat(np.where(values == worst, np.nan, values), starts)
+        found = np.where((found == worst) & np.isfinite(better), better, found)
+    return found
+
+
+def _earliest_extreme(values: Values, starts: Indices, extremes: Callable[[Values, Indices], Values]) -> Indices:
+    """Return the earliest index of the extreme of each bucket; of long buckets, by way of their runs."""
+    if len(values) <= LONG_BUCKET * len(starts):
+        return _earliest(values, extremes(values, starts), starts)
+    stops = stops_of(starts, len(values))
+    length = isqrt(16 * len(values) // len(starts))  # so that looking for the run and inside it take as long
+    numbers, own = ragged(np.zeros_like(starts), -((starts - stops) // length))
+    runs = spread(starts, own, len(numbers)) + numbers * length
+    of_runs = extremes(values, runs)
+    best = _earliest(of_runs, extremes(of_runs, own), own)
+    inside, own = ragged(runs[best], stops_of(runs, len(values))[best])
+    return inside[_earliest(values[inside], of_runs[best], own)]
+
+
+def _earliest(values: Values, wanted: Values, starts: Indices) -> Indices:
+    """Return the first index of each bucket that has the wanted value, which is in it; NaN is wanted of NaN alone."""
+    hits = (values == spread(wanted, starts, len(values))).nonzero()[0]
+    known = (wanted == wanted).nonzero()[0]  # noqa: PLR0124 - not NaN
+    found = starts.copy()
+    found[known] = hits[hits.searchsorted(starts[known])]
+    return found
+
+
+def _mended(values: Values, starts: Indices, picked: Indices, choose: Selector) -> Indices:
+    """Choose again, by rank, where what was picked by its place is not finite."""
+    weak = (~np.isfinite(values[picked])).nonzero()[0]
+    if weak.size:
+        inside, own = ragged(starts[weak], stops_of(starts, len(values))[weak])
+        picked[weak] = inside[choose(_ranks(values[inside]), own)]
+    return picked
+
+
+def _ranks(values: Values) -> NDArray[np.int8]:
+    return np.where(np.isfinite(values), 0, np.where(np.isnan(values), _NAN_RANK, 1)).astype(np.int8)
+
+
+def _earliest_ranked(ranks: Values, starts: Indices) -> Indices:
+    return _earliest(ranks, np.minimum.reduceat(ranks, starts), starts)
+
+
+def _latest_ranked(ranks: Values, starts: Indices) -> Indices:
+    """Return the last index of the best rank; of NaN alone, the first."""
+    best = np.minimum.reduceat(ranks, starts)
+    hits = (ranks == spread(best, starts, len(ranks))).nonzero()[0]
+    latest = hits[hits.searchsorted(stops_of(starts, len(ranks))) - 1]
+    return np.where(best == _NAN_RANK, starts, latest)

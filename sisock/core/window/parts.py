@@ -1,0 +1,196 @@
+"""Long spans in parts that a source can give: in halves where it refuses, and as long as a reply can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from sisock.core.errors import BadReply
+from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
+
+MOST_REFUSALS = 64  # one after the other
+MOST_HALVES = 1000  # that a span is read in: it took seconds, and whoever asked waits no longer
+UNSTATED = Statement(-math.inf)
+"""What holds where a source has stated nothing: nothing is promised."""
+
+Said = tuple[Span, Statement | None]
+"""A span that was read, and what was stated of a field there; None where it was left out."""
+FIRST_SPAN_S = 10.0
+SHORTEST_SPAN_S = 1e-6
+GROWTH = 8.0
+
+
+class Read(NamedTuple):
+    """What to ask a source for: fields inside [start, end), UNIX seconds; a stride in seconds, or None for all."""
+
+    fields: tuple[str, ...]
+    start: float
+    end: float
+    stride: float | None = None
+
+    @property
+    def span(self) -> Span:
+        """Return the span."""
+        return self.start, self.end
+
+
+class Halving:
+    """Reads one span of some fields. As long as ``read`` is not None, its answer goes to ``take`` or ``refuse``.
+
+    What is refused is asked for with the stride, if there is one; what is refused then too, in halves.
+
+    Parameters
+    ----------
+    stride
+        Seconds, or None.
+    strided
+        Whether all is asked for with the stride.
+
+    Attributes
+    ----------
+    parted
+        Whether the span is read in parts.
+    thinned
+        The spans that came with the stride only because they were refused without.
+    """
+
+    def __init__(
+        self, fields: tuple[str, ...], span: Span, stride: float | None = None, *, strided: bool = False
+    ) -> None:
+        self._fields = fields
+        self._stride = stride
+        self._open = [span]
+        self._always = self._strided = strided and stride is not None
+        self.parted = False
+        self._refusals = 0
+        self._parts: list[tuple[Span, DataBlock]] = []
+        self.thinned: list[Span] = []
+
+    @property
+    def read(self) -> Read | None:
+        """Return what to ask for next; None when all of the span is read."""
+        if not self._open:
+            return None
+        return Read(self._fields, *self._open[-1], self._stride if self._strided else None)
+
+    @property
+    def must_part(self) -> bool:
+        """Whether nothing but halves is left to try if ``read`` is refused."""
+        return self._stride is None or self._strided
+
+    def take(self, block: DataBlock) -> None:
+        """Take samples inside the span of ``read``."""
+        span = self._open.pop()
+        self._refusals = 0
+        self._parts.append((span, block))
+        if self._strided and not self._always:
+            self.thinned.append(span)
+        self._strided = self._always
+
+    def refuse(self) -> None:
+        """Note that it was too much; raise BadReply when there is nothing left to try."""
+        self._refusals += 1
+        if not self.must_part:
+            self._strided = True
+            return
+        self._strided = self._always
+        self.parted = True
+        low, high = self._open.pop()
+        middle = low + (high - low) / 2
+        if self._refusals > MOST_REFUSALS or not low < middle < high:
+            raise BadReply("the node says even of a short span that it holds more than it can give: ask for less")
+        if len(self._parts) + len(self._open) >= MOST_HALVES:
+            raise BadReply(f"the node gives so little at once that it takes over {MOST_HALVES} calls: ask for less")
+        self._open += [(middle, high), (low, middle)]
+
+    def block(self) -> DataBlock:
+        """Return all that was read."""
+        if not self.parted:
+            return self._parts[0][1]
+        return join_block_parts(self._parts, self._fields)
+
+
+def join_block_parts(parts: Sequence[tuple[Span, DataBlock]], fields: Iterable[str]) -> DataBlock:
+    """Return what was read of consecutive spans as one block, each field on a timeline of its own."""
+    timelines, stated = {}, {}
+    for name in fields:
+        found = [block.find(name) for _, block in parts]
+        said = [(span, block.stated_of(name)) for span, block in parts]
+        filled = [one for one in found if one is not None]
+        if filled:
+            times = np.concatenate([one.times for one in filled])
+            values = np.concatenate([one.values[name] for one in filled])
+            timelines[name] = TimelineBlock.stating(join_said(said), times, {name: values})
+        elif any(statement for _, statement in said):
+            stated[name] = join_said(said)
+    return DataBlock(timelines, stated)
+
+
+def join_said(said: Sequence[Said]) -> Statement:
+    """Return what is stated of a field in several spans together: no more than of each of them.
+
+    A span of which nothing was stated is not final. Identity and age are those of the span that ends last.
+    """
+    ends = [(span[1], statement) for span, statement in said if statement is not None]
+    if not ends:
+        return UNSTATED
+    _, latest = max(ends, key=lambda one: one[0])
+    bounds = [_final_until(span, statement) for span, statement in said]
+    if any(one.generation != latest.generation for _, one in ends):
+        bounds.append(-math.inf)
+    return replace(latest, finalized_until=min(bounds))
+
+
+def _final_until(span: Span, statement: Statement | None) -> float:
+    """Return the time before which a span is final: infinity where all of it is."""
+    if statement is None:
+        return span[0]
+    return math.inf if statement.finalized_until >= span[1] else statement.finalized_until
+
+
+class Walk:
+    """Walks over [start, end), UNIX seconds, from its start.
+
+    Parameters
+    ----------
+    samples
+        How many samples a part should have.
+    interval_s
+        The spacing of samples where it is known.
+    """
+
+    def __init__(self, start: float, end: float, samples: int, interval_s: float | None = None) -> None:
+        self._start = start
+        self._end = end
+        self._samples = samples
+        self._length_s = max(FIRST_SPAN_S, (interval_s or 0.0) * samples)
+        self.after: float | None = None
+        """Only what is later than this is still to come; None when all from the start of the part is."""
+
+    @property
+    def span(self) -> Span | None:
+        """Return the part to ask for now; None when the end is reached."""
+        if self._start >= self._end:
+            return None
+        # Where a part is shorter than times can tell apart, it ends at the next time there is.
+        return self._start, min(self._end, max(self._start + self._length_s, math.nextafter(self._start, math.inf)))
+
+    def answered(self, count: int, after: float | None = None) -> None:
+        """Go on behind a reply of so many samples: behind its part, or, if it did not hold all, behind ``after``."""
+        span = self.span
+        assert span is not None
+        self._start, self.after = (span[1], None) if after is None else (after, after)
+        covered_s = self._start - span[0]
+        if covered_s > 0:
+            self._length_s = covered_s * (min(self._samples / count, GROWTH) if count else GROWTH)
+
+    def refused(self) -> bool:
+        """Halve the part after a refusal; tell whether that leaves one to ask for."""
+        span = self.span
+        assert span is not None
+        self._length_s = (span[1] - span[0]) / 2
+        return self._length_s >= SHORTEST_SPAN_S

@@ -1,0 +1,108 @@
+"""Fields and timelines as they travel: the reply of ``get_fields``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sisock.core.errors import BadReply
+from sisock.core.model import FIELD_TYPES, Field, FieldCatalogue
+from sisock.core.wire.info import text_or_none
+from sisock.core.wire.values import as_text
+
+TIMELINE_SHAPE = '{"t": times, "finalized_until": time or None}'
+LONGEST_INTERVAL_S = 1e8  # original servers state a difference from 1970 as an interval; no real one is this long
+
+
+def encode_catalogue(catalogue: FieldCatalogue) -> list[dict[str, Any]]:
+    """Return the reply of ``get_fields``: fields by name, then timelines by name."""
+    fields = {
+        field.name: {
+            "description": field.description,
+            "timeline": field.timeline,
+            "type": field.type,
+            "units": field.units,
+            **({"aliases": list(field.aliases)} if field.aliases else {}),
+        }
+        for field in catalogue.fields.values()
+    }
+    timelines = {
+        timeline.name: {"interval": timeline.interval_s, "field": list(timeline.fields)}
+        for timeline in catalogue.timelines.values()
+    }
+    return [fields, timelines]
+
+
+def page_catalogue(catalogue: FieldCatalogue, limit: int | None, after: str | None) -> FieldCatalogue:
+    """Return the fields that follow ``after`` in the order of their names, at most ``limit`` of them."""
+    names = sorted(name for name in catalogue.fields if after is None or name > after)[:limit]
+    intervals_s = {name: timeline.interval_s for name, timeline in catalogue.timelines.items()}
+    return FieldCatalogue.of([catalogue.fields[name] for name in names], intervals_s)
+
+
+def decode_catalogue(reply: Any) -> tuple[FieldCatalogue, list[str]]:
+    """Read a reply of ``get_fields``; return the catalogue, and what was wrong with the reply in words.
+
+    Which fields are on a timeline is taken from the fields alone: original servers state it wrongly. An interval
+    that is no spacing becomes None.
+
+    Raises
+    ------
+    BadReply
+        When the reply is not two dictionaries.
+    """
+    if not (isinstance(reply, list | tuple) and len(reply) == 2 and all(isinstance(part, Mapping) for part in reply)):  # noqa: PLR2004 - fields and timelines
+        must_be = "two dictionaries: fields and timelines"
+        raise BadReply(f"the answer to 'get_fields' must be {must_be}, but is {_shape(reply)}")
+    problems: list[str] = []
+    fields = [_decode_field(name, entry, problems) for name, entry in reply[0].items()]
+    intervals_s = {as_text(name): _decode_interval(entry) for name, entry in reply[1].items()}
+    return FieldCatalogue.of([field for field in fields if field], intervals_s), problems
+
+
+def _shape(reply: Any) -> str:
+    """Return in words what was answered in place of what should have been."""
+    if reply is None:
+        return "None (is there a return statement?)"
+    if isinstance(reply, Mapping):
+        entries = [f"{key!r:.20} (a {type(value).__name__})" for key, value in list(reply.items())[:4]]
+        return f"a dictionary with {', '.join(entries) or 'nothing in it'}"
+    if isinstance(reply, list | tuple):
+        return f"a {type(reply).__name__} of {', '.join(type(one).__name__ for one in reply[:4]) or 'nothing'}"
+    return f"{reply!r:.40}"
+
+
+def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
+    if not isinstance(name, str) or not name or not isinstance(entry, Mapping):
+        problems.append(f"field {name!r} is left out: it must be a text with a dictionary that describes it")
+        return None
+    if as_text(name) != name:
+        problems.append(f"field {name!r} is left out: its name is no Unicode")
+        return None
+    kind = entry.get("type", "number")
+    if kind not in FIELD_TYPES:
+        problems.append(f"field '{name}' has the type {kind!r}: taken for a number; use number, string or bool")
+        kind = "number"
+    timeline = entry.get("timeline")
+    return Field(
+        name=name,
+        timeline=as_text(timeline) if isinstance(timeline, str) and timeline else name,
+        type=kind,
+        units=text_or_none(entry.get("units")),
+        description=text_or_none(entry.get("description")),
+        aliases=_decode_aliases(entry.get("aliases")),
+    )
+
+
+def _decode_aliases(aliases: Any) -> tuple[str, ...]:
+    listed = aliases if isinstance(aliases, list | tuple) else ()
+    return tuple(alias for alias in listed if isinstance(alias, str) and alias and as_text(alias) == alias)
+
+
+def _decode_interval(entry: Any) -> float | None:
+    interval = entry.get("interval") if isinstance(entry, Mapping) else None
+    try:
+        interval_s = float(interval)  # type: ignore[arg-type]  # whatever it is, float() says
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return interval_s if 0 < interval_s < LONGEST_INTERVAL_S else None

@@ -1,0 +1,81 @@
+"""Addresses on the network, and what a node says of itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sisock.core.errors import BadReply
+from sisock.core.model import DataBlock
+from sisock.core.wire.values import as_text
+
+BASE_URI = "org.simonsobservatory"
+NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "edge", "aggregates"})
+
+
+def uri(suffix: str) -> str:
+    """Compose the full URI of a procedure or topic."""
+    return f"{BASE_URI}.{suffix}"
+
+
+def procedure(node: str, name: str) -> str:
+    """Compose the URI of a node's procedure, for example ``get_data``."""
+    return uri(f"consumer.{node}.{name}")
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """What a data node says of itself.
+
+    Parameters
+    ----------
+    version
+        Of the library it runs on; empty for the original, which cannot say.
+    capabilities
+        The extensions it understands; empty for the original library.
+    allowance_bytes
+        The most encoded bytes of one of its replies.
+    catalogue_version
+        Changes when its fields do; None when it does not tell.
+    """
+
+    version: str = ""
+    capabilities: frozenset[str] = frozenset()
+    allowance_bytes: int = 0
+    catalogue_version: str | None = None
+
+
+def encode_info(info: NodeInfo) -> dict[str, Any]:
+    """Return the reply of ``consumer.<node>.info``."""
+    return {
+        "version": info.version,
+        "capabilities": sorted(info.capabilities),
+        "allowance": info.allowance_bytes,
+        "catalogue_version": info.catalogue_version,
+    }
+
+
+def decode_info(reply: Any) -> NodeInfo:
+    """Read a reply of ``consumer.<node>.info``; what is missing counts as not there."""
+    if not isinstance(reply, Mapping):
+        raise BadReply(f"the answer to 'info' is a {type(reply).__name__}, not a dictionary")
+    capabilities = reply.get("capabilities")
+    allowance = reply.get("allowance")
+    version = reply.get("catalogue_version")
+    return NodeInfo(
+        version=str(reply.get("version", "")),
+        capabilities=frozenset(map(str, capabilities)) if isinstance(capabilities, list | tuple) else frozenset(),
+        allowance_bytes=allowance if isinstance(allowance, int) else 0,
+        catalogue_version=None if version is None else str(version),
+    )
+
+
+def text_or_none(value: Any) -> str | None:
+    return None if value is None else as_text(value)
+
+
+def map_of(block: DataBlock, change: Any) -> DataBlock:
+    return replace(block, timelines={name: change(one) for name, one in block.timelines.items()})

@@ -1,0 +1,145 @@
+"""What every data node guarantees around its samples: the span, the order, the downsampling, the size of a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from sisock.core.column.series import ReducibleSeries
+from sisock.core.errors import BadRequest, OverAllowance
+from sisock.core.model import DataBlock, DataRequest, FieldCatalogue
+from sisock.core.reduce import reducers
+from sisock.core.window.remarks import Remarked
+from sisock.core.window.spans import Reduction, reduce_window
+from sisock.core.wire.catalogue import encode_catalogue, page_catalogue
+from sisock.core.wire.data import encode_data
+from sisock.core.wire.requests import parse_limit
+from sisock.core.wire.sizes import encoded_size, page_block
+from sisock.core.wire.spans import encode_reductions
+
+MIB = 2**20
+PLAIN_ALLOWANCE_BYTES = 1 * MIB - 4096  # other people's clients drop their connection at 1 MiB; leave room to wrap it
+EXTENDED_ALLOWANCE_BYTES = 12 * MIB  # below the 16 MiB at which a router with default settings drops a connection
+
+
+def answer(
+    block: DataBlock,
+    request: DataRequest,
+    *,
+    downsampled: bool = False,
+    allowance_bytes: int | None = None,
+    remarks: Remarked | None = None,
+) -> dict[str, Any] | Literal[False]:
+    """Turn what a source handed over into the reply of ``get_data``.
+
+    Parameters
+    ----------
+    block
+        Samples in ascending order; those outside the span are cut off.
+    downsampled
+        Whether the source has already kept to ``min_stride`` itself.
+    allowance_bytes
+        The most encoded bytes of the reply; None for the allowance of the kind of caller.
+    remarks
+        What is to be told of some fields in words, to callers that use an extension.
+
+    Returns
+    -------
+    dict or False
+        False is the original API's word for a reply over the allowance.
+
+    Raises
+    ------
+    OverAllowance
+        In place of False, for callers that use an extension.
+    """
+    block = replace(
+        block, timelines={name: one.within(request.start, request.end) for name, one in block.timelines.items()}
+    )
+    if request.reduce is not None and request.min_stride is not None:
+        block = reducers.reduce_block(block, request.reduce, request.min_stride)
+    elif not downsampled:
+        block = reducers.thin_block(block, request.min_stride)
+    return _answer(block, request, allowance_bytes, remarks)
+
+
+def answer_columns(columns: Mapping[str, ReducibleSeries], request: DataRequest) -> dict[str, Any]:
+    """Turn the columns of the known fields of a request for a reducer into the reply of ``get_data``.
+
+    The same as :func:`answer` of all samples, in the time that the buckets take.
+
+    Raises
+    ------
+    OverAllowance
+        When the reply would cost its caller the connection.
+    """
+    reply = _answer(reduce_window(columns, request), request, None)
+    assert reply is not False  # the original API has no reducers
+    return reply
+
+
+def _answer(
+    block: DataBlock, request: DataRequest, allowance_bytes: int | None, remarks: Remarked | None = None
+) -> dict[str, Any] | Literal[False]:
+    block, after = page_block(block, request.limit, request.after)
+    reply = encode_data(block, request)
+    if remarks and request.extended:
+        reply["remarks"] = dict(remarks)
+    if after is not None:
+        reply["after"] = after
+    return _within_allowance(reply, request, allowance_bytes)
+
+
+def answer_spans(
+    reductions: Sequence[Reduction | None], request: DataRequest, remarks: Remarked | None = None
+) -> dict[str, Any]:
+    """Turn the reductions of the fields of a request, in its order, into the reply of ``get_data``.
+
+    Parameters
+    ----------
+    remarks
+        What is to be told of some fields in words.
+
+    Raises
+    ------
+    OverAllowance
+        When the reply would cost its caller the connection.
+    """
+    reply = encode_reductions(reductions, request, remarks)
+    size = encoded_size(reply)
+    if size > EXTENDED_ALLOWANCE_BYTES:
+        raise OverAllowance(size, EXTENDED_ALLOWANCE_BYTES)
+    return reply
+
+
+def answer_fields(catalogue: FieldCatalogue, limit: Any = None, after: Any = None) -> list[dict[str, Any]]:
+    """Turn a catalogue into the reply of ``get_fields``, or into one page of it.
+
+    Raises
+    ------
+    OverAllowance
+        When the reply would cost its caller the connection.
+    """
+    paged = limit is not None or after is not None
+    if paged:
+        if not isinstance(after, str | None):
+            raise BadRequest(f"'after' is {after!r:.80}, but must be the name of a field")
+        catalogue = page_catalogue(catalogue, parse_limit(limit), after)
+    reply = encode_catalogue(catalogue)
+    size, allowance = encoded_size(reply), EXTENDED_ALLOWANCE_BYTES if paged else PLAIN_ALLOWANCE_BYTES
+    if size > allowance:
+        raise OverAllowance(size, allowance)
+    return reply
+
+
+def _within_allowance(
+    reply: dict[str, Any], request: DataRequest, allowance_bytes: int | None
+) -> dict[str, Any] | Literal[False]:
+    allowance = allowance_bytes or (EXTENDED_ALLOWANCE_BYTES if request.extended else PLAIN_ALLOWANCE_BYTES)
+    size = encoded_size(reply)
+    if size <= allowance:
+        return reply
+    if request.extended:
+        raise OverAllowance(size, allowance)
+    return False

@@ -1,0 +1,322 @@
+"""Asking the nodes side by side, each with its own deadline, and answering with what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
+from twisted.internet.defer import TimeoutError as DeadlinePassed
+
+from sisock.core.errors import NodeUnavailable, UnknownNode
+from sisock.core.model import DataBlock, Span
+from sisock.core.times import format_iso8601
+from sisock.gateway.cached_reader import CachedReader, CachedReading
+from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
+from sisock.gateway.edge.earlier import Earlier, with_earlier
+from sisock.gateway.finish import break_line, is_live, keep_few, silence, staleness
+from sisock.gateway.grid.cells import Cells
+from sisock.gateway.grid.gridder import Gridder
+from sisock.gateway.legacy_reader import LegacyReader
+from sisock.gateway.node_client import NodeClient
+from sisock.gateway.planner import (
+    LATER_REDUCERS,
+    PLAIN,
+    Asked,
+    Drawing,
+    NodeQuestion,
+    Resolution,
+    choose_resolution,
+    clamp_points,
+    plan,
+)
+from sisock.gateway.rpc import Caller, RouterLink
+from sisock.gateway.series import Answer, DrawnSeries, Series, SeriesWanted, draw_all
+from sisock.gateway.single_flight import CallsUnderWay
+from sisock.gateway.splicing import splice_drawn
+from sisock.gateway.tile_cache import TileCache
+
+DEADLINE_S = 2.0
+EARLIER_SHARE = 0.4  # of the deadline: who misses less than half of it is not skipped
+CACHE_BYTES = 256 * 2**20
+
+
+class Gateway:
+    """What a consumer that draws talks to.
+
+    Parameters
+    ----------
+    caller
+        The session to call through; None while there is none (see :meth:`connected`).
+    clock
+        Twisted's IReactorTime: the reactor, or a manual clock. Deadlines, pauses and ages are measured by it, so a
+        step of the wall clock should not touch it.
+    deadline_s
+        Seconds that one question waits for one node.
+    cache_bytes
+        The most that is kept of answers; 0 keeps nothing.
+    wall
+        Returns the present, UNIX seconds: what windows, samples and notices mean by now. The clock's time unless
+        given.
+    """
+
+    def __init__(
+        self,
+        caller: Caller | None,
+        clock: Any,
+        deadline_s: float = DEADLINE_S,
+        cache_bytes: int = CACHE_BYTES,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._deadline_s = deadline_s
+        self._link = RouterLink(caller, clock, wall)
+        self._store = TileCache(cache_bytes)
+        self._questions = CallsUnderWay()
+        self.directory = Directory(self._link, deadline_s)
+        self._gridder = Gridder(self.directory, self.now, self._ask_all, self._drawn_plainly, self._noted)
+
+    def connected(self, caller: Caller) -> Deferred[None]:
+        """Use a session that has just joined; fires when the hub has been asked which nodes are online."""
+        self._link.connected(caller)
+        return self.directory.refresh()
+
+    def disconnected(self) -> None:
+        """Note that the session is gone: until the next one everything is answered at once, with that reason."""
+        self._link.disconnected()
+
+    def snapshot(self) -> Snapshot:
+        """Return the nodes and fields known now; may be called from any thread."""
+        return self.directory.snapshot()
+
+    def freshen(self) -> Deferred[Snapshot]:
+        """Ask for what may have changed, and return the nodes and fields known then."""
+        return self.directory.freshen()
+
+    def refresh(self) -> Deferred[None]:
+        """Ask the hub which nodes are online, whenever that was last done."""
+        return self.directory.refresh()
+
+    def now(self) -> float:
+        """Return the present, UNIX seconds."""
+        return float(self._link.wall())
+
+    def history(self) -> list[NodeChange]:
+        """Return the nodes that came and left since the first list of the hub, oldest first, a bounded number."""
+        return list(self.directory.history)
+
+    def states(self) -> dict[str, NodeState]:
+        """Return how each node that is online does."""
+        return self.directory.states()
+
+    def outage(self) -> str | None:
+        """Return in words why nothing can be answered now: no router, or no hub; None while both are there."""
+        return self._link.outage or self.directory.problem
+
+    def query(
+        self,
+        series: Sequence[SeriesWanted],
+        start: float,
+        end: float,
+        max_points: int | None = None,
+        drawing: Drawing = PLAIN,
+        *,
+        cells: Cells | None = None,
+        least_s: float = 0.0,
+    ) -> Deferred[Answer]:
+        """Ask for series inside [start, end), UNIX seconds.
+
+        Never fails for what a node does: one result for each series wanted, with what came until the deadline and
+        the reason why something did not. No series is longer than ``max_points``.
+
+        Parameters
+        ----------
+        cells
+            The grid of what is drawn on one; chosen from these series where none is given.
+        least_s
+            The shortest stride that somebody wants, seconds.
+        """
+        if not end > start:
+            return succeed(Answer(tuple(map(self._empty, series)), start, end))
+        points = clamp_points(max_points)
+        asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s, least_s)
+        if drawing.on_grid:
+            cells = cells or self.cells({drawing: series}, start, end, points, least_s)[drawing]
+            return Deferred.fromCoroutine(self._gridder.draw(asked, drawing, cells))
+        return self._drawn_plainly(asked, drawing)
+
+    def cells(
+        self,
+        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
+        start: float,
+        end: float,
+        max_points: int | None,
+        least_s: float = 0.0,
+    ) -> dict[Drawing, Cells]:
+        """Return the grid of each drawing that is on one, of [start, end), which is not empty; most have the same."""
+        return self._gridder.cells(drawn, start, end, max_points, least_s)
+
+    def _drawn_plainly(self, asked: Asked, drawing: Drawing) -> Deferred[Answer]:
+        """Draw samples where they were measured."""
+        start, end = asked.start, asked.end
+        resolution = choose_resolution(
+            start,
+            end,
+            asked.max_points,
+            drawing.reducer,
+            chosen=drawing.chosen,
+            least_s=asked.least_s,
+            before=drawing.before,
+        )
+
+        def assemble(drawn: DrawnSeries) -> Answer:
+            finished = [
+                self._finish(splice_drawn(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
+            ]
+            return Answer(tuple(finished), start, end)
+
+        return self._ask_all(asked, resolution).addCallback(assemble)
+
+    def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[DrawnSeries]:
+        """Ask all nodes side by side."""
+        parts = [part for one in asked.series for part in one.parts]
+        asking = [self._ask(question, asked.until) for question in plan(parts, asked.start, asked.end, resolution)]
+
+        def together(outcomes: list[DrawnSeries]) -> DrawnSeries:
+            return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
+
+        return gatherResults(asking, consumeErrors=True).addCallback(together)
+
+    def _ask(self, question: NodeQuestion, until: float) -> Deferred[DrawnSeries]:
+        """Ask one node; whatever goes wrong with it becomes words on its own series."""
+        try:
+            peer = self.directory.peer(question.node)
+        except UnknownNode as error:
+            return succeed(self._without(question, self.directory.gone(question.node), str(error), until))
+        if self._link.outage:
+            return succeed(self._without(question, peer, self._link.outage, until))
+        asking = Deferred.fromCoroutine(self._ask_peer(peer, question, until))
+        return asking.addErrback(lambda failure: self._all_missing(question, peer.explain(_cause(failure))))
+
+    def _without(self, question: NodeQuestion, peer: NodeClient | None, reason: str, until: float) -> DrawnSeries:
+        """Return what is kept of a node that cannot be asked."""
+        reason = self._link.outage or reason
+        if peer is None:
+            return self._all_missing(question, reason)
+        if peer.left_at is not None and not self._link.outage:
+            reason = f"{reason} since {format_iso8601(peer.left_at)}"
+        return self._drawn(peer, question, self._reader(peer, question, until).kept(NodeUnavailable(reason)))
+
+    async def _ask_peer(self, peer: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+        try:
+            await self._introduce(peer, until)
+        except (DeadlinePassed, NodeUnavailable) as error:
+            return self._drawn(peer, question, self._reader(peer, question, until).kept(error))
+        assert peer.info is not None
+        if "spans" not in peer.info.capabilities:
+            return await self._ask_original(peer, question, until)
+        if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
+            return self._all_missing(question, peer.cannot(question.resolution.reducer))
+        reading = await self._reader(peer, question, until).read()
+        if "edge" not in peer.info.capabilities and not reading.problems:
+            earlier = await self._earlier(peer, question, reading.block, until)
+            reading = replace(reading, block=earlier.block, before=earlier.before, held=earlier.held)
+        return self._drawn(peer, question, reading)
+
+    def _reader(self, peer: NodeClient, question: NodeQuestion, until: float) -> CachedReader:
+        return CachedReader(peer, question, self._store, self._questions, self._clock, until)
+
+    async def _earlier(self, peer: NodeClient, question: NodeQuestion, block: DataBlock, until: float) -> Earlier:
+        """Look for what was before a window, for so short a time that a node which is late with it is not skipped."""
+        soon = self._clock.seconds() + EARLIER_SHARE * self._deadline_s
+        return await with_earlier(peer, question, block, self._clock, min(until, soon))
+
+    def _drawn(self, peer: NodeClient, question: NodeQuestion, reading: CachedReading) -> DrawnSeries:
+        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, {}, question.resolution)
+        drawn = _with_before(drawn, question, reading)
+        _note_newest(peer, drawn, self.now())
+        for name, texts in reading.remarks.items():
+            if not texts:
+                continue
+            wanted = SeriesWanted(peer.name, name)
+            said = (f"node '{peer.name}': {text}" for text in texts)
+            drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
+        for name, problem in reading.problems.items():
+            wanted = SeriesWanted(peer.name, name)
+            drawn[wanted] = replace(drawn[wanted], problem=problem)
+        return drawn
+
+    async def _introduce(self, peer: NodeClient, until: float) -> None:
+        """Wait until the node has said what it can."""
+        if peer.info is None:
+            await peer.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
+        if peer.info is None:
+            raise NodeUnavailable(
+                peer.problem or f"node '{peer.name}' has not said yet what it can; it is asked again"
+            )
+
+    async def _ask_original(self, peer: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+        reading = await LegacyReader(peer, question, self._clock, until).read()
+        earlier = await self._earlier(peer, question, reading.block, until)
+        fields, resolution = question.request.fields, question.resolution
+        drawn = draw_all(peer.name, fields, peer.catalogue, earlier.block, reading.remarks, resolution)
+        drawn = _with_before(drawn, question, earlier)
+        _note_newest(peer, drawn, self.now())
+        return {
+            wanted: replace(
+                series, notices=(reading.notice, *series.notices), problem=series.problem or reading.problem
+            )
+            for wanted, series in drawn.items()
+        }
+
+    def _finish(self, series: Series, asked: Asked, resolution: Resolution, drawing: Drawing) -> Series:
+        series = self._noted(series, (asked.start, asked.end), drawing)
+        if resolution.few:
+            return keep_few(series, resolution, asked.start, asked.end)
+        return break_line(series, resolution) if drawing.breaks else series
+
+    def _noted(self, series: Series, window: Span, drawing: Drawing) -> Series:
+        """Return a series, as its samples came, with what its viewer should know of their age."""
+        newest = max(map(self.directory.newest, series.wanted.parts))
+        stale = staleness(series, newest, window, self.now())
+        said = stale or silence(series, held_on_purpose=drawing.before is True)
+        return replace(series, notices=(*series.notices, said)) if said else series
+
+    def _all_missing(self, question: NodeQuestion, reason: str) -> DrawnSeries:
+        wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
+        return {one: self._missing(one, reason) for one in wanted}
+
+    def _empty(self, wanted: SeriesWanted) -> Series:
+        field = self.directory.field(wanted)
+        return Series(wanted, type=field.type, units=field.units) if field else Series(wanted)
+
+    def _missing(self, wanted: SeriesWanted, reason: str) -> Series:
+        return Series.missing(wanted, reason, self.directory.field(wanted))
+
+
+def _cause(failure: Any) -> BaseException:
+    """Return what went wrong in the first of several calls side by side."""
+    error: BaseException = failure.value
+    return error.subFailure.value if isinstance(error, FirstError) else error
+
+
+def _with_before(
+    drawn: dict[SeriesWanted, Series], question: NodeQuestion, known: CachedReading | Earlier
+) -> dict[SeriesWanted, Series]:
+    """Return series with the times of the last samples before the window, where these are known."""
+    told = dict(drawn) if known.before else drawn
+    for name, time in known.before.items():
+        wanted = SeriesWanted(question.node, name)
+        series = told[wanted]
+        held = name in known.held and series.times.size > 0 and series.times[0] == question.request.start
+        told[wanted] = replace(series, before=time, held=bool(held))
+    return told
+
+
+def _note_newest(peer: NodeClient, drawn: DrawnSeries, now: float) -> None:
+    """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
+    for wanted, series in drawn.items():
+        newest = series.before if series.newest is None else series.newest
+        if newest is not None and (wanted.field in peer.newest or is_live(series, now)):
+            peer.note_newest(wanted.field, newest)

@@ -1,0 +1,224 @@
+"""Reading nodes that have only the original library, in spans small enough for their clients.
+
+Such a node loses its connection when one reply exceeds 1 MiB, and cannot reduce. So it is asked for all samples of
+small spans, from the newest backwards, and the spans follow the density of what comes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sisock.core import times
+from sisock.core.errors import BadReply
+from sisock.core.model import DataBlock, DataRequest, TimelineBlock
+from sisock.core.reduce.reducers import find_reducer, reduce_block
+from sisock.core.window.edge import Edge
+from sisock.core.window.remarks import Remarked
+from sisock.core.window.review import Review
+from sisock.core.wire.data import decode_data
+from sisock.core.wire.requests import request_arguments
+from sisock.gateway.edge.kept import add_first
+from sisock.gateway.node_client import NodeClient
+from sisock.gateway.planner import NodeQuestion
+from sisock.gateway.rpc import CALL_FAILURES
+
+FIRST_LEGACY_SPAN_S = 10.0
+SHORTEST_LEGACY_SPAN_S = 1e-3
+VALUES_IN_A_REPLY = 8_000
+LONGEST_REPLY_VALUES = 20_000  # under 1 MiB in any serializer
+MOST_REPLIES = 50  # what can be read in the time that a panel waits
+MOST_LEGACY_VALUES = MOST_REPLIES * VALUES_IN_A_REPLY
+LEGACY_GROWTH = 8.0
+REFUSALS_BEFORE_STRIDE = 6  # one after the other: what fits is found sooner, unless the node wants a stride
+LEAST_LEGACY_TIME_S = 0.1
+TOTALS = frozenset({"count", "sum"})
+
+
+class SpanWalk:
+    """Walks over [start, end) from its end, in spans that follow the density of the replies; pure."""
+
+    def __init__(self, start: float, end: float, longest_s: float = math.inf) -> None:
+        self._start = start
+        self.reached = end
+        self.longest_s = longest_s
+        self._span_s = min(FIRST_LEGACY_SPAN_S, longest_s)
+        self._wanted_values = VALUES_IN_A_REPLY
+        self._limited = False
+        self.refusals = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the rest takes more replies than there is time for, because the node gives less than it could."""
+        return self._limited and (self.reached - self._start) > MOST_REPLIES * self._span_s
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Return what to ask for now; None when the start is reached."""
+        if self.reached <= self._start:
+            return None
+        return max(self._start, self.reached - self._span_s), self.reached
+
+    def answered(self, values: int) -> float:
+        """Go on behind a reply of so many values; return how many its density lets expect in the rest."""
+        span = self.span
+        assert span is not None
+        length_s = span[1] - span[0]
+        self.reached = span[0]
+        # As much as came after a refusal is about what the node gives at once.
+        fits = min(max(values, 1), VALUES_IN_A_REPLY)
+        self._wanted_values = fits if self.refusals else max(self._wanted_values, fits)
+        self.refusals = 0
+        # Silence says nothing of what was before it, so a span never grows beyond what the fields' spacing allows.
+        self._span_s = min(length_s * min(self._wanted_values / max(values, 1), LEGACY_GROWTH), self.longest_s)
+        return values / length_s * (self.reached - self._start)
+
+    def refused(self) -> bool:
+        """Halve the span after a reply over the node's allowance; tell whether that leaves a span to ask for."""
+        self._limited = True
+        self.refusals += 1
+        self._span_s /= 2
+        return self._span_s >= SHORTEST_LEGACY_SPAN_S
+
+    def forget_refusals(self) -> None:
+        """Go back to the span before it was refused: it will be asked for in another way."""
+        self._span_s *= 2.0**self.refusals
+        self.refusals = 0
+
+
+@dataclass(frozen=True)
+class LegacyReading:
+    """What could be read of a node with the original library: reduced samples, and what must be said about them."""
+
+    block: DataBlock
+    notice: str
+    problem: str | None
+    remarks: Remarked
+
+
+class LegacyReader:
+    """Reads one question, until its span is covered or the time is up."""
+
+    def __init__(self, peer: NodeClient, question: NodeQuestion, clock: Any, until: float) -> None:
+        self._peer = peer
+        self._question = question
+        self._clock = clock
+        self._until = until
+        self._walk = SpanWalk(question.request.start, question.request.end, self._longest_span_s())
+        self._pieces: list[DataBlock] = []
+        self._review = Review((question.request.start, question.request.end))
+        self._thinned_before: float | None = None
+
+    async def read(self) -> LegacyReading:
+        """Read; raise what the first call raised when nothing came at all."""
+        stopped = None
+        while (span := self._walk.span) is not None and stopped is None:
+            stopped = await self._step(span)
+        return LegacyReading(
+            block=self._reduced(),
+            notice=self._notice(),
+            problem=stopped and self._what_is_missing(stopped),
+            remarks=self._review.by_field(),
+        )
+
+    def _longest_span_s(self) -> float:
+        """Return the span that one reply holds at the spacing that the node states, where it states one."""
+        catalogue = self._peer.catalogue
+        found = map(catalogue.find, self._question.request.fields)
+        fields = [field for field in found if field is not None]
+        intervals_s = [catalogue.timelines[field.timeline].interval_s for field in fields]
+        rate = sum(1.0 / interval_s for interval_s in intervals_s if interval_s)
+        return LONGEST_REPLY_VALUES / rate if rate else math.inf
+
+    async def _step(self, span: tuple[float, float]) -> str | None:
+        """Ask for one span; return in words why nothing more can be asked for, or None."""
+        time_left_s = self._until - self._clock.seconds()
+        if time_left_s < LEAST_LEGACY_TIME_S and self._pieces:
+            return "there was no more time to read it"
+        request = self._plain_request(span)
+        arguments, keywords = request_arguments(request)
+        try:
+            reply = await self._peer.call(time_left_s, "get_data", *arguments, **keywords)
+            if reply is not False:
+                self._take(reply, request)
+                return None
+        except CALL_FAILURES as error:
+            if not self._pieces:
+                raise
+            return self._peer.explain(error)
+        if not self._walk.refused():
+            return "the node refuses even the shortest span"
+        if self._walk.refusals >= REFUSALS_BEFORE_STRIDE and self._thinned_before is None:
+            self._thinned_before = self._walk.reached
+            self._walk.forget_refusals()
+        return None
+
+    def _plain_request(self, span: tuple[float, float]) -> DataRequest:
+        stride_s = None if self._thinned_before is None else self._question.request.min_stride
+        return DataRequest(self._question.request.fields, *span, min_stride=stride_s)
+
+    def _take(self, reply: Any, request: DataRequest) -> None:
+        block = self._review.take(*decode_data(reply, request.fields, self._peer.catalogue))
+        timelines = {name: one.within(request.start, request.end) for name, one in block.timelines.items()}
+        self._pieces.append(DataBlock(timelines))
+        expected = self._walk.answered(sum(one.times.size * len(one.values) for one in timelines.values()))
+        if (expected > MOST_LEGACY_VALUES or self._walk.is_long) and self._thinned_before is None:
+            self._thinned_before = self._walk.reached
+            self._walk.longest_s = math.inf
+
+    def _reduced(self) -> DataBlock:
+        request = self._question.request
+        if request.reduce is None or request.min_stride is None:
+            raise BadReply("a node with the original library is read to be reduced")
+        whole = join_replies(self._pieces[::-1], request.fields)
+        reduced = reduce_block(whole, request.reduce, request.min_stride)
+        return DataBlock({name: self._with_first(name, one, whole) for name, one in reduced.timelines.items()})
+
+    def _with_first(self, name: str, block: TimelineBlock, whole: DataBlock) -> TimelineBlock:
+        """Draw the first sample of a field, where all of its window was read, as a node tells it by its edge."""
+        samples = whole.timelines[name]
+        selection = find_reducer(self._question.resolution.reducer).for_dtype(block.values[name].dtype)
+        if not selection.looks_ahead or self._walk.span is not None:
+            return block
+        first = Edge(None, (samples.times[:1], samples.values[name][:1]))
+        times, values = add_first((block.times, block.values[name]), first)
+        return replace(block, times=times, values={name: values})
+
+    def _notice(self) -> str:
+        text = f"node '{self._peer.name}' uses the original library: it is read slowly and nothing is kept"
+        if self._thinned_before is None:
+            return text
+        spacing = times.format_duration(self._question.request.min_stride or 0.0)
+        moment = times.format_iso8601(self._thinned_before)
+        lacking = "short excursions may be missing"
+        if self._question.request.reduce in TOTALS:
+            lacking = "what is counted or summed there is far too low: ask for a shorter range"
+        return f"{text}; before {moment} only one sample in {spacing} was read, so {lacking}"
+
+    def _what_is_missing(self, reason: str) -> str:
+        moment = times.format_iso8601(self._walk.reached)
+        return (
+            f"node '{self._peer.name}': what is before {moment} is missing, because {reason}; ask for a shorter range"
+        )
+
+
+def join_replies(pieces: Sequence[DataBlock], fields: Sequence[str]) -> DataBlock:
+    """Return one timeline for each field, from pieces of consecutive spans; nothing is promised about its past."""
+    joined = {}
+    for name in fields:
+        found = [piece.find(name) for piece in pieces]
+        parts = [part.of_field(name) for part in found if part is not None]
+        if parts:
+            joined[name] = replace(_join_timelines(name, parts), finalized_until=-np.inf)
+    return DataBlock(joined)
+
+
+def _join_timelines(name: str, parts: Sequence[TimelineBlock]) -> TimelineBlock:
+    return TimelineBlock(
+        times=np.concatenate([part.times for part in parts]),
+        values={name: np.concatenate([part.values[name] for part in parts])},
+    )

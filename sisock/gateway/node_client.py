@@ -1,0 +1,285 @@
+"""One data node as the gateway knows it: what it serves, what it can, and whether it is worth asking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from autobahn.wamp.exception import ApplicationError
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
+from twisted.logger import Logger
+
+from sisock.core import times
+from sisock.core.errors import NodeUnavailable
+from sisock.core.model import Field, FieldCatalogue
+from sisock.core.wire.catalogue import decode_catalogue
+from sisock.core.wire.info import NodeInfo, decode_info, procedure
+from sisock.gateway.rpc import CALL_FAILURES, NO_SUCH_PROCEDURE, RouterLink, in_words
+from sisock.gateway.single_flight import SingleFlight
+
+MISSES = 1  # one panel waits for a node that hangs, the next ones don't
+PAUSE_S = 2.0
+PAGE_FIELDS = 5000
+AHEAD_S = 60.0  # clocks of several machines may differ by that, and their samples are of the present yet
+CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
+log = Logger()
+_numbers = count(1)
+
+
+class Breaker:
+    """Counts the misses of one node; pure, with the clocks passed in.
+
+    Closed, every question passes. After ``misses`` consecutive misses it opens: nothing passes for ``pause_s``,
+    then one probe at a time, until one is answered.
+
+    Parameters
+    ----------
+    clock
+        Returns seconds, for the pause.
+    wall
+        Returns the present, UNIX seconds, for since when the node misses; the clock's unless given.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        misses: int = MISSES,
+        pause_s: float = PAUSE_S,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._wall = wall or clock
+        self._misses = misses
+        self._pause_s = pause_s
+        self._missed = 0
+        self._paused_at = 0.0
+        self.since: float | None = None
+        self.reason: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether questions are held back."""
+        return self._missed >= self._misses
+
+    def allows(self) -> bool:
+        """Tell whether a question may be asked now; when the pause is over the asker becomes the probe."""
+        if not self.is_open:
+            return True
+        now = self._clock()
+        if 0 <= now - self._paused_at < self._pause_s:  # a clock that was set back must not lock the node out
+            return False
+        self._paused_at = now  # others wait for the probe as long as for the pause
+        return True
+
+    def answered(self) -> None:
+        """Note that the node answered, whatever it said."""
+        self._missed = 0
+        self.since = self.reason = None
+
+    def missed(self, reason: str) -> None:
+        """Note that the node let a deadline pass."""
+        self._missed += 1
+        self._paused_at = self._clock()
+        self.reason = reason
+        self.since = self._wall() if self.since is None else self.since
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """What is known of one node that is online; it never changes, so any thread may read it."""
+
+    name: str
+    description: str
+    catalogue: FieldCatalogue
+    original_library: bool
+    problem: str | None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass
+class _Known:
+    info: NodeInfo | None = None
+    catalogue: FieldCatalogue = field(default_factory=FieldCatalogue)
+    remarks: tuple[str, ...] = ()
+    fetched_at: float | None = None
+    newest: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class NodeClient:
+    """A node from when it appears until it is gone; one that comes back is a new peer."""
+
+    def __init__(self, name: str, description: str, link: RouterLink, deadline_s: float) -> None:
+        self.name = name
+        self.description = description
+        self.number = next(_numbers)  # tells it from other peers of the same name
+        self.breaker = Breaker(link.clock.seconds, wall=link.wall)
+        self._link = link
+        self._deadline_s = deadline_s
+        self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)
+        self._known = _Known()
+        self.fetching = SingleFlight(self._fetch)
+        self.left_at: float | None = None
+
+    def inherit(self, former: NodeClient) -> None:
+        """Go on with what a former peer of this name served, until this one has told."""
+        self._known.catalogue = former.catalogue
+        self._known.newest = former.newest
+
+    @property
+    def info(self) -> NodeInfo | None:
+        """Return what the node says of itself; None as long as it has not been asked."""
+        return self._known.info
+
+    @property
+    def catalogue(self) -> FieldCatalogue:
+        """Return the fields as last told."""
+        return self._known.catalogue
+
+    @property
+    def newest(self) -> dict[str, float]:
+        """Return the time of the newest sample seen of each field that still grows, UNIX seconds."""
+        return self._known.newest
+
+    def note_newest(self, field_name: str, time: float) -> None:
+        """Note that a field that still grows has a sample of this time.
+
+        It takes the place of a later one from a clock that was ahead and has been set right.
+        """
+        known = self._known.newest.get(field_name, time)
+        self._known.newest[field_name] = time if known > self._link.wall() + AHEAD_S else max(time, known)
+
+    @property
+    def problem(self) -> str | None:
+        """Return in words why nothing, or nothing new, is known of the node."""
+        return self._held_back() if self.breaker.is_open else self._known.problem
+
+    def cannot(self, reducer: str) -> str:
+        """Return in words that the node has not the reducer, and what to do."""
+        version = self.info.version if self.info else ""
+        return f"node '{self.name}' runs sisock {version}, which cannot make the '{reducer}' of samples: update it"
+
+    def view(self) -> NodeView:
+        """Return what is known now."""
+        known = self._known
+        original = known.info is not None and "spans" not in known.info.capabilities
+        return NodeView(self.name, self.description, known.catalogue, original, self.problem, known.remarks)
+
+    @property
+    def pages(self) -> int:
+        """Return how many pages must be asked for to renew the catalogue; one where a version tells that it stays."""
+        known = self._known
+        at_once = known.problem is not None or (known.info is not None and known.info.catalogue_version is not None)
+        return 1 if at_once else 1 + len(known.catalogue.fields) // PAGE_FIELDS
+
+    def is_older_than(self, age_s: float) -> bool:
+        """Tell whether the catalogue was last asked for more than ``age_s`` ago for each of its pages, or never.
+
+        To ask for a hundred thousand fields keeps the node busy for a second: it cannot be done as often.
+        """
+        fetched_at = self._known.fetched_at
+        return fetched_at is None or not 0 <= self._link.clock.seconds() - fetched_at <= age_s * self.pages
+
+    def explain(self, error: BaseException) -> str:
+        """Return in words what went wrong with this node; what nobody expected goes to the log as well."""
+        if isinstance(error, NodeUnavailable):
+            return str(error)
+        if not isinstance(error, CALL_FAILURES):
+            log.error("node '{node}': {error!r}", node=self.name, error=error)
+        return f"node '{self.name}' {in_words(error, self._deadline_s)}"
+
+    async def call(self, timeout_s: float, name: str, *arguments: Any, **keywords: Any) -> Any:
+        """Call one of the node's procedures, unless it has missed its deadline and not answered since.
+
+        Raises
+        ------
+        NodeUnavailable
+            At once when the node is being skipped, or the router is away.
+        DeadlinePassed
+            A miss for the breaker, unless the node was given less than half of the deadline.
+        """
+        if self.breaker.is_open:
+            if self.breaker.allows():
+                self._probe(name, arguments, keywords)
+            raise NodeUnavailable(self._held_back())
+        return await self._call(timeout_s, name, arguments, keywords)
+
+    def _probe(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+        """Ask on the side whether the node answers again; whoever comes next will know, and nobody waits."""
+        asking = self._call(self._deadline_s, name, arguments, keywords)
+        Deferred.fromCoroutine(asking).addErrback(lambda failure: self.explain(failure.value))
+
+    async def _call(self, timeout_s: float, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        try:
+            reply = await self._link.call(timeout_s, procedure(self.name, name), *arguments, **keywords)
+        except DeadlinePassed as error:
+            if timeout_s >= self._deadline_s / 2:
+                self.breaker.missed(in_words(error, self._deadline_s))
+            raise
+        except ApplicationError:
+            self.breaker.answered()
+            raise
+        self.breaker.answered()
+        return reply
+
+    def _held_back(self) -> str:
+        since = times.format_iso8601(self.breaker.since or 0.0)
+        return f"node '{self.name}' {self.breaker.reason}, the first time at {since}; it is tried again by itself"
+
+    def _fetch(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._update()).addErrback(self._fetch_failed)
+
+    def _fetch_failed(self, failure: Any) -> None:
+        self._known.fetched_at = self._link.clock.seconds()
+        self._known.problem = self.explain(failure.value)
+
+    async def _update(self) -> None:
+        info = await self._ask_info()
+        known = self._known
+        if not _same_fields(known, info):
+            pages = self._pages() if "paging" in info.capabilities else self._whole()
+            known.catalogue, known.remarks = await pages
+        known.info, known.problem = info, None
+        known.fetched_at = self._link.clock.seconds()
+
+    async def _ask_info(self) -> NodeInfo:
+        try:
+            return decode_info(await self.call(self._deadline_s, "info"))
+        except ApplicationError as error:
+            if error.error != NO_SUCH_PROCEDURE:
+                raise
+            return NodeInfo()
+
+    async def _whole(self) -> tuple[FieldCatalogue, tuple[str, ...]]:
+        catalogue, remarks = decode_catalogue(await self.call(self._patience_s, "get_fields", 1, 0))
+        return catalogue, tuple(remarks)
+
+    async def _pages(self) -> tuple[FieldCatalogue, tuple[str, ...]]:
+        fields: dict[str, Field] = {}
+        intervals_s: dict[str, float | None] = {}
+        remarks: list[str] = []
+        after: dict[str, Any] = {}
+        while True:
+            reply = await self.call(self._patience_s, "get_fields", 1, 0, limit=PAGE_FIELDS, **after)
+            page, said = decode_catalogue(reply)
+            fresh = page.fields.keys() - fields.keys()
+            fields.update(page.fields)
+            intervals_s.update((name, one.interval_s) for name, one in page.timelines.items())
+            remarks += said
+            # A node that pages wrongly and repeats itself must not be asked for ever.
+            if len(page.fields) < PAGE_FIELDS or not fresh:
+                return FieldCatalogue.of(_sorted(fields.values()), intervals_s), tuple(remarks)
+            after = {"after": max(page.fields)}
+
+
+def _sorted(fields: Iterable[Field]) -> list[Field]:
+    return sorted(fields, key=lambda one: one.name)
+
+
+def _same_fields(known: _Known, info: NodeInfo) -> bool:
+    """Tell whether the node says that its fields are those that it told before."""
+    before = known.info
+    return before is not None and info.catalogue_version is not None and before == info

@@ -1,0 +1,164 @@
+"""Frames of a ``.g3`` file, decoded by so3g: the only module that knows it.
+
+so3g is loaded at the first file, since that takes a while, and before spt3g, which would crash the process otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sisock.core.errors import ConfigurationError
+from sisock.core.model import Values
+from sisock.nodes.g3.frames import (
+    DamagedFrame,
+    DataFrame,
+    Frame,
+    OtherFrame,
+    Place,
+    RawBlock,
+    SessionFrame,
+    StatusFrame,
+    Undecodable,
+    Vector,
+)
+from sisock.nodes.g3.layout import CutFrame, NoFrame, checksum, frame_end
+
+INSTALL = "reading .g3 files needs so3g: pip install 'sisock[g3]'"
+NEWEST_SCHEMA = 2
+SESSION, STATUS, DATA = range(3)
+FRAME_KINDS = {"G3VectorDouble": "float", "G3VectorInt": "int", "G3VectorBool": "bool", "G3VectorString": "string"}
+DECODING_ERRORS = (RuntimeError, MemoryError, KeyError, ValueError, TypeError, IndexError, UnicodeDecodeError)
+
+_loading = threading.Lock()
+
+
+class _Library(NamedTuple):
+    core: Any
+    translate: Any
+    housekeeping: Any
+    time_units: float
+
+
+def check_installed() -> None:
+    """Raise ConfigurationError, which says what to install, when so3g is missing."""
+    _library()
+
+
+def read_frames(path: Path) -> Iterator[Frame]:
+    """Yield the whole frames of a file that are housekeeping, and in their place those that cannot be decoded.
+
+    What stands behind the last whole frame is left for the time when it is whole: a file may be read while it is
+    written. Blocks are decoded when they are asked for.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    ConfigurationError
+        When so3g is missing.
+    """
+    library = _library()
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        reader = library.core.G3Reader(str(path)) if size else None
+        at = 0
+        while at < size:
+            try:
+                end = frame_end(file, at, size)
+            except CutFrame:
+                return
+            except NoFrame:
+                yield DamagedFrame(Place(size), f"what stands at byte {at} is not a frame")
+                return
+            yield from _decode(library, reader, at, Place(end, checksum(file, end)))
+            at = end
+
+
+def _decode(library: _Library, reader: Any, start: int, place: Place) -> Iterator[Frame]:
+    try:
+        found = reader.Process(None)
+        frame: Frame = _frame(library, found[0], place) if found else OtherFrame(place)
+    except DECODING_ERRORS as error:
+        frame = DamagedFrame(place, f"the frame at byte {start} is damaged ({_reason(error)})")
+    yield frame
+    # After an error it may stand anywhere; after none, a seek would throw away what it has read ahead.
+    if reader.tell() != place.end:
+        reader.seek(place.end)
+
+
+def _frame(library: _Library, frame: Any, place: Place) -> Frame:
+    """Return what a frame holds."""
+    if frame.type != library.housekeeping:
+        return OtherFrame(place)
+    if frame.get("hkagg_version", 0) < NEWEST_SCHEMA:
+        (frame,) = library.translate(frame)
+    make = _MAKERS.get(int(frame["hkagg_type"]))
+    return make(frame, place, library.time_units) if make else OtherFrame(place)
+
+
+def _session(frame: Any, place: Place, _: float) -> Frame:
+    return SessionFrame(place, int(frame["session_id"]))
+
+
+def _status(frame: Any, place: Place, _: float) -> Frame:
+    return StatusFrame(place, {int(one["prov_id"].value): str(one["description"].value) for one in frame["providers"]})
+
+
+def _data(frame: Any, place: Place, time_units: float) -> Frame:
+    def blocks() -> list[RawBlock]:
+        try:
+            named = zip(frame["block_names"], frame["blocks"], strict=True)
+            return [_block(str(name), block, time_units) for name, block in named]
+        except DECODING_ERRORS as error:
+            raise Undecodable(f"the frame that ends at byte {place.end} is damaged ({_reason(error)})") from None
+
+    address = str(frame["address"]) if "address" in frame else None
+    return DataFrame(place, int(frame["prov_id"]), address, blocks)
+
+
+_MAKERS = {SESSION: _session, STATUS: _status, DATA: _data}
+
+
+def _block(name: str, block: Any, time_units: float) -> RawBlock:
+    times = np.array(block.times, dtype=np.int64) / time_units
+    return RawBlock(name, times, {str(key): _vector(block[key]) for key in block.keys()})  # noqa: SIM118 - no mapping
+
+
+def _vector(vector: Any) -> Vector:
+    return Vector(FRAME_KINDS[type(vector).__name__], lambda: _array(vector))
+
+
+def _array(vector: Any) -> Values:
+    if type(vector).__name__ == "G3VectorString":
+        texts = np.empty(len(vector), dtype=object)
+        texts[:] = [str(text) for text in vector]
+        return texts
+    return np.array(vector)
+
+
+@cache
+def _load() -> _Library:
+    try:
+        so3g = importlib.import_module("so3g")
+        core = importlib.import_module("spt3g.core")
+    except ImportError as error:
+        missing = error.name in ("so3g", "spt3g")
+        raise ConfigurationError(INSTALL if missing else f"so3g cannot be loaded: {error}") from None
+    core.G3Logger.global_logger = core.G3NullLogger()  # it prints each damaged file at the user; we say it by name
+    return _Library(core, so3g.hk.HKTranslator(), core.G3FrameType.Housekeeping, float(core.G3Units.seconds))
+
+
+def _library() -> _Library:
+    with _loading:
+        return _load()
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split("(in ")[0].split()) or type(error).__name__
