@@ -16,9 +16,9 @@ from harness import Bench
 from live_nodes import Feeds
 
 from sisock.core.times import bucket_number
+from sisock.gateway.drawing.resolution import choose_resolution
+from sisock.gateway.drawing.series import Answer, Series, SeriesWanted
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.planner import choose_resolution
-from sisock.gateway.series import Answer, Series, SeriesWanted
 from sisock.testing import ManualClock, result_of
 
 GROUP = "refresh"

@@ -14,20 +14,17 @@ from twisted.internet.defer import Deferred
 
 from grafana_json import replies, requests
 from grafana_json.annotations import annotate, legacy_entries, table_entry
-from grafana_json.http.metrics import NodeHealth
 from grafana_json.panel import count_points, draw_panel, encode_panel, encode_panel_apart, lines
 from grafana_json.points import PointCache
 from grafana_json.requests import Query, Target
-from grafana_json.resolve import Resolver
+from grafana_json.resolve import InThread, Resolver, Source, check_series, check_targets
 from grafana_json.rows import Arguments, parse_rows, points_of_each
-from grafana_json.source import InThread, Source
-from grafana_json.status import Status, gather
-from grafana_json.strict import check_series, check_targets
+from grafana_json.status import NodeHealth, Status, gather
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.directory import NodeState, Snapshot
-from sisock.gateway.planner import NEWEST
-from sisock.gateway.series import Series, SeriesWanted
+from sisock.gateway.drawing.resolution import NEWEST
+from sisock.gateway.drawing.series import Series, SeriesWanted
 
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON

@@ -15,12 +15,11 @@ from grafana_json.panel import draw_panel
 from grafana_json.points import milliseconds
 from grafana_json.replies import Entry
 from grafana_json.requests import Query, Target
-from grafana_json.resolve import Resolver
-from grafana_json.source import Source
+from grafana_json.resolve import Resolver, Source
 from grafana_json.targets import find
 from sisock.core.model import Values
 from sisock.gateway.directory import NodeChange
-from sisock.gateway.series import Series
+from sisock.gateway.drawing.series import Series
 
 MOST_ANNOTATIONS = 1000
 COLUMNS = (("time", "time"), ("timeEnd", "time"), ("title", "string"), ("text", "string"), ("tags", "string"))

@@ -10,13 +10,12 @@ from twisted.internet.defer import gatherResults
 from grafana_json import replies
 from grafana_json.points import PointsWriter
 from grafana_json.requests import Query
-from grafana_json.resolve import ResolvedTarget
-from grafana_json.source import Source
+from grafana_json.resolve import ResolvedTarget, Source
 from sisock.core.errors import BadRequest
-from sisock.gateway.grid.cells import Cells
-from sisock.gateway.grid.laying import with_ragged_ends, without_times
-from sisock.gateway.planner import Drawing
-from sisock.gateway.series import Answer, Series, SeriesWanted
+from sisock.gateway.drawing.cells import Cells
+from sisock.gateway.drawing.laying import with_ragged_ends, without_times
+from sisock.gateway.drawing.resolution import Drawing
+from sisock.gateway.drawing.series import Answer, Series, SeriesWanted
 
 MOST_SERIES_IN_A_REQUEST = 1000
 

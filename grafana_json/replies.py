@@ -18,7 +18,7 @@ from grafana_json.requests import Target
 from grafana_json.units import grafana_unit
 from sisock.core.model import Times, Values
 from sisock.core.times import format_duration
-from sisock.gateway.series import Series
+from sisock.gateway.drawing.series import Series
 
 Entry = dict[str, Any]
 TIME = "Time"  # as Grafana calls the times of series, so that all shapes join by it

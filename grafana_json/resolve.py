@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
 
 from grafana_json.filters import Filters, keep
 from grafana_json.replies import Notice
 from grafana_json.requests import Query, Target
-from grafana_json.source import InThread, Source
-from grafana_json.targets import Matched, capped, match
-from sisock.core.errors import BadRequest
-from sisock.gateway.directory import Snapshot
-from sisock.gateway.series import SEPARATOR, SeriesWanted
+from grafana_json.targets import Matched, capped, find, match, unescape
+from sisock.core.errors import BadRequest, NodeUnavailable
+from sisock.gateway.directory import NodeChange, NodeState, Snapshot
+from sisock.gateway.drawing.cells import Cells
+from sisock.gateway.drawing.resolution import PLAIN, Drawing
+from sisock.gateway.drawing.series import SEPARATOR, Series, SeriesWanted
 from sisock.gateway.target_index import Targets
 
 Resolved = Matched | str
@@ -21,6 +27,11 @@ MOST_TEXTS_KEPT = 1000
 LONGEST_TEXT_KEPT = 1000
 MOST_COMPARISONS = 2_000_000  # of a text with a name, in one request: some seconds of a thread
 FEWEST_TEXTS = 20
+MOST_MEMBERS = 1000
+_GROUP = re.compile(r"(?<!\\)(?:\(((?:\\.|[^()\\])*)\)|\{((?:\\.|[^{}\\])*)\})(?![*+?{])")
+_BAR = re.compile(r"(?<!\\)\|")
+InThread = Callable[..., Deferred[Any]]
+"""Calls a function in a worker thread and returns a Deferred of its result."""
 
 
 @dataclass(frozen=True)
@@ -152,3 +163,110 @@ class Resolver:
         readings = {text: found[text] if text in found else known[text] for text in texts}
         self._readings.keep(targets, found)
         return readings
+
+
+def check_targets(choices: Sequence[ResolvedTarget], snapshot: Snapshot) -> None:
+    """Do nothing where each target, and each member of a list, means something, and means it wholly.
+
+    Raises
+    ------
+    NodeUnavailable
+        Where a node is not online, or cannot tell what it serves.
+    BadRequest
+        Where a target is wrong, or means more series than are drawn.
+    """
+    away = [snapshot.outage] if snapshot.outage else []
+    wrong: list[str] = []
+    for choice in choices:
+        for member in islice(_members_of(choice, snapshot), MOST_MEMBERS):
+            reading = match(member, snapshot.targets)
+            nodes = unescape(member.partition(SEPARATOR)[0])
+            away += [one.problem for one in snapshot.nodes.values() if one.problem and find(nodes, [one.name])]
+            # What is kept of a node that left is drawn for a target that names it alone, and then says so itself.
+            if isinstance(reading, str) and (member not in choice.target.texts or not snapshot.left(member.strip())):
+                (wrong if find(nodes, snapshot.nodes) or SEPARATOR not in member else away).append(reading)
+        wrong += [notice.text for notice in choice.notices if notice.severity == "warning"]
+    _refuse(away, wrong)
+
+
+def check_series(series: Sequence[Series]) -> None:
+    """Do nothing where all of the series came; NodeUnavailable otherwise."""
+    _refuse([one.problem for one in series if one.problem], [])
+
+
+def members(text: str) -> Iterator[str]:
+    r"""Yield texts that must each mean something, of a list as Grafana writes variables of several values.
+
+    ``a::(x|y)``, ``a::{x,y}`` and ``a::x,y`` are ``a::x`` and ``a::y``. Where there are several lists, one after the
+    other is taken apart, for not all of their combinations need be. Any other text is its own.
+    """
+    groups = list(_GROUP.finditer(text))
+    for group in groups:
+        parts = _BAR.split(group[1]) if group[1] is not None else group[2].split(",")
+        yield from (f"{text[: group.start()]}{part}{text[group.end() :]}" for part in parts)
+    if not groups:
+        node, separator, _ = text.partition(SEPARATOR)
+        for part in text.split(","):
+            name = part.strip()
+            yield name if SEPARATOR in name or not separator else f"{node}{SEPARATOR}{name}"
+
+
+def _members_of(choice: ResolvedTarget, snapshot: Snapshot) -> Iterator[str]:
+    for text in choice.target.texts:
+        is_name = text in snapshot.targets or unescape(text) in snapshot.targets
+        yield from (text,) if is_name else members(text)
+
+
+def _refuse(away: Sequence[str], wrong: Sequence[str]) -> None:
+    if away:
+        raise NodeUnavailable("; ".join(dict.fromkeys((*away, *wrong))))
+    if wrong:
+        raise BadRequest("; ".join(dict.fromkeys(wrong)))
+
+
+class Source(Protocol):
+    """What is asked; the Gateway is one."""
+
+    def snapshot(self) -> Snapshot:
+        """Return what is known now."""
+
+    def freshen(self) -> Any:
+        """Return a Deferred with what is known after asking again."""
+
+    def query(
+        self,
+        series: Sequence[SeriesWanted],
+        start: float,
+        end: float,
+        max_points: int | None,
+        drawing: Drawing = PLAIN,
+        *,
+        cells: Cells | None = None,
+        least_s: float = 0.0,
+    ) -> Any:
+        """Return a Deferred with an Answer."""
+
+    def cells(
+        self,
+        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
+        start: float,
+        end: float,
+        max_points: int | None,
+        least_s: float = 0.0,
+    ) -> Mapping[Drawing, Cells]:
+        """Return the grid of each drawing that is on one."""
+
+    def refresh(self) -> Any:
+        """Return a Deferred that fires when the hub has been asked again."""
+
+    def now(self) -> float:
+        """Return the present, UNIX seconds."""
+
+    def outage(self) -> str | None:
+        """Return in words why nothing can be answered; None while router and hub are there."""
+
+    def history(self) -> Sequence[NodeChange]:
+        """Return the nodes that came and left."""
+
+    def states(self) -> Mapping[str, NodeState]:
+        """Return how each node that is online does."""

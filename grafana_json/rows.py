@@ -20,7 +20,7 @@ from grafana_json.resolve import ResolvedTarget
 from sisock.core import times
 from sisock.core.errors import BadRequest
 from sisock.core.model import Times, Values
-from sisock.gateway.series import Series
+from sisock.gateway.drawing.series import Series
 
 MOST_ROWS = 200_000
 _ROWS_AT_ONCE = 10_000  # other threads go on between so many

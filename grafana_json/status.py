@@ -12,9 +12,9 @@ import numpy as np
 from sisock.core import times
 from sisock.core.model import Field
 from sisock.gateway.directory import Snapshot
+from sisock.gateway.drawing.resolution import NEWEST, Drawing
+from sisock.gateway.drawing.series import Answer, Series, SeriesWanted
 from sisock.gateway.node_client import NodeView
-from sisock.gateway.planner import NEWEST, Drawing
-from sisock.gateway.series import Answer, Series, SeriesWanted
 
 RECENT_S = 3600.0
 MOST_SHOWN_FIELDS = 400  # on a page, shared by all nodes, but
@@ -159,3 +159,14 @@ def value_in_words(value: Any, units: str) -> tuple[str, str]:
         step = next((n for n in range(len(BYTE_PREFIXES)) if abs(number) < BYTE_STEP ** (n + 1)), 0)
         return f"{number / BYTE_STEP**step:.4g}", f"{BYTE_PREFIXES[step]}{units}"
     return f"{number:.6g}", units
+
+
+@dataclass(frozen=True)
+class NodeHealth:
+    """How a node does; ``newest_age_s`` is None when no field of it that still grows was ever seen."""
+
+    name: str
+    skipped: bool = False
+    fields: int = 0
+    newest_age_s: float | None = None
+    online: bool = True

@@ -12,9 +12,9 @@ import numpy as np
 
 from sisock.core.model import TimelineBlock
 from sisock.core.times import bucket_number
+from sisock.gateway.drawing.resolution import Drawing, Resolution, choose_resolution
+from sisock.gateway.drawing.series import SeriesWanted
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.planner import Drawing, Resolution, choose_resolution
-from sisock.gateway.series import SeriesWanted
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0

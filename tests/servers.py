@@ -15,9 +15,9 @@ from itertools import pairwise
 import numpy as np
 from made_servers import NOW, Habits, Line, MadeServer
 
+from sisock.gateway.drawing.resolution import Drawing, choose_resolution
+from sisock.gateway.drawing.series import SeriesWanted
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.planner import Drawing, choose_resolution
-from sisock.gateway.series import SeriesWanted
 from sisock.testing import FakeHub, FakeRouter, FakeServer, ManualClock, result_of
 
 import twins

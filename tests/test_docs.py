@@ -33,7 +33,7 @@ from sisock.core.wire.data import decode_data
 from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info
 from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES
 from sisock.core.wire.spans import decode_reductions
-from sisock.gateway import planner
+from sisock.gateway.drawing.resolution import MOST_POINTS
 from sisock.nodes import KINDS
 from sisock.nodes.ocs.node import OcsFeedNode
 from sisock.settings import Settings
@@ -382,7 +382,7 @@ def test_limits_are_those_of_the_code():
     """The limits of the adapter in the docs are those that it keeps to."""
     listed = [row[1].split(";")[0] for row in rows("docs/architecture.md", "## Limits of the adapter")]
     assert listed == [
-        f"{planner.MOST_POINTS:,}",
+        f"{MOST_POINTS:,}",
         str(targets.MOST_SERIES),
         str(panel.MOST_SERIES_IN_A_REQUEST),
         str(requests.MOST_TARGETS),

@@ -1,1 +1,5 @@
-"""TODO."""
+"""The adapter on the network.
+
+``command`` starts the ``server``, which answers queries in the reactor's thread and hands all else to the Flask ``app``.
+``compression`` and ``metrics`` are what both need.
+"""

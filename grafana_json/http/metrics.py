@@ -9,6 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from threading import Lock
 
+from grafana_json.status import NodeHealth
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -25,17 +27,6 @@ class Latencies:
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
     sum_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class NodeHealth:
-    """How a node does; ``newest_age_s`` is None when no field of it that still grows was ever seen."""
-
-    name: str
-    skipped: bool = False
-    fields: int = 0
-    newest_age_s: float | None = None
-    online: bool = True
 
 
 def render_metrics(

@@ -22,7 +22,7 @@ from grafana_json.http.app import JSON, LARGEST_BODY_BYTES, create_app
 from grafana_json.http.compression import compress, pays
 from grafana_json.http.metrics import Telemetry
 from grafana_json.replies import error_reply
-from grafana_json.source import InThread
+from grafana_json.resolve import InThread
 from sisock.core.errors import ConfigurationError, SisockError
 from sisock.gateway.session import connect_gateway
 from sisock.log import start_logging

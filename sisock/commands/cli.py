@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CONFIGURATION_EXIT = 2
 INTERRUPTED_EXIT = 130
 ROUTER_TIMEOUT_S = 4.0  # whoever types a command will not wait long to hear that there is no router
-DEMO = Path(__file__).parent / "data" / "demo.yml"
+DEMO = Path(__file__).parent.parent / "data" / "demo.yml"
 
 
 class Commands(click.Group):

@@ -17,13 +17,13 @@ from sisock.core.window.remarks import Remarked
 from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
 from sisock.core.wire.requests import request_arguments
 from sisock.core.wire.spans import decode_reductions, decode_remarks
-from sisock.gateway.edge.window_edges import WindowEdges
 from sisock.gateway.node_client import NodeClient
 from sisock.gateway.planner import NodeQuestion
 from sisock.gateway.rpc import CALL_FAILURES
 from sisock.gateway.single_flight import CallsUnderWay, CallUnderWay
 from sisock.gateway.tile_cache import Lookup, SeriesKey, TileCache
 from sisock.gateway.tiles import ReducedSpan, TileGrid, join_spans, left_open
+from sisock.gateway.window_start import WindowEdges
 
 ROUNDS = 5
 PATIENT_ROUNDS = 2  # in which answers to others are waited for

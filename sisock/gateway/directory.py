@@ -16,9 +16,9 @@ from twisted.logger import Logger
 from sisock.core.errors import BadReply, NodeUnavailable, UnknownNode
 from sisock.core.model import Field, FieldCatalogue
 from sisock.core.wire.info import NODE_NAME, uri
+from sisock.gateway.drawing.series import SEPARATOR, SeriesWanted
 from sisock.gateway.node_client import NodeClient, NodeView
 from sisock.gateway.rpc import RouterLink, in_words
-from sisock.gateway.series import SEPARATOR, SeriesWanted
 from sisock.gateway.single_flight import SingleFlight
 from sisock.gateway.target_index import Targets
 

@@ -22,10 +22,10 @@ from sisock.core.window.remarks import Remarked
 from sisock.core.window.review import Review
 from sisock.core.wire.data import decode_data
 from sisock.core.wire.requests import request_arguments
-from sisock.gateway.edge.kept import add_first
 from sisock.gateway.node_client import NodeClient
 from sisock.gateway.planner import NodeQuestion
 from sisock.gateway.rpc import CALL_FAILURES
+from sisock.gateway.tiles import add_first
 
 FIRST_LEGACY_SPAN_S = 10.0
 SHORTEST_LEGACY_SPAN_S = 1e-3

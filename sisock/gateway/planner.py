@@ -4,134 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-from sisock.core.model import DataRequest, FieldCatalogue, FieldType
-from sisock.core.reduce.reducers import Selection, find_reducer
-from sisock.gateway.grid.every import Every
-from sisock.gateway.series import SeriesWanted
+from sisock.core.model import DataRequest, FieldCatalogue
+from sisock.gateway.drawing.resolution import Resolution
+from sisock.gateway.drawing.series import SeriesWanted
 
-DEFAULT_POINTS = 1000
-MOST_POINTS = 50_000
-FEWEST_REDUCED = 8
-EDGE_POINTS = 2  # what holds at the window's start, and the first sample
-ROOM_FOR_EDGE = 16  # points, of which those two are no great part
 POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
-POINTS_FOR_FEW = 1000
-DEFAULT_REDUCER = "minmax"
-LATER_REDUCERS = frozenset({"count", "sum", "stddev"})  # which nodes must say that they have
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How series are drawn.
-
-    Parameters
-    ----------
-    reducer
-        Its name in :data:`sisock.core.reduce.reducers.REDUCERS`.
-    breaks
-        Whether the line is broken where data are missing.
-    before
-        Whether what holds at the window's start is drawn there; None for where that is usual, see
-        :meth:`Resolution.holds`.
-    align
-        Whether the series stand on a grid that all series of a request have in common. A reducer that keeps several
-        samples of a bucket has no place there: the mean is drawn.
-    chosen
-        Whether somebody asked for this reducer, so that it holds for few points as well.
-    every
-        The length of the grid's cells that somebody wants; None for one that the panel's width allows.
-    """
-
-    reducer: str = DEFAULT_REDUCER
-    breaks: bool = True
-    before: bool | None = None
-    align: bool = False
-    chosen: bool = False
-    every: Every | None = None
-
-    @property
-    def aligns(self) -> bool:
-        """Whether everything is drawn on a grid, because somebody wants one."""
-        return self.align or self.every is not None
-
-    @property
-    def grid_reducer(self) -> str:
-        """Return the reducer that numbers are drawn by on a grid."""
-        return self.reducer if find_reducer(self.reducer).numbers.samples_per_bucket == 1 else "mean"
-
-    @property
-    def on_grid(self) -> bool:
-        """Whether numbers are drawn as one value a cell: all that is made of buckets is."""
-        return self.aligns or find_reducer(self.reducer).numbers.make is not None
-
-
-PLAIN = Drawing()
-NEWEST = Drawing(before=False)
-"""For the newest sample inside a window, with a point."""
-
-
-@dataclass(frozen=True)
-class Resolution:
-    """How finely a span is drawn; the same for every type of field, so that one call of a node gets them all.
-
-    Parameters
-    ----------
-    reducer
-        Its name in :data:`sisock.core.reduce.reducers.REDUCERS`.
-    stride_s
-        A step of the ladder, such that no field needs more than ``max_points``.
-    max_points
-        The most samples of one series, with the newest, the first, what holds at the start, and the breaks.
-    before
-        As in :class:`Drawing`.
-    on_grid
-        Whether the buckets are those of cells, of which there are no more than may be drawn.
-    few
-        Whether these are the parts that a few points are chosen from.
-    """
-
-    reducer: str
-    stride_s: float
-    max_points: int
-    before: bool | None = None
-    on_grid: bool = False
-    few: bool = False
-
-    @property
-    def points(self) -> int:
-        """Return the most samples of one series that are asked for."""
-        return POINTS_FOR_FEW if self.few else self.max_points
-
-    def selection(self, field_type: FieldType) -> Selection:
-        """Return what the reducer keeps of a field of this type."""
-        return _selection(self.reducer, field_type)
-
-    def bucket_s(self, field_type: FieldType) -> float:
-        """Return the width of the buckets that a field of this type is reduced on, seconds."""
-        return self.selection(field_type).width(self.stride_s)
-
-    def holds(self, field_type: FieldType, interval_s: float | None, span_s: float) -> bool:
-        """Tell whether what holds at the window's start is drawn there; never among values made of buckets.
-
-        It is of states, of a few points such as a stat panel's, and of fields slower than the window is long; but not
-        where a choice among samples was asked for, of which that would be none.
-
-        Parameters
-        ----------
-        interval_s, span_s
-            Of the field, None where it is not known; length of the window, seconds.
-        """
-        if field_type == "number" and not self.selection(field_type).chooses:
-            return False
-        if self.before is not None:
-            return self.before
-        if field_type != "number":
-            return True
-        if self.on_grid or (self.few and self.reducer != "last"):
-            return False
-        return self.max_points < FEWEST_REDUCED or (interval_s or 0.0) >= span_s
 
 
 @dataclass(frozen=True)
@@ -171,51 +49,6 @@ class NodeQuestion:
             if self.resolution.holds(field.type if field else "number", interval_s, span_s):
                 names.add(name)
         return names
-
-
-def clamp_points(max_points: int | None) -> int:
-    """Return a number of points that can be served, whatever was asked for."""
-    return DEFAULT_POINTS if max_points is None else min(max(max_points, 1), MOST_POINTS)
-
-
-@lru_cache
-def _selection(reducer: str, field_type: FieldType) -> Selection:
-    return find_reducer(reducer).for_type(field_type)
-
-
-def choose_resolution(
-    start: float,
-    end: float,
-    max_points: int,
-    reducer: str = DEFAULT_REDUCER,
-    *,
-    chosen: bool = False,
-    least_s: float = 0.0,
-    before: bool | None = None,
-) -> Resolution:
-    """Return the finest resolution of the ladder with which no series exceeds ``max_points``.
-
-    For fewer than eight points a reducer that was not asked for becomes ``last``, on the buckets of eight: the newest
-    of them are kept. One that was asked for gets many fine buckets, from whose samples it chooses few.
-
-    Parameters
-    ----------
-    chosen
-        Whether somebody asked for the reducer.
-    least_s
-        The shortest stride that somebody wants, seconds; it need not be a step of the ladder.
-    """
-    if max_points < max(FEWEST_REDUCED, find_reducer(reducer).fewest_points):
-        if chosen:
-            stride_s = _stride(start, end, POINTS_FOR_FEW, reducer)
-            return Resolution(reducer, stride_s, max_points, before, few=True)
-        reducer = "last"
-    return Resolution(reducer, max(_stride(start, end, max_points, reducer), least_s), max_points, before)
-
-
-def _stride(start: float, end: float, max_points: int, reducer: str) -> float:
-    room = max_points if max_points < ROOM_FOR_EDGE else max_points - EDGE_POINTS
-    return find_reducer(reducer).stride_for_points(start, end, max(room, FEWEST_REDUCED))
 
 
 def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuestion]:

@@ -13,8 +13,17 @@ from sisock.core.reduce.reducers import Samples, find_reducer, reduce_samples
 from sisock.core.times import bucket_number
 from sisock.core.window.edge import Edge
 from sisock.core.window.spans import NO_SAMPLES, Reduction
-from sisock.gateway.edge.kept import MOST_EDGES, NO_EDGE, KeptEdge
-from sisock.gateway.tiles import TILE_BUCKETS, ReducedSpan, TileGrid, join_spans, join_touching, left_open
+from sisock.gateway.tiles import (
+    MOST_EDGES,
+    NO_EDGE,
+    TILE_BUCKETS,
+    KeptEdge,
+    ReducedSpan,
+    TileGrid,
+    join_spans,
+    join_touching,
+    left_open,
+)
 
 OVERHEAD_BYTES = 640  # of an entry: its key, with the objects in it, and its place in the table
 LONGEST_PATIENCE_S = 1.0

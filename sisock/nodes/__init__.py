@@ -25,8 +25,8 @@ KINDS = {
     "weather": "sisock.nodes.text.weather:WeatherNode",
 }
 FROM_SETTINGS = {
-    "g3": "sisock.nodes.g3.node:options_from",
-    "ocs_feed": "sisock.nodes.ocs.node:options_from",
+    "g3": "sisock.nodes.g3.node:g3_options",
+    "ocs_feed": "sisock.nodes.ocs.node:feed_options",
 }
 """For kinds that had environment variables of their own in the original, what turns these into options."""
 

@@ -18,7 +18,7 @@ from sisock import __version__
 from sisock.core import times
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.model import DataRequest, FieldCatalogue, Span
-from sisock.core.window.edge import EDGE_GROWTH, EdgeReading
+from sisock.core.window.edge_reading import EDGE_GROWTH, EdgeReading
 from sisock.core.window.parts import Halving, Read
 from sisock.core.window.remarks import Once, Remarks, kind_of, summed, tell_thinned
 from sisock.core.window.review import Review

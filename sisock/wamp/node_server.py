@@ -12,7 +12,7 @@ from twisted.internet import threads
 from twisted.internet.defer import Deferred, inlineCallbacks
 
 from sisock.core.model import DataRequest
-from sisock.core.window.edge import EdgeReading
+from sisock.core.window.edge_reading import EdgeReading
 from sisock.core.window.review import Review
 from sisock.core.window.spans import Reduction, SpanReading, reduce_spans
 from sisock.core.wire.replies import answer, answer_columns, answer_spans

@@ -495,7 +495,7 @@ def test_more_fields_than_a_message_holds_are_an_error_that_says_so():
 def test_looking_back_costs_a_server_little(monkeypatch):
     """What was before a window is looked for ever farther back, but no farther than can be read soon."""
     clock = ManualClock(1_700_000_000.0)
-    monkeypatch.setattr(data_node_server, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(data_node_server, "time", SimpleNamespace(time=time.time, monotonic=clock))
 
     class Refused(Server):
         def get_data(self, field, start, end, min_stride=None):

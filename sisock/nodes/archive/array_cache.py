@@ -1,8 +1,4 @@
-"""Arrays that are kept on disk, so that what was made with effort out of a file need not be made again.
-
-An *entry* is a folder with one ``.npy`` file an array and a ``meta.json``; ``docs/archive-cache.md`` has the format.
-It is made aside and put in place by one rename, so that it is there whole or not at all, and never changed then.
-"""
+"""Arrays that are kept on disk, so that what was made with effort out of a file need not be made again."""
 
 from __future__ import annotations
 
@@ -45,6 +41,7 @@ LOCK_ATTEMPTS = 5
 FORMAT = 2
 KEY = re.compile(r"[0-9a-f]{32}")
 CHECKSUM_LINE = re.compile(rb'\{"crc32": (\d{1,10}),\n')
+VERSION_DIGITS = 16
 
 
 class DamagedEntry(Exception):
@@ -352,3 +349,8 @@ def _delete(path: Path) -> None:
     else:
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def absolute(path: Path) -> Path:
+    """Return where a file is, links in its folder's path resolved."""
+    return path.parent.resolve() / path.name

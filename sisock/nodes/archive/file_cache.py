@@ -18,12 +18,19 @@ from sisock.core.column.column import Column
 from sisock.core.column.mapped import arrays_of, column_of
 from sisock.core.model import Field, Values
 from sisock.core.reduce.indexed_array import BLOCK
-from sisock.nodes.archive.array_cache import ArrayCache, Arrays, CacheEntry, DamagedEntry, digest
+from sisock.nodes.archive.array_cache import (
+    VERSION_DIGITS,
+    ArrayCache,
+    Arrays,
+    CacheEntry,
+    DamagedEntry,
+    absolute,
+    digest,
+)
 from sisock.nodes.archive.format import Contents, Signature
 from sisock.nodes.archive.segments import AREA, SegmentCache
 
 COMPARED_AT_ONCE = 2**18
-VERSION_DIGITS = 16
 
 
 class ServedColumn:
@@ -313,8 +320,3 @@ def _spans(count: int) -> list[tuple[int, int]]:
 
 def _same(array: Values, other: Values) -> bool:
     return bool(np.array_equal(array, other)) if array.dtype.hasobject else array.tobytes() == other.tobytes()
-
-
-def absolute(path: Path) -> Path:
-    """Return where a file is, links in its folder's path resolved."""
-    return path.parent.resolve() / path.name

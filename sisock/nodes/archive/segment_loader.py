@@ -6,23 +6,17 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sisock.core.column.column import Column
 from sisock.core.model import Times, Values
 from sisock.core.reduce.reducers import Samples
-from sisock.nodes.archive.array_cache import DamagedEntry, digest
-from sisock.nodes.archive.file_spans import FileSpans
+from sisock.nodes.archive.array_cache import DamagedEntry
 from sisock.nodes.archive.format import FieldReader, FileSpan, in_order
-from sisock.nodes.archive.segments import Segment, SegmentCache
+from sisock.nodes.archive.segments import Segment, SegmentCache, StaleSegment
 
-_KEY_DIGITS = 15  # that fit into an int64
-
-Keys = NDArray[np.int64]
 logger = logging.getLogger(__name__)
 
 ALL_TIME = (-np.inf, np.inf)
@@ -36,71 +30,6 @@ FileColumns = Callable[[FileSpan, Collection[str]], Mapping[str, Column]]
 
 What they have more than the stretch tells of has come since; where the file became another, there are none.
 """
-
-
-@dataclass(frozen=True, eq=False)
-class StaleSegment:
-    """The column of a part, and which files it was made of.
-
-    Parameters
-    ----------
-    keys
-        Shape (n,): what tells each file as it was from any other.
-    oldest, newest
-        Shape (n,): times of the first and the last sample of each, UNIX seconds.
-    """
-
-    keys: Keys
-    oldest: Times
-    newest: Times
-    column: Column
-
-    @classmethod
-    def of(cls, members: Sequence[FileSpan], column: Column) -> StaleSegment:
-        """Return what is left of a part with these members."""
-        oldest, newest = (np.array([getattr(one, name) for one in members]) for name in ("oldest", "newest"))
-        return cls(keys_of(members), oldest, newest, column)
-
-    def common(self, first: int, stretches: Sequence[FileSpan]) -> int:
-        """Return how many of the stretches are its files from one on, such that time parts them from its others."""
-        if first and self.newest[:first].max() >= self.oldest[first]:
-            return 0
-        count = min(len(stretches), len(self.keys) - first)
-        same = self.keys[first : first + count] == keys_of(stretches[:count])
-        count = count if same.all() else int(same.argmin())
-        reach = np.maximum.accumulate(self.newest[first : first + count])
-        following = self.oldest[first + 1 : first + count + 1]
-        parted = np.append(reach[: len(following)] < following, [True] * (count - len(following)))
-        return int(np.flatnonzero(parted)[-1]) + 1 if parted.any() else 0
-
-
-class StaleSegments:
-    """Finds what is left of parts in a new lineup of a field."""
-
-    def __init__(self, lineup: FileSpans) -> None:
-        self._lineup = lineup
-        self._places: dict[int, tuple[StaleSegment, int]] = {}
-
-    def add(self, remnant: StaleSegment) -> None:
-        """Take the remnant of one more part."""
-        self._places |= {key: (remnant, number) for number, key in enumerate(remnant.keys.tolist())}
-
-    def find(self, at: int) -> Segment | None:
-        """Return a part that begins with a stretch, by the number of that, and need not be made of files."""
-        if not self._places:
-            return None
-        (key,) = keys_of(self._lineup.stretches[at : at + 1]).tolist()
-        remnant, first = self._places.get(key, (None, 0))
-        count = remnant.common(first, self._lineup.stretches[at:]) if remnant is not None else 0
-        if remnant is None or not count or remnant.column.dtype != self._lineup.dtype:
-            return None
-        return Segment(self._lineup.stretches[at : at + count], self._lineup.dtype, source=remnant.column)
-
-
-def keys_of(stretches: Sequence[FileSpan]) -> Keys:
-    """Return a number for each stretch that is another one when its file has changed."""
-    texts = (f"{one.file} {one.signature} {one.count}" for one in stretches)
-    return np.array([int(digest(text)[:_KEY_DIGITS], 16) for text in texts], dtype=np.int64)
 
 
 class SegmentLoader:

@@ -17,8 +17,8 @@ from sisock.nodes.archive.compaction import SegmentSlice
 from sisock.nodes.archive.file_spans import FileSpans
 from sisock.nodes.archive.format import ArchiveIndex, FieldReader
 from sisock.nodes.archive.generation import Generations
-from sisock.nodes.archive.segment_loader import SegmentLoader, StaleSegments, Waiting, join_waiting, reading_with
-from sisock.nodes.archive.segments import Segment, SegmentCache
+from sisock.nodes.archive.segment_loader import SegmentLoader, Waiting, join_waiting, reading_with
+from sisock.nodes.archive.segments import Segment, SegmentCache, StaleSegments
 from sisock.nodes.archive.served_field import FieldSeries, ServedField, timelines_of
 
 logger = logging.getLogger(__name__)

@@ -1,1 +1,4 @@
-"""TODO."""
+"""Live feeds of OCS agents.
+
+``node`` serves them. ``messages`` reads what agents publish, ``blocks`` keeps it in buffers.
+"""

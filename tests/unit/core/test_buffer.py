@@ -264,7 +264,7 @@ def test_readers_beside_a_writer_see_whole_states():
 def small_chunks(samples, behind=64):
     """Let chunks be short, so that a few samples fill several, and coarse knowledge follow closely."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((budget, "MOST_SAMPLES"), (budget, "_LEAST_SAMPLES"), (chunks, "MOST_SAMPLES")):
+        for module, name in ((budget, "CHUNK_SAMPLES"), (budget, "_LEAST_SAMPLES"), (chunks, "CHUNK_SAMPLES")):
             patch.setattr(module, name, samples)
         patch.setattr(chunks, "_LEAST_COPIED", max(1, samples // 4))
         patch.setattr(summaries, "MOST_BEHIND", behind)

@@ -8,12 +8,13 @@ from sisock.core.column.column import Column
 from sisock.core.column.concatenated import Concatenated
 from sisock.core.errors import BadReply, BadRequest
 from sisock.core.model import DataBlock, DataRequest, Statement, TimelineBlock
-from sisock.core.window.edge import MOST_FOLLOWING, Edge, EdgeReading, edge_of, is_edge_of
+from sisock.core.window.edge import MOST_FOLLOWING, Edge, edge_of, is_edge_of
+from sisock.core.window.edge_reading import EdgeReading
 from sisock.core.window.parts import Read
 from sisock.core.window.spans import NO_SAMPLES, Reduction, reduce_spans
 from sisock.core.wire.requests import parse_request, request_arguments
 from sisock.core.wire.spans import decode_reductions, encode_reductions
-from sisock.gateway.edge.kept import KeptEdge, add_first, add_held
+from sisock.gateway.tiles import KeptEdge, add_first, add_held
 
 many = settings(derandomize=True, deadline=None, max_examples=200)
 START = 1e6

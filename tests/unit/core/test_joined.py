@@ -13,7 +13,7 @@ from sisock.core.column.concatenated import Concatenated
 from sisock.core.errors import BadRequest
 from sisock.core.model import Statement
 from sisock.core.reduce.reducers import REDUCERS
-from sisock.core.window.spans import look_ahead
+from sisock.core.window.edge import look_ahead
 
 import twins
 

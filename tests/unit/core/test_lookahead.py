@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sisock.core.column.column import Column
 from sisock.core.reduce.reducers import find_reducer, reduce_samples
 from sisock.core.times import bucket_number
-from sisock.core.window.spans import MOST_CANDIDATES, look_ahead
+from sisock.core.window.edge import MOST_CANDIDATES, look_ahead
 
 STRIDE = 4.0
 WIDTH = 2 * STRIDE

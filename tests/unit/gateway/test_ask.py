@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sisock.gateway import cached_reader
+from sisock.gateway.drawing.series import SeriesWanted
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.series import SeriesWanted
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0

@@ -5,10 +5,10 @@ import pytest
 
 from sisock.core.model import TimelineBlock
 from sisock.core.wire.info import CAPABILITIES
-from sisock.gateway.edge.kept import LEAST_REACH_S
+from sisock.gateway.drawing.resolution import PLAIN, Drawing
+from sisock.gateway.drawing.series import SeriesWanted
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.planner import PLAIN, Drawing
-from sisock.gateway.series import SeriesWanted
+from sisock.gateway.tiles import LEAST_REACH_S
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sisock.core.errors import BadRequest
-from sisock.gateway.grid.every import MOST_PARTS, Every, find_zone, parse_every
+from sisock.gateway.drawing.every import MOST_PARTS, Every, find_zone, parse_every
 
 from twins import cell_edges, local_days
 

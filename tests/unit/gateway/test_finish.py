@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sisock.gateway.finish import is_live, staleness
-from sisock.gateway.series import Series, SeriesWanted
+from sisock.gateway.drawing.gaps import is_live, staleness
+from sisock.gateway.drawing.series import Series, SeriesWanted
 
 NOW = 1_700_000_000.0
 HOUR = NOW - 3600.0, NOW

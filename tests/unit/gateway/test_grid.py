@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from sisock.core.times import LADDER
 from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info
 from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES
+from sisock.gateway.drawing.cells import aligned_cells, choose_cells, equal_cells
+from sisock.gateway.drawing.every import parse_every
+from sisock.gateway.drawing.laying import with_ragged_ends
+from sisock.gateway.drawing.resolution import Drawing
+from sisock.gateway.drawing.series import Series, SeriesWanted
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.grid.cells import aligned_cells, choose_cells, equal_cells
-from sisock.gateway.grid.every import parse_every
-from sisock.gateway.grid.laying import with_ragged_ends
-from sisock.gateway.planner import Drawing
-from sisock.gateway.series import Series, SeriesWanted
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 from twins import bucket_of, cell_edges, on_cells

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sisock.gateway.drawing.resolution import Resolution
+from sisock.gateway.drawing.series import Series, SeriesWanted
+from sisock.gateway.drawing.splicing import splice
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.planner import Resolution
-from sisock.gateway.series import Series, SeriesWanted
-from sisock.gateway.splicing import splice
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 WANTED = SeriesWanted("archive+live", "t")

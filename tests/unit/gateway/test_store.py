@@ -6,9 +6,8 @@ import pytest
 from sisock.core.model import Statement
 from sisock.core.window.edge import MOST_FOLLOWING, Edge
 from sisock.core.window.spans import NO_SAMPLES, Reduction
-from sisock.gateway.edge.kept import NO_EDGE, KeptEdge, lacking_s
 from sisock.gateway.tile_cache import MOST_CUT_PIECES, SeriesKey, TileCache
-from sisock.gateway.tiles import TileGrid
+from sisock.gateway.tiles import NO_EDGE, KeptEdge, TileGrid, lacking_s
 
 WIDTH = 10.0
 KEY = SeriesKey("node", "x", "minmax", WIDTH)

@@ -11,8 +11,8 @@ from autobahn.wamp.types import ComponentConfig
 from logs import Log
 from twisted.internet import defer
 
+from sisock.gateway.drawing.series import SeriesWanted
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.series import SeriesWanted
 from sisock.testing import Behaviour, FakeHub, FakeRouter, ManualClock, result_of
 from sisock.wamp import data_node_server
 from sisock.wamp.data_node_server import Author, DataNodeServer

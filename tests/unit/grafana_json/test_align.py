@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from grafana_json.strict import members
+from grafana_json.resolve import members
 from sisock.testing import FakeNode
 
 NOW = 1795325987.03

@@ -1,6 +1,7 @@
 import re
 
-from grafana_json.http.metrics import NodeHealth, Telemetry, render_metrics
+from grafana_json.http.metrics import Telemetry, render_metrics
+from grafana_json.status import NodeHealth
 
 SAMPLE = re.compile(r'[a-z_]+(\{[a-z_]+="([^"\\\n]|\\.)*"(,[a-z_]+="([^"\\\n]|\\.)*")*\})? [-+.0-9e]+')
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from grafana_json.rows import FORMATS, MOST_ROWS, encode_rows, parse_rows, points_of_each
 from sisock.core.errors import BadRequest
-from sisock.gateway.series import Series, SeriesWanted
+from sisock.gateway.drawing.series import Series, SeriesWanted
 
 from twins import rows
 

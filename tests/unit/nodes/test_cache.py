@@ -24,7 +24,7 @@ SHORT, LONG = np.arange(5.0), np.arange(50_000.0)
 WRITER = """
 import os, signal, sys
 import numpy as np
-from sisock.nodes.cache import ArrayCache, digest
+from sisock.nodes.archive.array_cache import ArrayCache, digest
 
 def write(folder):
     cache = ArrayCache(folder)

@@ -16,6 +16,7 @@ from sisock.core.errors import ConfigurationError
 from sisock.nodes import make_node, options_from_settings
 from sisock.nodes.contract import Polls, Subscribes, SubscribesElsewhere, Summarizes
 from sisock.nodes.ocs import blocks
+from sisock.nodes.ocs import node as node_module
 from sisock.nodes.ocs.node import OcsFeedNode, feed_options
 from sisock.settings import Settings
 from sisock.testing import ManualClock
@@ -238,7 +239,7 @@ def test_naming_many_fields_leaves_time_for_the_rest(monkeypatch):
     clock, named = ManualClock(0), []
     node = make()
     name_all = node._named
-    monkeypatch.setattr(node, "monotonic", clock)
+    monkeypatch.setattr(node_module, "monotonic", clock)
     monkeypatch.setattr(node, "_named", lambda: (named.append(1), clock.advance(1), name_all())[-1])
     for number in range(10):
         send(node, a=([number], {f"x{number}": [number]}))

@@ -679,8 +679,8 @@ def test_records_in_order_are_one_batch():
 
 PROGRAM = textwrap.dedent("""
     import itertools, sys
-    from sisock.nodes.host import HostNode
-    from sisock.nodes.host_readings import Reading
+    from sisock.nodes.host.node import HostNode
+    from sisock.nodes.host.readings import Reading
 
     node = HostNode(folder=sys.argv[1], sample=lambda now: {"x.a": Reading(now / 3), "s": Reading(str(now))})
     for second in itertools.count(1000):

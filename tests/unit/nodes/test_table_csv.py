@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sisock.nodes.table import csv_reader, fields, rows
+from sisock.nodes.table import csv_reader, fields
+from sisock.nodes.table import rows as rows_module
 from sisock.nodes.table.fields import TableOptions
 from sisock.nodes.table.node import TableReader
 from sisock.nodes.table.rows import START, TextBlock, blocks_of, head_of, rows_of
@@ -303,7 +304,7 @@ def test_a_file_that_begins_is_no_trouble(read, raw):
 
 def test_line_without_end_is_no_table(read, monkeypatch):
     """A file without line breaks is given up before it fills the memory."""
-    monkeypatch.setattr(rows, "LONGEST_ROW_BYTES", 300_000)
+    monkeypatch.setattr(rows_module, "LONGEST_ROW_BYTES", 300_000)
     assert "has more than 300000 bytes in line 1" in read(b"x" * 1_000_000).problem
 
 
@@ -356,8 +357,8 @@ def test_blocks_hold_each_line_once(text, size):
     """However a file is cut into blocks, these hold its complete lines, once each, and know their numbers."""
     raw = text.encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "BLOCK_BYTES", size)
-        patch.setattr(rows, "ROWS_OF_A_BLOCK", 1)
+        patch.setattr(rows_module, "BLOCK_BYTES", size)
+        patch.setattr(rows_module, "ROWS_OF_A_BLOCK", 1)
         blocks = list(blocks_of(io.BytesIO(raw)))
     lines = [line for block in blocks for line in block.text.split("\n")]
     assert lines == raw.decode().split("\n")[:-1]
@@ -376,8 +377,8 @@ def test_reading_on_is_reading_again(tmp_path_factory, rows, lengths):
     path = tmp_path_factory.mktemp("table") / "grows.csv"
     raw = "\n".join(["time,level,state", *rows, ""]).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "BLOCK_BYTES", 64)
-        patch.setattr(rows, "ROWS_OF_A_BLOCK", 1)
+        patch.setattr(rows_module, "BLOCK_BYTES", 64)
+        patch.setattr(rows_module, "ROWS_OF_A_BLOCK", 1)
         patch.setattr(csv_reader, "LONG_BYTES", 1)
         options = TableOptions(types={"level": "number", "state": "string"})
         reader = TableReader(options)
@@ -441,8 +442,8 @@ def test_plain_numbers_are_what_python_makes_of_them(tmp_path_factory, cells, en
     options = TableOptions(types={"a": "number", "b": "number"})
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rows, "BLOCK_BYTES", 64)
-        patch.setattr(rows, "ROWS_OF_A_BLOCK", 1)
+        patch.setattr(rows_module, "BLOCK_BYTES", 64)
+        patch.setattr(rows_module, "ROWS_OF_A_BLOCK", 1)
         for tries in (8, 0):
             patch.setattr(csv_reader, "MOST_MISSES", tries)
             contents = TableReader(options)(path)
@@ -458,7 +459,7 @@ def test_quick_and_careful_reading_agree(table):
     block = TextBlock(START, text.replace("\r\n", "\n").removesuffix("\n"), last=True)
     head = head_of(TextBlock(START, f"{block.text}\n", last=True))
     quick = rows_of(block, head)
-    careful = rows._rows_one_by_one(block.text.split("\n")[head.first - 1 :], head.first, head, last=True)
+    careful = rows_module._rows_one_by_one(block.text.split("\n")[head.first - 1 :], head.first, head, last=True)
     assert list(quick.lines) == list(careful.lines)
     assert [list(one) for one in quick.columns] == [list(one) for one in careful.columns] or not quick.lines
     assert quick.broken is careful.broken is None

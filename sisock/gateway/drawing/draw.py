@@ -1,113 +1,24 @@
-"""What is asked of the gateway, what it answers, and how a node's samples become a series."""
+"""From the samples that a node sent to a series that may be drawn; pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from sisock.core.errors import UnknownField
-from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock, Times, Values
-from sisock.core.reduce.reducers import reduce_block
+from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock
+from sisock.core.reduce.reducers import add_newest, distinct, find_reducer, reduce_block, reduce_samples
 from sisock.core.window.remarks import Remarked
 from sisock.core.wire.values import as_values
-from sisock.gateway.planner import FEWEST_REDUCED, Resolution
+from sisock.gateway.drawing.cells import equal_edges
+from sisock.gateway.drawing.resolution import FEWEST_REDUCED, Resolution
+from sisock.gateway.drawing.series import Series, SeriesWanted
 
-SEPARATOR = "::"
-MERGE = "+"  # no node has it in its name
 _KINDS: Mapping[FieldType, str] = {"number": "fi", "bool": "b", "string": "O"}  # that dtypes of a type have
-
-
-@dataclass(frozen=True)
-class SeriesWanted:
-    """One field of one node; or one quantity of several nodes, ``archive+live``, as a single series."""
-
-    node: str
-    field: str
-
-    @property
-    def target(self) -> str:
-        """Return the name that panels use, ``node::field``."""
-        return f"{self.node}{SEPARATOR}{self.field}"
-
-    @property
-    def parts(self) -> tuple[SeriesWanted, ...]:
-        """Return what is asked of single nodes: itself, or each part of a merged series."""
-        if MERGE not in self.node:
-            return (self,)
-        return tuple(SeriesWanted(node, self.field) for node in self.node.split(MERGE))
-
-
-def _no_times() -> Times:
-    return np.empty(0)
-
-
-@dataclass(frozen=True)
-class Series:
-    """The samples of one field that may be drawn, and what must be said about them.
-
-    Parameters
-    ----------
-    wanted
-        What was asked for.
-    times, values
-        Shape (n,): UNIX seconds ascending, and float64, int64, bool, or object with None for a break of the line
-        (NaN for numbers).
-    type, units, interval_s
-        Of the field; ``interval_s`` is None when aperiodic or unknown.
-    bucket_s
-        Width of the buckets that were reduced; None when every sample is here.
-    finalized_until
-        No sample before this time will change any more; +inf when none ever will, -inf when nothing is promised.
-    before
-        Time of the last sample before the window, UNIX seconds; None where it is not known.
-    held
-        Whether that sample's value is the first one here, at the window's start.
-    problem
-        What is missing, why, and since when, in words; None when all came. There may be samples all the same.
-    notices
-        What else a viewer should know, in words.
-    """
-
-    wanted: SeriesWanted
-    times: Times = field(default_factory=_no_times)
-    values: Values = field(default_factory=_no_times)
-    type: FieldType = "number"
-    units: str | None = None
-    interval_s: float | None = None
-    bucket_s: float | None = None
-    finalized_until: float = math.inf
-    before: float | None = None
-    held: bool = False
-    problem: str | None = None
-    notices: tuple[str, ...] = ()
-
-    @property
-    def newest(self) -> float | None:
-        """Time of the newest sample in the window, UNIX seconds; None when there is none."""
-        return float(self.times[-1]) if self.times.size > self.held else None
-
-    @classmethod
-    def missing(cls, wanted: SeriesWanted, problem: str, described: Field | None = None) -> Series:
-        """Return a series without samples and the reason for that."""
-        if described is None:
-            return cls(wanted, problem=problem)
-        return cls(wanted, type=described.type, units=described.units, problem=problem)
-
-
-DrawnSeries = Mapping[SeriesWanted, Series]
-"""Series by what was wanted."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One series for each that was wanted, in that order, inside [start, end)."""
-
-    series: tuple[Series, ...]
-    start: float
-    end: float
+# What is drawn in place of a reducer that keeps more samples than there is room for.
+SMALLER: Mapping[str, str] = {"m4": "minmax", "minmax": "last"}
 
 
 def draw_all(
@@ -206,3 +117,33 @@ def _is_decimated(block: TimelineBlock, interval_s: float | None, resolution: Re
     if interval_s is not None:
         return interval_s < resolution.stride_s
     return bool(block.times.size > 1 and float(np.median(np.diff(block.times))) < bucket_s)
+
+
+def keep_few(series: Series, resolution: Resolution, start: float, end: float) -> Series:
+    """Return at most ``max_points`` samples: what the reducer keeps of equal parts of [start, end).
+
+    Reducers that keep more samples than that make way for one that keeps fewer. The newest sample is among them
+    where there is room for it beside a part.
+
+    Parameters
+    ----------
+    series
+        As the reducer left it on fine buckets.
+    """
+    if not series.times.size:
+        return series
+    room, reducer = resolution.max_points, resolution.reducer
+    if series.type != "number":
+        reducer = "last" if room < find_reducer(reducer).states.samples_per_bucket else reducer
+    while find_reducer(reducer).numbers.samples_per_bucket > room:
+        reducer = SMALLER[reducer]
+    selection = find_reducer(reducer).for_type(series.type)
+    each = selection.samples_per_bucket
+    has_last = "last" in selection.picks
+    count = max((room if has_last else room - 1) // each, 1)
+    edges = equal_edges(start, end, count, resolution.bucket_s(series.type))
+    starts = distinct(np.searchsorted(series.times, edges[1:-1]))
+    samples = reduce_samples(series.times, series.values, selection, starts[starts < series.times.size])
+    if not has_last and samples[0].size < room:
+        samples = add_newest(samples, (series.times[-1:], series.values[-1:]))
+    return replace(series, times=samples[0], values=samples[1], bucket_s=float(np.diff(edges).max()))

@@ -11,8 +11,8 @@ import numpy as np
 
 from sisock.core.model import DataBlock, TimelineBlock
 from sisock.core.reduce.reducers import Samples, reduce_block
-from sisock.gateway.planner import Resolution
-from sisock.gateway.series import DrawnSeries, Series, SeriesWanted
+from sisock.gateway.drawing.resolution import Resolution
+from sisock.gateway.drawing.series import DrawnSeries, Series, SeriesWanted
 
 Seam = Callable[[Series, Series, float], Samples]
 """Puts two series together, of which the first one is final up to a time; +inf where it says nothing of that."""

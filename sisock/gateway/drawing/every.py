@@ -19,7 +19,7 @@ import numpy as np
 
 from sisock.core.errors import BadRequest
 from sisock.core.times import UNIT_SECONDS, bucket_number, format_duration, parse_duration
-from sisock.gateway.grid.cells import Cells, aligned_cells, equal_cells
+from sisock.gateway.drawing.cells import Cells, aligned_cells, equal_cells
 
 MOST_PARTS = 200_000  # of a window; they are read once and then kept
 LONGEST_ZONE = 64

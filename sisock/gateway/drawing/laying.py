@@ -18,8 +18,8 @@ from sisock.core.reduce.combining import PARTS, combine_buckets
 from sisock.core.reduce.reducers import Samples
 from sisock.core.reduce.selectors import Indices, stops_of
 from sisock.core.times import bucket_of
-from sisock.gateway.grid.cells import SLACK, Cells
-from sisock.gateway.series import Series
+from sisock.gateway.drawing.cells import SLACK, Cells
+from sisock.gateway.drawing.series import Series
 
 SEAM_LATE_S = 10.0  # some nodes tell of the last moments later than others
 LATE_SHARE = 0.05  # of a window, which may be left out for that
