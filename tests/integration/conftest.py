@@ -18,6 +18,8 @@ import pytest
 
 from sisock.settings import Settings, variables
 
+from integration.previous import unpacked
+
 PROGRAM = """
 import sys
 from sisock.core.errors import SisockError
@@ -166,3 +168,9 @@ def wait_until() -> Callable[..., None]:
 def free_port() -> Callable[[], int]:
     """Return a function that finds a port of the loopback that no program has."""
     return unused_port
+
+
+@pytest.fixture(scope="session")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return what PYTHONPATH must be for the package of the commit before, ``old``, and for today's, ``new``."""
+    return unpacked(tmp_path_factory.mktemp("previous"))
