@@ -1,5 +1,5 @@
 """The adapter on the network.
 
-``command`` starts the ``server``, which answers queries in the reactor's thread and hands all else to the Flask ``app``.
+``command`` starts the ``server``, which answers queries in the reactor's thread and hands the rest to Flask's ``app``.
 ``compression`` and ``metrics`` are what both need.
 """

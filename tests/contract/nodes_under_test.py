@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import write_table
-from unit.nodes.text_archives import day_of, pwv_rows, settle, write_pwv, write_targets
+from unit.nodes.text.text_archives import day_of, pwv_rows, settle, write_pwv, write_targets
 
 from sisock.core.model import Field, FieldType
 from sisock.nodes.archive.file_archive import FileArchive

@@ -1,4 +1,4 @@
-"""Segments of a field: the samples of files that follow one another as one column; stale ones; and where they are kept."""
+"""Segments of a field: the samples of files that follow one another as one column, and where they are kept."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sisock.nodes.ocs.messages import Typed, read_message
 
-MESSAGES = json.loads((Path(__file__).parents[2] / "data" / "ocs" / "messages.json").read_text())
+MESSAGES = json.loads((Path(__file__).parents[3] / "data" / "ocs" / "messages.json").read_text())
 FEED = {"record": True, "agent_class": "FakeDataAgent"}
 
 

@@ -11,9 +11,9 @@ import pytest
 from sisock.core.model import Field
 from sisock.nodes.text.weather import WeatherNode, read_apex
 
-MADE_UP = Path(__file__).parents[2] / "data" / "apex"
+MADE_UP = Path(__file__).parents[3] / "data" / "apex"
 HEADER = b"# Air temperature.\n# hourly\n# C\n# 2017-07-14\n"
-DEMO = Path(__file__).parents[3] / "sisock" / "data" / "weather"
+DEMO = Path(__file__).parents[4] / "sisock" / "data" / "weather"
 
 
 @pytest.fixture

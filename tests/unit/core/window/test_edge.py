@@ -2,7 +2,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from unit.core.test_joined import STATED, cut_at_random
+from unit.core.column.test_concatenated import STATED, cut_at_random
 
 from sisock.core.column.column import Column
 from sisock.core.column.concatenated import Concatenated

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "archives.md"
+PAGE = Path(__file__).parents[4] / "docs" / "archives.md"
 MODULE, USE = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 ALL_TIME = (1e-3, 4e9)
 

@@ -16,8 +16,8 @@ from sisock.nodes.table import rows
 from sisock.nodes.table.node import TableNode
 
 NOW = 1_500_000_000
-MADE_UP = Path(__file__).parents[2] / "data" / "table"
-DEMO = Path(__file__).parents[3] / "sisock" / "data" / "table"
+MADE_UP = Path(__file__).parents[3] / "data" / "table"
+DEMO = Path(__file__).parents[4] / "sisock" / "data" / "table"
 SEEDS = range(100)
 
 

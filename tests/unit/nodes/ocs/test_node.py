@@ -21,7 +21,7 @@ from sisock.nodes.ocs.node import OcsFeedNode, feed_options
 from sisock.settings import Settings
 from sisock.testing import ManualClock
 
-MESSAGES = json.loads((Path(__file__).parents[2] / "data" / "ocs" / "messages.json").read_text())
+MESSAGES = json.loads((Path(__file__).parents[3] / "data" / "ocs" / "messages.json").read_text())
 NOW = 1_700_000_000.0
 FEED = "observatory.LSA.feeds.temperatures"
 ALL_TIME = (1e-3, 4e9)

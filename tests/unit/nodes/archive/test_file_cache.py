@@ -27,7 +27,7 @@ from sisock.nodes.text.apex_weather import ApexWeatherNode
 from sisock.nodes.text.weather import WeatherNode
 
 ALL_TIME = (1e-3, 4e9)
-PAGE = Path(__file__).parents[3] / "docs" / "archive-cache.md"
+PAGE = Path(__file__).parents[4] / "docs" / "archive-cache.md"
 Row = tuple[float, float]
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from unit.nodes.text_archives import HEADER, pwv_rows, settle, spoil, write_pwv, write_targets
+from unit.nodes.text.text_archives import HEADER, pwv_rows, settle, spoil, write_pwv, write_targets
 
 from sisock.nodes.text.apex_weather import UNITS, ApexWeatherNode
 from sisock.nodes.text.radiometer import RadiometerNode, read_pwv

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from unit.core.test_column import column_of_before, kinds, raw, reducers, seeds, series
+from unit.core.column.test_column import column_of_before, kinds, raw, reducers, seeds, series
 
 from sisock.core.column.column import Column
 from sisock.core.column.concatenated import Concatenated

@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from unit.core.test_joined import check_reduced
+from unit.core.column.test_concatenated import check_reduced
 
 from sisock.core.model import Field
 from sisock.core.reduce.reducers import REDUCERS, bucket_starts, find_reducer, reduce_samples
