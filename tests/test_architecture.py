@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,45 +11,45 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 EVERYWHERE = {"sisock", "sisock.core", "sisock.settings", "sisock.log", "sisock.ports"}
-# Each part, and the parts that it may import besides those that everybody may.
+# Each room of the house, and the rooms that its modules may import, besides those that everybody may (EVERYWHERE: the
+# model, times and errors of the core among them) and those inside itself. A room is a folder; each module directly in
+# sisock/ is one, too.
 ARROWS: dict[str, set[str]] = {
     "sisock.core": set(),
+    "sisock.core.reduce": set(),
+    "sisock.core.column": {"sisock.core.reduce"},
+    "sisock.core.buffer": {"sisock.core.reduce", "sisock.core.column"},
+    "sisock.core.window": {"sisock.core.reduce", "sisock.core.column"},
+    "sisock.core.wire": {"sisock.core.reduce", "sisock.core.column", "sisock.core.window"},
     "sisock.settings": set(),
     "sisock.log": set(),
     "sisock.ports": set(),
-    "sisock.nodes": set(),
-    "sisock.wamp": {"sisock.nodes", "sisock.base"},
-    "sisock.base": {"sisock.wamp"},
-    "sisock.client": {"sisock.wamp"},
-    "sisock.gateway": {"sisock.wamp"},
-    "sisock.testing": {"sisock.base", "sisock.gateway", "sisock.wamp", "sisock.nodes"},
-    "grafana_json": {"sisock.gateway"},
-    "sisock.commands.site": set(),
-    "sisock.commands.supervisor": {"sisock.commands.site"},
-    "sisock.commands.startup": {"sisock.commands.site", "sisock.wamp"},
-    "sisock.commands.serve": {
-        "sisock.nodes",
-        "sisock.wamp",
-        "sisock.base",
-        "sisock.commands.guests",
-        "sisock.commands.programs",
+    "sisock.nodes": {"core"},
+    "sisock.nodes.archive": {"core", "sisock.nodes"},
+    "sisock.nodes.live": {"core", "sisock.nodes"},
+    "sisock.nodes.host": {"core", "sisock.nodes", "sisock.nodes.live"},
+    "sisock.nodes.ocs": {"core", "sisock.nodes", "sisock.nodes.live"},
+    "sisock.nodes.g3": {"core", "sisock.nodes", "sisock.nodes.archive"},
+    "sisock.nodes.table": {"core", "sisock.nodes", "sisock.nodes.archive"},
+    "sisock.nodes.text": {"core", "sisock.nodes", "sisock.nodes.archive"},
+    "sisock.wamp": {"core", "sisock.nodes"},
+    "sisock.wamp.without_bjdata": set(),
+    "sisock.base": {"core", "sisock.wamp"},
+    "sisock.client": {"core", "sisock.wamp"},
+    "sisock.gateway.drawing": {"core"},
+    "sisock.gateway": {"core", "sisock.gateway.drawing", "sisock.wamp"},
+    "sisock.testing": {"core", "sisock.base", "sisock.gateway", "sisock.gateway.drawing", "sisock.wamp"},
+    "grafana_json": {"core", "sisock.gateway", "sisock.gateway.drawing"},
+    "grafana_json.editor": {"core", "grafana_json", "sisock.gateway", "sisock.gateway.drawing"},
+    "grafana_json.http": {
+        *("core", "grafana_json", "grafana_json.editor", "sisock.gateway", "sisock.gateway.drawing"),
     },
-    "sisock.commands.guests": {"sisock.wamp", "sisock.base"},
-    "sisock.commands.programs": {"sisock.wamp", "sisock.base", "sisock.commands.guests"},
-    "sisock.commands.scan": {"sisock.nodes"},
-    "sisock.commands.printing": {"sisock.client"},
-    "sisock.commands.cli": {
-        "sisock.client",
-        "sisock.commands.printing",
-        "sisock.commands.scan",
-        "sisock.wamp",
-        "sisock.commands.serve",
-        "sisock.commands.site",
-        "sisock.commands.startup",
-        "sisock.commands.supervisor",
+    "sisock.commands": {
+        *("core", "sisock.client", "sisock.nodes", "sisock.nodes.g3", "sisock.wamp"),
     },
-    "sisock.__main__": {"sisock.commands.cli"},
+    "sisock.__main__": {"sisock.commands"},
 }
+CORE = {room for room in ARROWS if room.startswith("sisock.core")}
 CORE_IMPORTS = {
     *(
         "__future__",
@@ -66,9 +67,9 @@ CORE_IMPORTS = {
     "typing",
 }
 PURE_ADAPTER_MODULES = {
-    *("protocol.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "choices.py", "variables.py"),
-    *("builder.py", "readings.py", "annotations.py", "rows.py", "exposition.py", "listing.py", "compression.py"),
-    *("intervals.py", "strict.py"),
+    *("requests.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "resolve.py", "points.py"),
+    *("annotations.py", "rows.py", "editor/listing.py", "editor/builder.py", "editor/variables.py"),
+    *("http/compression.py",),
 }
 EDGES = {"flask", "twisted", "autobahn", "os", "time", "socket"}
 
@@ -82,11 +83,21 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def part_of(name: str) -> str:
-    """Return the part of the layout that a module belongs to."""
-    if name.startswith("grafana_json"):
-        return "grafana_json"
-    return ".".join(name.split(".")[:2])
+MODULES = {dotted(path): path for path in modules()}
+
+
+def room_of(name: str) -> str:
+    """Return the room of a module."""
+    if MODULES[name].name == "__init__.py":
+        return name
+    parent = name.rpartition(".")[0]
+    return name if parent == "sisock" else parent
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Return the modules of ours that a module imports, or imports names from."""
+    names = {name if name in MODULES else name.rpartition(".")[0] for name in imports(path)}
+    return {name for name in names if name in MODULES}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -99,42 +110,50 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", modules(), ids=dotted)
-def test_every_import_follows_an_arrow_of_the_layout(path):
-    """A module imports only from parts that its own part may import."""
-    own = part_of(dotted(path))
-    if own == "sisock":
-        return  # the package itself, which loads sisock.base when asked
-    allowed = ARROWS[own] | EVERYWHERE | {own}
-    ours = [name for name in imports(path) if name.split(".")[0] in ("sisock", "grafana_json")]
-    wrong = [name for name in ours if part_of(name) not in allowed and part_of(name) in ARROWS]
-    assert not wrong, f"{dotted(path)} imports {wrong}"
-
-
-def test_nothing_imports_the_adapter_or_the_command_line():
-    """The adapter and the command line are at the edge: no other part knows them."""
-    others = [
-        path
-        for path in modules()
-        if part_of(dotted(path)) not in ("grafana_json", "sisock.commands.cli", "sisock.__main__")
-    ]
-    wrong = [
-        path for path in others for name in imports(path) if part_of(name) in ("grafana_json", "sisock.commands.cli")
-    ]
+def test_every_import_follows_an_arrow_of_the_layout():
+    """A module imports only from its own room, and from rooms that its room may import."""
+    assert set(map(room_of, MODULES)) - {"sisock"} == ARROWS.keys(), "each room has a line in ARROWS"
+    wrong = []
+    for name, path in MODULES.items():
+        own = room_of(name)
+        if own == "sisock":
+            continue  # the package itself, which loads sisock.base when asked
+        allowed = ARROWS[own] | EVERYWHERE | {own} | (CORE if "core" in ARROWS[own] else set())
+        wrong += [f"{name} imports {other}" for other in modules_imported(path) if room_of(other) not in allowed]
     assert not wrong
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "sisock" / "core").glob("*.py")), ids=lambda path: path.name)
-def test_the_core_touches_no_socket_file_clock_or_environment(path):
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """Return what leads back to where it began, by way of all that is returned; nothing where nothing does."""
+    left = {name: set(others) for name, others in arrows.items()}
+    while ends := [name for name, others in left.items() if not others & left.keys()]:
+        for name in ends:
+            del left[name]
+    return sorted(left)
+
+
+def test_nothing_goes_in_circles():
+    """No rooms import one another, whichever way round, and no modules do when they are loaded."""
+    rooms: dict[str, set[str]] = {room_of(name): set() for name in MODULES}
+    for name, path in MODULES.items():
+        rooms[room_of(name)] |= {room_of(other) for other in modules_imported(path)} - {room_of(name), "sisock"}
+    assert not circle_in(rooms)
+    loaded = {name: modules_imported(path) - {name} for name, path in MODULES.items() if path.name != "__init__.py"}
+    assert not circle_in(loaded)
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"a"}}) == ["a", "b", "c", "e"]
+
+
+def test_the_core_touches_no_socket_file_clock_or_environment():
     """Core modules import only what cannot reach outside, and call no open()."""
-    foreign = {name.split(".")[0] for name in imports(path)} - CORE_IMPORTS - {"sisock"}
-    assert not foreign
-    calls = {
-        node.func.id
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    assert not calls & {"open", "print", "input", "exec", "eval"}
+    for path in (ROOT / "sisock" / "core").rglob("*.py"):
+        foreign = {name.split(".")[0] for name in imports(path)} - CORE_IMPORTS - {"sisock"}
+        assert not foreign, path
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not calls & {"open", "print", "input", "exec", "eval"}, path
 
 
 @pytest.mark.parametrize("name", sorted(PURE_ADAPTER_MODULES))
@@ -143,35 +162,103 @@ def test_the_adapters_translation_is_pure(name):
     assert not {imported.split(".")[0] for imported in imports(ROOT / "grafana_json" / name)} & EDGES
 
 
-def test_only_the_wire_module_knows_the_keys_of_replies():
-    """The keys of WAMP replies stand in one module: dictionaries exist only on the wire."""
-    for path in modules():
-        if path.name in ("wire.py", "base.py"):  # base.py: in the docstrings of the public API
-            continue
-        constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
-        assert not constants & {"finalized_until", "available_from"}, path
+# Dictionaries other than those of WAMP that share words with these, and what they are.
+OTHER_DICTIONARIES = {
+    "sisock/nodes/archive/file_cache.py": "what is kept of a file on disk",
+    "sisock/nodes/archive/segments.py": "what is kept of a field on disk",
+    "sisock/nodes/g3/reader.py": "frames of housekeeping files",
+    "sisock/nodes/host/node.py": "what is kept beside a buffer on disk",
+    "sisock/nodes/live/log_file.py": "the head of a log file",
+    "sisock/nodes/ocs/blocks.py": "what is kept beside a buffer on disk",
+    "sisock/nodes/ocs/messages.py": "what agents publish",
+    "sisock/nodes/table/notes.py": "a YAML file that people write",
+    "sisock/wamp/crossbar_config.py": "Crossbar's configuration",
+}
+TYPES_OF_FIELDS = {"number", "string", "bool"}  # values of one key, and keys of tables everywhere
 
 
-@pytest.mark.parametrize("path", modules(), ids=dotted)
-def test_public_names_have_docstrings(path):
+def keys_of_dictionaries(path: Path) -> set[str]:
+    """Return the texts by which a module reads or writes dictionaries."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Dict):
+            found += node.keys
+        elif isinstance(node, ast.Subscript):
+            found.append(node.slice)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            found += node.args[:1] if node.func.attr in ("get", "pop", "setdefault") else []
+    return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_only_the_wire_knows_the_keys_of_wamp():
+    """The keys of what travels over WAMP stand in one folder: dictionaries exist only on the wire."""
+    wire = ROOT / "sisock" / "core" / "wire"
+    keys = set().union(*map(keys_of_dictionaries, wire.glob("*.py"))) - TYPES_OF_FIELDS
+    assert {"data", "timeline", "t", "finalized_until", "field", "interval", "generation", "spans", "edge"} <= keys
+    sharing = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "sisock").rglob("*.py")
+        if wire not in path.parents and keys_of_dictionaries(path) & keys
+    }
+    assert sharing == OTHER_DICTIONARIES.keys()
+
+
+def test_public_names_have_docstrings():
     """Every module, public class and public function says what it is for."""
-    tree = ast.parse(path.read_text())
-    source = path.read_text().strip()
-    assert not source or ast.get_docstring(tree), path
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            assert ast.get_docstring(node), f"{path}: {node.name}"
-            methods = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
-            for one in methods:
-                assert one.name.startswith("_") or ast.get_docstring(one), f"{path}: {node.name}.{one.name}"
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    for node in functions:
-        assert node.name.startswith("_") or ast.get_docstring(node), f"{path}: {node.name}"
+    for path in modules():
+        tree = ast.parse(path.read_text())
+        source = path.read_text().strip()
+        assert not source or ast.get_docstring(tree), path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path}: {node.name}"
+                methods = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+                for one in methods:
+                    assert one.name.startswith("_") or ast.get_docstring(one), f"{path}: {node.name}.{one.name}"
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        for node in functions:
+            assert node.name.startswith("_") or ast.get_docstring(node), f"{path}: {node.name}"
+
+
+def test_unit_tests_stand_where_what_they_test_does():
+    """The folders of the unit tests are those of the packages, and each file begins with the name of a module there."""
+    unit = ROOT / "tests" / "unit"
+    folders = {path.parent for path in unit.rglob("test_*.py")}
+    homes = {folder: ROOT / folder.relative_to(unit) for folder in folders}
+    homes = {
+        folder: home if home.is_dir() else ROOT / "sisock" / folder.relative_to(unit) for folder, home in homes.items()
+    }
+    lost = [
+        path
+        for folder, home in homes.items()
+        for path in folder.glob("test_*.py")
+        if not any(f"{path.stem}_".startswith(f"test_{module.stem}_") for module in home.glob("*.py"))
+    ]
+    assert not lost
+    packages = {path.parent for path in modules() if path.name != "__init__.py"} - {
+        ROOT / "sisock/wamp/without_bjdata"
+    }
+    assert packages <= set(homes.values())
+
+
+def test_rooms_and_files_are_of_a_size_to_be_read():
+    """No folder holds more than 15 modules, no module more than 300 lines of code, and few have less than 40."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        import census
+    finally:
+        sys.path.pop(0)
+    read = census.read_tree(ROOT)
+    assert max(row[1] for row in census.folder_rows(read)[:-1]) <= 15
+    assert len(census.small_rows(read)) <= 10
+    assert not census.large_rows(read)
+    assert len(census.shared_name_rows(read)) <= 10
 
 
 # Modules that read the wall clock, and what for. None measures by it how long something takes, or when it is due: a
 # step of that clock would hold it up, or bring it on at once.
 WALL_CLOCK = {
+    "sisock/base.py": "now, where sisock time is relative to it",
     "sisock/wamp/data_node_server.py": "now, where sisock time is relative to it",
     "sisock/commands/cli.py": "now, where a time that somebody wrote is relative to it",
     "sisock/client.py": "now, where sisock time is relative to it",
@@ -205,6 +292,7 @@ def test_the_wall_clock_is_read_for_what_samples_mean_only():
 def test_the_reactor_is_steady_in_each_program():
     """Whatever runs a reactor, or is run on one, first makes it measure delays by a clock that never steps."""
     running = [path for path in modules() if "reactor.run" in set(attributes(path))]
+    running.remove(ROOT / "sisock/wamp/reactor.py")  # it is there that it is made so
     for path in [*running, ROOT / "sisock/wamp/data_node_server.py", ROOT / "sisock/wamp/authenticator.py"]:
         assert {"sisock.wamp.reactor.keep_steady", "sisock.gateway.session.connect_gateway"} & set(imports(path)), path
 
