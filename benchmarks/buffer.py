@@ -16,7 +16,7 @@ from harness import HERE, Bench
 
 from sisock.core.buffer.rolling import RollingBuffer
 from sisock.core.model import Times, Values
-from sisock.gateway.drawing.resolution import choose_resolution
+from sisock.gateway.drawing.planner import choose_resolution
 
 GROUP = "buffer"
 BATCH = 100

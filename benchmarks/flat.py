@@ -20,7 +20,7 @@ from sisock.core.column.column import Column
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire.replies import answer_spans
 from sisock.core.wire.requests import parse_request
-from sisock.gateway.drawing.resolution import choose_resolution
+from sisock.gateway.drawing.planner import choose_resolution
 
 GROUP = "flat"
 PIXELS = 1000

@@ -16,7 +16,7 @@ from sisock.core.model import Field
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire.replies import answer_spans
 from sisock.core.wire.requests import parse_request
-from sisock.gateway.drawing.resolution import choose_resolution
+from sisock.gateway.drawing.planner import choose_resolution
 from sisock.nodes.archive.file_archive import FileArchive
 from sisock.nodes.archive.file_cache import FileCache
 from sisock.nodes.archive.format import Contents, FieldSamples

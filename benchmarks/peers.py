@@ -30,7 +30,7 @@ from peer_databases import DATABASES, Database, Panel
 from samples import INTERVAL_MS, Wave, write_wave
 
 from sisock.core.times import bucket_of
-from sisock.gateway.drawing.resolution import choose_resolution
+from sisock.gateway.drawing.planner import choose_resolution
 
 PIXELS = 1000
 SAMPLES = (10_000_000, 1000)

@@ -16,8 +16,8 @@ from harness import Bench
 from live_nodes import Feeds
 
 from sisock.core.times import bucket_number
-from sisock.gateway.drawing.resolution import choose_resolution
-from sisock.gateway.drawing.series import Answer, Series, SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted, choose_resolution
+from sisock.gateway.drawing.series import Answer, Series
 from sisock.gateway.gateway import Gateway
 from sisock.testing import ManualClock, result_of
 

@@ -21,7 +21,7 @@ from harness import HERE, Bench
 from samples import read_wave, write_wave
 
 from sisock.core.model import Field
-from sisock.gateway.drawing.resolution import choose_resolution
+from sisock.gateway.drawing.planner import choose_resolution
 from sisock.nodes.archive.file_archive import FileArchive
 from sisock.nodes.archive.file_cache import FileCache
 from sisock.nodes.archive.format import Contents, FieldSamples

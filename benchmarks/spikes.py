@@ -19,7 +19,7 @@ from harness import Bench, connected, make_query, post, running_site, wave_node
 from samples import SPIKES, Wave, make_wave, planted
 
 from sisock.client import Consumer
-from sisock.gateway.drawing.resolution import choose_resolution
+from sisock.gateway.drawing.planner import choose_resolution
 
 GROUP = "spikes"
 PIXELS = 1000

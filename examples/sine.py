@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from sisock.base import DataNodeServer
+from sisock.wamp.data_node_server import DataNodeServer
 
 
 class Sine(DataNodeServer):

@@ -15,16 +15,17 @@ from twisted.internet.defer import Deferred
 from grafana_json import replies, requests
 from grafana_json.annotations import annotate, legacy_entries, table_entry
 from grafana_json.panel import count_points, draw_panel, encode_panel, encode_panel_apart, lines
-from grafana_json.points import PointCache
+from grafana_json.replies import PointCache
 from grafana_json.requests import Query, Target
-from grafana_json.resolve import InThread, Resolver, Source, check_series, check_targets
+from grafana_json.resolve import InThread, Resolver, check_series, check_targets
 from grafana_json.rows import Arguments, parse_rows, points_of_each
 from grafana_json.status import NodeHealth, Status, gather
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
+from sisock.gateway import Gateway
 from sisock.gateway.directory import NodeState, Snapshot
-from sisock.gateway.drawing.resolution import NEWEST
-from sisock.gateway.drawing.series import Series, SeriesWanted
+from sisock.gateway.drawing.planner import NEWEST, SeriesWanted
+from sisock.gateway.drawing.series import Series
 
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON
@@ -53,7 +54,7 @@ class Adapter:
         Calls a function in a worker thread and returns a Deferred of its result.
     """
 
-    def __init__(self, gateway: Source, in_thread: InThread) -> None:
+    def __init__(self, gateway: Gateway, in_thread: InThread) -> None:
         self._gateway = gateway
         self._in_thread = in_thread
         self._chooser = Resolver(gateway, in_thread)

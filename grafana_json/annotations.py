@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grafana_json.panel import draw_panel
-from grafana_json.points import milliseconds
-from grafana_json.replies import Entry
+from grafana_json.replies import Entry, milliseconds
 from grafana_json.requests import Query, Target
-from grafana_json.resolve import Resolver, Source
+from grafana_json.resolve import Resolver
 from grafana_json.targets import find
 from sisock.core.model import Values
+from sisock.gateway import Gateway
 from sisock.gateway.directory import NodeChange
 from sisock.gateway.drawing.series import Series
 
@@ -208,18 +208,18 @@ def _runs(values: Values) -> list[tuple[int, int]]:
 
 
 async def annotate(
-    source: Source, chooser: Resolver, query: Query, target: Target
+    gateway: Gateway, chooser: Resolver, query: Query, target: Target
 ) -> tuple[list[Annotation], list[str]]:
     """Return the annotations of one target, and in words what could not be marked."""
     asked = parse_annotation(target.texts[0], changes=target.options.changes)
     if asked.kind == "nodes":
-        marks = mark_nodes(asked, source.history(), query.start, query.end)
+        marks = mark_nodes(asked, gateway.history(), query.start, query.end)
         return limit(marks), []
     plain = replace(target, text=asked.target, options=replace(target.options, metrics=(), **PLAINLY_DRAWN))
     (choice,) = await chooser.choose(replace(query, targets=(plain,)))
     points = max(POINTS_FOR_ANNOTATIONS // max(len(choice.wanted), 1), 1000)
-    drawn = await draw_panel(source, replace(query, max_points=points, least_s=0.0), [choice])
-    until = min(query.end, max(source.now(), query.start))  # a state that lasts, lasts until now
+    drawn = await draw_panel(gateway, replace(query, max_points=points, least_s=0.0), [choice])
+    until = min(query.end, max(gateway.now(), query.start))  # a state that lasts, lasts until now
     problems = [notice.text for notice in choice.notices if notice.severity == "error"]
     marks = []
     for series in (series for found in drawn.values() for series in found.values()):

@@ -13,7 +13,7 @@ import re2
 from grafana_json.targets import QUIET
 from sisock.core.model import Field
 from sisock.gateway.directory import Snapshot
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
 
 MOST_FILTERS = 50
 MOST_TAG_VALUES = 5000  # a list of more opens slowly

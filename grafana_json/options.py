@@ -15,8 +15,7 @@ import orjson
 from sisock.core.errors import BadRequest
 from sisock.core.reduce.reducers import REDUCERS
 from sisock.gateway.drawing.every import Every, find_zone, parse_every
-from sisock.gateway.drawing.resolution import DEFAULT_REDUCER, Drawing
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import DEFAULT_REDUCER, Drawing, SeriesWanted
 
 LONGEST_TEXT = 200
 MOST_METRICS = 100

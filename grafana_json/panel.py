@@ -8,14 +8,15 @@ from dataclasses import replace
 from twisted.internet.defer import gatherResults
 
 from grafana_json import replies
-from grafana_json.points import PointsWriter
+from grafana_json.replies import PointsWriter
 from grafana_json.requests import Query
-from grafana_json.resolve import ResolvedTarget, Source
+from grafana_json.resolve import ResolvedTarget
 from sisock.core.errors import BadRequest
+from sisock.gateway import Gateway
 from sisock.gateway.drawing.cells import Cells
 from sisock.gateway.drawing.laying import with_ragged_ends, without_times
-from sisock.gateway.drawing.resolution import Drawing
-from sisock.gateway.drawing.series import Answer, Series, SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, SeriesWanted
+from sisock.gateway.drawing.series import Answer, Series
 
 MOST_SERIES_IN_A_REQUEST = 1000
 
@@ -24,7 +25,7 @@ DrawnLine = tuple[Series, str]
 """A series that is drawn, and what is put behind its legend."""
 
 
-async def draw_panel(source: Source, query: Query, choices: Sequence[ResolvedTarget]) -> DrawnPanel:
+async def draw_panel(gateway: Gateway, query: Query, choices: Sequence[ResolvedTarget]) -> DrawnPanel:
     """Ask for all series of some choices; BadRequest when they are too many for one request."""
     groups: dict[Drawing, dict[SeriesWanted, None]] = {}
     for choice in choices:
@@ -33,9 +34,9 @@ async def draw_panel(source: Source, query: Query, choices: Sequence[ResolvedTar
     count = sum(len(group) for group in groups.values())
     if count > MOST_SERIES_IN_A_REQUEST:
         raise BadRequest(f"the targets match {count} series, over {MOST_SERIES_IN_A_REQUEST}: narrow them")
-    cells = _cells(source, query, groups)
+    cells = _cells(gateway, query, groups)
     asked = [
-        source.query(
+        gateway.query(
             list(group),
             query.start,
             query.end,
@@ -50,7 +51,7 @@ async def draw_panel(source: Source, query: Query, choices: Sequence[ResolvedTar
     answers: list[Answer] = [await asked[0]] if len(asked) == 1 else await gatherResults(asked)
     found = [{series.wanted: series for series in answer.series} for answer in answers]
     drawn = dict(zip(groups, found, strict=True))
-    return _with_even_ends(drawn, cells, source.now()) if cells else drawn
+    return _with_even_ends(drawn, cells, gateway.now()) if cells else drawn
 
 
 def _with_even_ends(drawn: DrawnPanel, cells: Mapping[Drawing, Cells], now: float) -> DrawnPanel:
@@ -73,11 +74,13 @@ def _is_on_grid(series: Series, drawing: Drawing) -> bool:
     return drawing.aligns or (drawing.on_grid and series.type == "number")
 
 
-def _cells(source: Source, query: Query, groups: Mapping[Drawing, Iterable[SeriesWanted]]) -> Mapping[Drawing, Cells]:
+def _cells(
+    gateway: Gateway, query: Query, groups: Mapping[Drawing, Iterable[SeriesWanted]]
+) -> Mapping[Drawing, Cells]:
     """Return the grid of each drawing that is on one."""
     if not query.end > query.start or not any(drawing.on_grid for drawing in groups):
         return {}
-    return source.cells(groups, query.start, query.end, query.max_points, query.least_s)
+    return gateway.cells(groups, query.start, query.end, query.max_points, query.least_s)
 
 
 def count_points(choices: Sequence[ResolvedTarget], drawn: DrawnPanel) -> int:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
-
-from twisted.internet.defer import Deferred
+from typing import Any
 
 from grafana_json.filters import Filters, keep
 from grafana_json.replies import Notice
 from grafana_json.requests import Query, Target
 from grafana_json.targets import Matched, capped, find, match, unescape
 from sisock.core.errors import BadRequest, NodeUnavailable
-from sisock.gateway.directory import NodeChange, NodeState, Snapshot
-from sisock.gateway.drawing.cells import Cells
-from sisock.gateway.drawing.resolution import PLAIN, Drawing
-from sisock.gateway.drawing.series import SEPARATOR, Series, SeriesWanted
+from sisock.gateway import Gateway
+from sisock.gateway.directory import Snapshot
+from sisock.gateway.drawing.planner import SEPARATOR, SeriesWanted
+from sisock.gateway.drawing.series import Series
 from sisock.gateway.target_index import Targets
 
 Resolved = Matched | str
@@ -30,8 +28,8 @@ FEWEST_TEXTS = 20
 MOST_MEMBERS = 1000
 _GROUP = re.compile(r"(?<!\\)(?:\(((?:\\.|[^()\\])*)\)|\{((?:\\.|[^{}\\])*)\})(?![*+?{])")
 _BAR = re.compile(r"(?<!\\)\|")
-InThread = Callable[..., Deferred[Any]]
-"""Calls a function in a worker thread and returns a Deferred of its result."""
+InThread = Callable[..., Awaitable[Any]]
+"""Calls a function in a worker thread and returns a Deferred, or another awaitable, of its result."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +122,14 @@ class Resolver:
 
     Parameters
     ----------
-    source
+    gateway
         Knows the nodes and their fields.
     in_thread
         Calls a function in a worker thread: matching patterns may take long.
     """
 
-    def __init__(self, source: Source, in_thread: InThread) -> None:
-        self._source = source
+    def __init__(self, gateway: Gateway, in_thread: InThread) -> None:
+        self._gateway = gateway
         self._in_thread = in_thread
         self._readings = KnownTexts()
 
@@ -141,10 +139,10 @@ class Resolver:
         Where one is unknown it may be new, so the nodes are asked again, if not just now.
         """
         texts = list(dict.fromkeys(text for target in query.targets for text in target.texts))
-        snapshot = self._source.snapshot()
+        snapshot = self._gateway.snapshot()
         readings = await self._match_all(texts, snapshot)
         if any(isinstance(reading, str) and text.strip() for text, reading in readings.items()):
-            fresh: Snapshot = await self._source.freshen()
+            fresh: Snapshot = await self._gateway.freshen()
             if fresh is not snapshot:
                 snapshot, readings = fresh, await self._match_all(texts, fresh)
         return [resolve_target(target, readings, query.filters, snapshot) for target in query.targets]
@@ -222,51 +220,3 @@ def _refuse(away: Sequence[str], wrong: Sequence[str]) -> None:
         raise NodeUnavailable("; ".join(dict.fromkeys((*away, *wrong))))
     if wrong:
         raise BadRequest("; ".join(dict.fromkeys(wrong)))
-
-
-class Source(Protocol):
-    """What is asked; the Gateway is one."""
-
-    def snapshot(self) -> Snapshot:
-        """Return what is known now."""
-
-    def freshen(self) -> Any:
-        """Return a Deferred with what is known after asking again."""
-
-    def query(
-        self,
-        series: Sequence[SeriesWanted],
-        start: float,
-        end: float,
-        max_points: int | None,
-        drawing: Drawing = PLAIN,
-        *,
-        cells: Cells | None = None,
-        least_s: float = 0.0,
-    ) -> Any:
-        """Return a Deferred with an Answer."""
-
-    def cells(
-        self,
-        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
-        start: float,
-        end: float,
-        max_points: int | None,
-        least_s: float = 0.0,
-    ) -> Mapping[Drawing, Cells]:
-        """Return the grid of each drawing that is on one."""
-
-    def refresh(self) -> Any:
-        """Return a Deferred that fires when the hub has been asked again."""
-
-    def now(self) -> float:
-        """Return the present, UNIX seconds."""
-
-    def outage(self) -> str | None:
-        """Return in words why nothing can be answered; None while router and hub are there."""
-
-    def history(self) -> Sequence[NodeChange]:
-        """Return the nodes that came and left."""
-
-    def states(self) -> Mapping[str, NodeState]:
-        """Return how each node that is online does."""

@@ -13,8 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from grafana_json.options import Options, parse_options, parse_switch
-from grafana_json.points import apart_us
-from grafana_json.replies import encode
+from grafana_json.replies import apart_us, encode
 from grafana_json.requests import MOST_TARGETS, Query, Target, check_range, parse_max_points
 from grafana_json.resolve import ResolvedTarget
 from sisock.core import times

@@ -12,8 +12,8 @@ import numpy as np
 from sisock.core import times
 from sisock.core.model import Field
 from sisock.gateway.directory import Snapshot
-from sisock.gateway.drawing.resolution import NEWEST, Drawing
-from sisock.gateway.drawing.series import Answer, Series, SeriesWanted
+from sisock.gateway.drawing.planner import NEWEST, Drawing, SeriesWanted
+from sisock.gateway.drawing.series import Answer, Series
 from sisock.gateway.node_client import NodeView
 
 RECENT_S = 3600.0

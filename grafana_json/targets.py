@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import re2
 
-from sisock.gateway.drawing.series import MERGE, SEPARATOR
+from sisock.gateway.drawing.planner import MERGE, SEPARATOR
 from sisock.gateway.target_index import Names, Targets
 
 MOST_SERIES = 100

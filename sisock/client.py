@@ -24,9 +24,9 @@ from sisock.core.window.parts import Walk
 from sisock.core.window.remarks import kind_of
 from sisock.core.window.review import is_unmistakable, misplaced
 from sisock.core.wire import info
-from sisock.core.wire.catalogue import decode_catalogue
-from sisock.core.wire.data import decode_data
-from sisock.core.wire.info import decode_info, procedure, uri
+from sisock.core.wire.catalogue import CataloguePages, decode_catalogue
+from sisock.core.wire.data import decode_after, decode_data
+from sisock.core.wire.info import decode_entries, decode_info, procedure, uri
 from sisock.core.wire.requests import request_arguments
 from sisock.core.wire.spans import decode_remarks
 from sisock.settings import Settings
@@ -34,7 +34,6 @@ from sisock.wamp.blocking_connection import BlockingConnection
 
 CALL_TIMEOUT_S = 30.0
 PAGE_SAMPLES = 250_000
-PAGE_FIELDS = 5_000
 ALL_TIME_S = 1e15  # no span is longer
 
 
@@ -51,7 +50,7 @@ class NodeEntry:
 
 
 @dataclass(frozen=True)
-class FieldSamples:
+class FetchedSeries:
     """Samples of one field: ``times`` (UNIX seconds) and ``values``, both of shape (n,).
 
     ``remarks`` says in words what is wrong with them, if anything: what the node tells, and what is seen as they come.
@@ -123,7 +122,7 @@ class Consumer:
     def nodes(self) -> list[NodeEntry]:
         """Return the data nodes that are online."""
         entries = self._call(uri("consumer.get_data_node"), who="the hub")
-        return [NodeEntry(str(entry["name"]), entry.get("description")) for entry in entries]
+        return [NodeEntry(*entry) for entry in decode_entries(entries)]
 
     def fields(self, node: str, start: float = 1, end: float = 0) -> FieldCatalogue:
         """Return the fields of a node that have samples in [start, end), sisock time; of all time unless given."""
@@ -131,16 +130,10 @@ class Consumer:
         procedure = info.procedure(node, "get_fields")
         if "paging" not in self._capabilities(node):
             return decode_catalogue(self._call(procedure, start, end, who=node))[0]
-        found: list[Field] = []
-        intervals_s: dict[str, float | None] = {}
-        while True:
-            after = found[-1].name if found else None
-            reply = self._call(procedure, start, end, limit=PAGE_FIELDS, after=after, who=node)
-            page, _ = decode_catalogue(reply)
-            found += sorted(page.fields.values(), key=lambda one: one.name)
-            intervals_s.update({name: timeline.interval_s for name, timeline in page.timelines.items()})
-            if len(page.fields) < PAGE_FIELDS:
-                return FieldCatalogue.of(found, intervals_s)
+        pages = CataloguePages()
+        while not pages.are_whole:
+            pages.take(self._call(procedure, start, end, who=node, **pages.next_arguments))
+        return pages.catalogue
 
     def get(
         self,
@@ -150,7 +143,7 @@ class Consumer:
         *,
         min_stride: float | None = None,
         reduce: str | None = None,
-    ) -> FieldSamples:
+    ) -> FetchedSeries:
         """Return the samples of ``node::field`` inside [start, end), sisock time.
 
         Parameters
@@ -166,7 +159,7 @@ class Consumer:
         UnknownNode, UnknownField, BadRequest, NodeUnavailable
         """
         pages = list(self.pages(target, start, end, min_stride=min_stride, reduce=reduce))
-        return FieldSamples(
+        return FetchedSeries(
             field=pages[0].field,
             times=np.concatenate([page.times for page in pages]),
             values=np.concatenate([page.values for page in pages if page.times.size] or [pages[0].values]),
@@ -181,7 +174,7 @@ class Consumer:
         *,
         min_stride: float | None = None,
         reduce: str | None = None,
-    ) -> Iterator[FieldSamples]:
+    ) -> Iterator[FetchedSeries]:
         """Yield the same as :meth:`get` page by page, in order of time, so that no more than a page is in memory.
 
         Every sample of a long span is asked for in parts, which also spares the node. There is at least one page.
@@ -217,7 +210,7 @@ class Consumer:
             return None
         return (float(page.times[0]), float(page.times[-1])) if page.times.size else None
 
-    def _pages_at_once(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[FieldSamples]:
+    def _pages_at_once(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[FetchedSeries]:
         """Yield pages of all of a span: what is downsampled must not be cut."""
         while True:
             series, request = self._page(node, request, catalogue)
@@ -225,7 +218,7 @@ class Consumer:
             if request.after is None:
                 return
 
-    def _pages_in_parts(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[FieldSamples]:
+    def _pages_in_parts(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> Iterator[FetchedSeries]:
         """Yield what parts of a span hold, one after the other."""
         (name,) = request.fields
         start, end = resolve_span(request.start, request.end, time.time())
@@ -246,7 +239,7 @@ class Consumer:
             walk.answered(series.times.size, following.after)
             yield series
 
-    def _page(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> tuple[FieldSamples, DataRequest]:
+    def _page(self, node: str, request: DataRequest, catalogue: FieldCatalogue) -> tuple[FetchedSeries, DataRequest]:
         """Return a page, and the request for the next one, which has no ``after`` where there is none."""
         (name,) = request.fields
         positional, keywords = request_arguments(request)
@@ -262,8 +255,8 @@ class Consumer:
             found = found.within(request.start, request.end)
         times, values = (found.times, found.values[name]) if found else (np.empty(0), np.empty(0))
         described = catalogue.find(name) or Field(name, name)
-        series = FieldSamples(described, times, values, tuple(dict.fromkeys(filter(None, remarks))))
-        return series, replace(request, after=reply.get("after"))
+        series = FetchedSeries(described, times, values, tuple(dict.fromkeys(filter(None, remarks))))
+        return series, replace(request, after=decode_after(reply))
 
     def _capabilities(self, node: str) -> frozenset[str]:
         try:

@@ -30,7 +30,7 @@ from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, Timel
 from sisock.core.times import resolve_span
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire.catalogue import encode_catalogue, page_catalogue
-from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info, uri
+from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_entry, encode_info, uri
 from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES, answer, answer_spans
 from sisock.core.wire.requests import parse_request
 from sisock.core.wire.values import as_times, as_values
@@ -40,7 +40,7 @@ from sisock.wamp.data_node_server import Patience
 if TYPE_CHECKING:
     from sisock.wamp.data_node_server import DataNodeServer
 
-TYPE_OF_KIND: Mapping[str, FieldType] = {"b": "bool", "O": "string"}
+_TYPE_OF_KIND: Mapping[str, FieldType] = {"b": "bool", "O": "string"}
 LOOK_S = 0.002
 TimesAndValues = tuple[Iterable[float], Iterable[Any]]
 
@@ -123,12 +123,12 @@ class FakeNode:
 
     def entry(self) -> dict[str, str]:
         """Return what the hub says of the node."""
-        return {"name": self.name, "description": self.description}
+        return encode_entry(self.name, self.description)
 
     def catalogue(self) -> FieldCatalogue:
         """Return all fields."""
         fields = [
-            Field(name, name, TYPE_OF_KIND.get(block.values[name].dtype.kind, "number"), self._units.get(name))
+            Field(name, name, _TYPE_OF_KIND.get(block.values[name].dtype.kind, "number"), self._units.get(name))
             for name, block in self._blocks.items()
         ]
         return FieldCatalogue.of(fields, dict.fromkeys(self._blocks, self._interval_s))
@@ -194,7 +194,7 @@ class FakeServer:
 
     def entry(self) -> dict[str, str]:
         """Return what the hub says of the node."""
-        return {"name": self.name, "description": self.description}
+        return encode_entry(self.name, self.description)
 
     def answer(self, name: str, _: float, *arguments: Any, **keywords: Any) -> Deferred[Any]:
         """Return the reply of one of its procedures, or fail as a router would make the caller see it."""

@@ -12,8 +12,7 @@ import numpy as np
 
 from sisock.core.model import TimelineBlock
 from sisock.core.times import bucket_number
-from sisock.gateway.drawing.resolution import Drawing, Resolution, choose_resolution
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, Resolution, SeriesWanted, choose_resolution
 from sisock.gateway.gateway import Gateway
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 

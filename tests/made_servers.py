@@ -8,7 +8,7 @@ import numpy as np
 from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import succeed
 
-from sisock.base import DataNodeServer
+from sisock.wamp.data_node_server import DataNodeServer
 
 from twins import thin
 

@@ -15,8 +15,7 @@ from itertools import pairwise
 import numpy as np
 from made_servers import NOW, Habits, Line, MadeServer
 
-from sisock.gateway.drawing.resolution import Drawing, choose_resolution
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, SeriesWanted, choose_resolution
 from sisock.gateway.gateway import Gateway
 from sisock.testing import FakeHub, FakeRouter, FakeServer, ManualClock, result_of
 

@@ -67,7 +67,7 @@ CORE_IMPORTS = {
     "typing",
 }
 PURE_ADAPTER_MODULES = {
-    *("requests.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "resolve.py", "points.py"),
+    *("requests.py", "targets.py", "replies.py", "units.py", "options.py", "filters.py", "resolve.py"),
     *("annotations.py", "rows.py", "editor/listing.py", "editor/builder.py", "editor/variables.py"),
     *("http/compression.py",),
 }
@@ -171,10 +171,11 @@ OTHER_DICTIONARIES = {
     "sisock/nodes/live/log_file.py": "the head of a log file",
     "sisock/nodes/ocs/blocks.py": "what is kept beside a buffer on disk",
     "sisock/nodes/ocs/messages.py": "what agents publish",
+    "sisock/nodes/ocs/node.py": "the options of a node",
     "sisock/nodes/table/notes.py": "a YAML file that people write",
     "sisock/wamp/crossbar_config.py": "Crossbar's configuration",
 }
-TYPES_OF_FIELDS = {"number", "string", "bool"}  # values of one key, and keys of tables everywhere
+COMMON = {"number", "string", "bool", "name"}  # words of dictionaries everywhere
 
 
 def keys_of_dictionaries(path: Path) -> set[str]:
@@ -193,7 +194,7 @@ def keys_of_dictionaries(path: Path) -> set[str]:
 def test_only_the_wire_knows_the_keys_of_wamp():
     """The keys of what travels over WAMP stand in one folder: dictionaries exist only on the wire."""
     wire = ROOT / "sisock" / "core" / "wire"
-    keys = set().union(*map(keys_of_dictionaries, wire.glob("*.py"))) - TYPES_OF_FIELDS
+    keys = set().union(*map(keys_of_dictionaries, wire.glob("*.py"))) - COMMON
     assert {"data", "timeline", "t", "finalized_until", "field", "interval", "generation", "spans", "edge"} <= keys
     sharing = {
         path.relative_to(ROOT).as_posix()
@@ -221,10 +222,10 @@ def test_public_names_have_docstrings():
 
 
 def test_unit_tests_stand_where_what_they_test_does():
-    """The folders of the unit tests are those of the packages, and each file begins with the name of a module there."""
+    """The folders of unit tests are those of the packages; a file is named for a module there, or for the folder."""
     unit = ROOT / "tests" / "unit"
     folders = {path.parent for path in unit.rglob("test_*.py")}
-    homes = {folder: ROOT / folder.relative_to(unit) for folder in folders}
+    homes = {folder: ROOT / folder.relative_to(unit) for folder in folders} | {unit: ROOT / "sisock"}
     homes = {
         folder: home if home.is_dir() else ROOT / "sisock" / folder.relative_to(unit) for folder, home in homes.items()
     }
@@ -232,7 +233,7 @@ def test_unit_tests_stand_where_what_they_test_does():
         path
         for folder, home in homes.items()
         for path in folder.glob("test_*.py")
-        if not any(f"{path.stem}_".startswith(f"test_{module.stem}_") for module in home.glob("*.py"))
+        if not any(f"{path.stem}_".startswith(f"test_{module.stem}_") for module in (home, *home.glob("*.py")))
     ]
     assert not lost
     packages = {path.parent for path in modules() if path.name != "__init__.py"} - {

@@ -33,7 +33,7 @@ from sisock.core.wire.data import decode_data
 from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info
 from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES
 from sisock.core.wire.spans import decode_reductions
-from sisock.gateway.drawing.resolution import MOST_POINTS
+from sisock.gateway.drawing.planner import MOST_POINTS
 from sisock.nodes import KINDS
 from sisock.nodes.ocs.node import OcsFeedNode
 from sisock.settings import Settings

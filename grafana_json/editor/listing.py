@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grafana_json.targets import escape, unescape
-from sisock.gateway.drawing.series import SEPARATOR
+from sisock.gateway.drawing.planner import SEPARATOR
 from sisock.gateway.target_index import LEVEL_SEPARATOR, Names, Targets
 
 MOST_LISTED = 2000  # the plugins open such a list in half a second

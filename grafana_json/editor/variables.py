@@ -11,7 +11,7 @@ from typing import Any
 
 from grafana_json.targets import find, unescape
 from sisock.gateway.directory import Snapshot
-from sisock.gateway.drawing.series import SEPARATOR
+from sisock.gateway.drawing.planner import SEPARATOR
 
 Option = dict[str, str]
 

@@ -14,13 +14,13 @@ import click
 import yaml
 
 from sisock import __version__
+from sisock.commands.supervisor import CONFIGURATION_EXIT
 from sisock.core.errors import ConfigurationError, SisockError
 from sisock.settings import Settings
 
 if TYPE_CHECKING:
     from sisock.client import Consumer
 
-CONFIGURATION_EXIT = 2
 INTERRUPTED_EXIT = 130
 ROUTER_TIMEOUT_S = 4.0  # whoever types a command will not wait long to hear that there is no router
 DEMO = Path(__file__).parent.parent / "data" / "demo.yml"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TextIO
 
-from sisock.client import Consumer, FieldSamples
+from sisock.client import Consumer, FetchedSeries
 from sisock.core.errors import BadRequest
 from sisock.core.instants import format_exact, parse_instant
 from sisock.core.times import format_iso8601, resolve_span
@@ -63,7 +63,7 @@ def read_span(start: str, end: str, say: Callable[[str], None], now: float) -> t
 
 
 def print_samples(
-    pages: Iterable[FieldSamples], target: str, output: TextIO, say: Callable[[str], None], progress: Progress
+    pages: Iterable[FetchedSeries], target: str, output: TextIO, say: Callable[[str], None], progress: Progress
 ) -> int:
     """Write a line of CSV for each sample as pages come; return how many there were."""
     rows = 0

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sisock.core.errors import BadRequest
 from sisock.core.model import Times
 
+DAY_S = 86_400
 EARLIEST = 1e-3
 """The smallest instant, UNIX seconds, that this system hands on: sisock time cannot name one at or before zero."""
 

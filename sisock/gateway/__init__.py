@@ -8,7 +8,7 @@ Start with ``gateway``. The ``planner`` makes a question for each node, which th
 """
 
 import sisock.wamp  # noqa: F401 - Autobahn must first be loaded by that package, which keeps it quiet
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
 from sisock.gateway.gateway import Gateway
 
 __all__ = ["Gateway", "SeriesWanted"]

@@ -1,4 +1,4 @@
-"""Reading fields of one node through the store: only what is missing is asked for, and only once at a time."""
+"""Reading fields of one node through the tile cache: only what is missing is asked for, and only once at a time."""
 
 from __future__ import annotations
 
@@ -6,28 +6,155 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from autobahn.wamp.exception import ApplicationError
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 
-from sisock.core.errors import BadReply, OverAllowance
+from sisock.core.errors import OverAllowance
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 from sisock.core.reduce.reducers import Samples, add_newest
+from sisock.core.window.edge import Edge
 from sisock.core.window.remarks import Remarked
-from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
+from sisock.core.window.spans import NO_SAMPLES, Reduction
 from sisock.core.wire.requests import request_arguments
 from sisock.core.wire.spans import decode_reductions, decode_remarks
+from sisock.gateway.drawing.planner import NodeQuestion
 from sisock.gateway.node_client import NodeClient
-from sisock.gateway.planner import NodeQuestion
 from sisock.gateway.rpc import CALL_FAILURES
-from sisock.gateway.single_flight import CallsUnderWay, CallUnderWay
 from sisock.gateway.tile_cache import Lookup, SeriesKey, TileCache
-from sisock.gateway.tiles import ReducedSpan, TileGrid, join_spans, left_open
-from sisock.gateway.window_start import WindowEdges
+from sisock.gateway.tiles import (
+    LEAST_REACH_S,
+    ReducedSpan,
+    TileGrid,
+    add_first,
+    add_held,
+    group_keys,
+    inside,
+    join_spans,
+    lacking_s,
+    left_open,
+)
 
 ROUNDS = 5
 PATIENT_ROUNDS = 2  # in which answers to others are waited for
-CLOSE_BUCKETS = 4.0  # asking for so much more than a field lacks costs less than a call of its own
+
+
+@dataclass(eq=False)
+class CallUnderWay:
+    """A call that is under way, for all who want some of its answer."""
+
+    keys: frozenset[SeriesKey]
+    window: Span
+    spans: tuple[Span, ...]
+    waiting: list[Deferred[None]] = field(default_factory=list)
+
+    def covers(self, key: SeriesKey, missing: Sequence[Span], end: float) -> bool:
+        """Tell whether its answer will hold what a series lacks, up to what may be shared."""
+        if key not in self.keys or abs(end - self.window[1]) > key.patience_s:
+            return False
+        last_end = self.spans[-1][1] if self.spans else -np.inf
+        slack = key.patience_s if last_end == self.window[1] else 0.0
+        return all(
+            any(low <= span[0] and span[1] <= high + (slack if high == last_end else 0.0) for low, high in self.spans)
+            for span in missing
+        )
+
+    def done(self) -> None:
+        """Let those go on who waited."""
+        for waiter in self.waiting:
+            if not waiter.called:
+                waiter.callback(None)
+
+
+class CallsUnderWay:
+    """The calls that are under way, by node."""
+
+    def __init__(self) -> None:
+        self._of_node: dict[str, list[CallUnderWay]] = {}
+
+    def covering(self, key: SeriesKey, missing: Sequence[Span], end: float) -> CallUnderWay | None:
+        """Return a call whose answer will hold what a series lacks, or None."""
+        return next((one for one in self._of_node.get(key.node, ()) if one.covers(key, missing, end)), None)
+
+    def begin(self, node: str, question: CallUnderWay) -> None:
+        """Note a call."""
+        self._of_node.setdefault(node, []).append(question)
+
+    def end(self, node: str, question: CallUnderWay) -> None:
+        """Forget a call that was answered, or failed."""
+        self._of_node[node].remove(question)
+        if not self._of_node[node]:
+            del self._of_node[node]
+        question.done()
+
+
+class WindowEdges:
+    """The edges of the fields of one question to one node.
+
+    Attributes
+    ----------
+    held
+        The fields of which what was before the window is drawn at its start.
+    before
+        Times of the last samples before the window, UNIX seconds, of these fields and of those without any in it.
+    """
+
+    def __init__(self, peer: NodeClient, question: NodeQuestion) -> None:
+        self._start = question.request.start
+        self._tells = peer.info is not None and "edge" in peer.info.capabilities
+        self._asks_when_empty = self._tells and question.resolution.before is not False
+        self._holding = question.holding(peer.catalogue)
+        self._wanting = set(self._holding) if self._tells else set()
+        self.held: set[str] = set()
+        self.before: dict[str, float] = {}
+
+    def lacks(self, key: SeriesKey, found: Lookup) -> bool:
+        """Tell whether what lies at the window's start is drawn, but not known."""
+        if key.field in self._wanting:
+            return not _tells_before(found.edge)
+        return self._tells and key.looks_ahead and found.edge is None
+
+    def wanted(self, key: SeriesKey, found: Lookup, now: float) -> tuple[float, bool]:
+        """Return for how many seconds a call that is due should bring an edge, and whether with what is before.
+
+        Of a window of which nothing is kept but that it was empty, what is before will be wanted.
+        """
+        wanting, lacks = key.field in self._wanting, self.lacks(key, found)
+        if not lacks and not (self._tells and (key.looks_ahead or wanting)):
+            return 0.0, False
+        edge_s = lacking_s(found.kept_edges, self._start, now, key.patience_s) or LEAST_REACH_S * lacks
+        empty = lacks and bool(found.pieces) and not any(piece.times.size for piece in found.pieces)
+        return edge_s, edge_s > 0 and (wanting or (self._asks_when_empty and empty))
+
+    def added(self, key: SeriesKey, samples: Samples, edge: Edge | None) -> Samples:
+        """Return the samples of a field with what its edge adds to them."""
+        if edge is None:
+            return samples
+        name = key.field
+        first = add_first(samples, edge) if key.looks_ahead else samples
+        whole = add_held(first, edge, self._start) if name in self._holding else first
+        if whole[0].size > first[0].size:
+            self.held.add(name)
+        told = name in self.held or (self._asks_when_empty and not whole[0].size)
+        if told and edge.before is not None and edge.before[0].size:
+            self.before[name] = float(edge.before[0][0])
+        return whole
+
+    def asks_before(self, name: str, edge: Edge | None) -> bool:
+        """Tell whether what was before an empty window must be asked for, from now on; once at most."""
+        if not self._asks_when_empty or name in self._wanting or _tells_before(edge):
+            return False
+        self._wanting.add(name)
+        return True
+
+    def give_up(self, name: str) -> None:
+        """Ask for nothing more of a field."""
+        self._wanting.add(name)
+
+
+def _tells_before(edge: Edge | None) -> bool:
+    return edge is not None and edge.before is not None
 
 
 @dataclass(frozen=True)
@@ -164,7 +291,7 @@ class CachedReader:
         """Ask for what is lacking, side by side; ``whole`` asks for all of the window, whatever is kept."""
         anew = lacking if whole else self._doubted
         lacking = {name: Lookup((), (self._window,)) if name in anew else one for name, one in lacking.items()}
-        groups = _grouped({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
+        groups = group_keys({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
         asking = [
             Deferred.fromCoroutine(self._ask({name: lacking[name] for name in names}, spans))
             for spans, names in groups
@@ -218,7 +345,7 @@ class CachedReader:
                 self._remarks[name] = remarks.get(name, ())
                 self._store.keep_remarks(self._keys[name], self._remarks[name])
             for name, reduction in reductions.items():
-                identified = self._identified(_inside(reduction, spans, self._window))
+                identified = self._identified(inside(reduction, spans, self._window))
                 reductions[name] = identified
                 self._store.keep(self._keys[name], self._window, spans, identified, asked_at, ahead_s)
         finally:
@@ -251,70 +378,6 @@ class CachedReader:
             self._edges.give_up(name)
             if found.pieces:
                 self._put(name, found, {}, None)
-
-
-def _grouped(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[tuple[Span, ...], list[str]]]:
-    """Return which fields are asked for which spans, as few calls as cost little more than what is lacking.
-
-    Fields on buckets of one width are asked for together where they lack about the same.
-    """
-    groups: list[tuple[float, tuple[Span, ...], list[str]]] = []
-    for name, (width, missing) in lacking.items():
-        for position, (other_width, spans, names) in enumerate(groups):
-            united = _join_spans([*spans, *missing])
-            if (
-                width == other_width
-                and _length(united) <= min(_length(spans), _length(missing)) + CLOSE_BUCKETS * width
-            ):
-                groups[position] = (width, united, [*names, name])
-                break
-        else:
-            groups.append((width, tuple(missing), [name]))
-    return [(_few(spans), names) for _, spans, names in groups]
-
-
-def _join_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Return the union of spans as few ascending ones."""
-    united: list[Span] = []
-    for low, high in sorted(spans):
-        if united and low <= united[-1][1]:
-            united[-1] = united[-1][0], max(high, united[-1][1])
-        else:
-            united.append((low, high))
-    return tuple(united)
-
-
-def _few(spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    """Return no more spans than a call may have: what is kept between the last ones comes anew."""
-    if len(spans) <= MOST_SPANS:
-        return spans
-    *others, (low, _) = spans[:MOST_SPANS]
-    return (*others, (low, spans[-1][1]))
-
-
-def _length(spans: Iterable[Span]) -> float:
-    return sum(high - low for low, high in spans)
-
-
-def _inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduction:
-    """Drop what a node sent outside of what it was asked for, and put in order what is not."""
-    pieces = tuple(_cut(samples, span) for samples, span in zip(reduction.pieces, spans, strict=True))
-    ahead = None if reduction.ahead is None else _cut(reduction.ahead, window)
-    newest = _cut(reduction.newest, window)
-    last_times = pieces[-1][0] if pieces else NO_SAMPLES[0]
-    if newest[0].size and last_times.size and last_times[-1] > newest[0][0]:
-        raise BadReply("the answer to 'get_data' with spans has samples after the one that it calls the newest")
-    return replace(reduction, pieces=pieces, newest=newest, ahead=ahead)
-
-
-def _cut(samples: Samples, span: Span) -> Samples:
-    times, values = samples
-    if times.size > 1 and not (times[1:] >= times[:-1]).all():
-        raise BadReply("the answer to 'get_data' with spans is not in order of time")
-    if not times.size or (times[0] >= span[0] and times[-1] < span[1]):
-        return samples
-    low, high = times.searchsorted(span)
-    return times[low:high], values[low:high]
 
 
 def _join_read(found: Lookup, came: Mapping[Span, Samples], reduction: Reduction | None) -> Samples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,10 @@ from twisted.logger import Logger
 
 from sisock.core.errors import BadReply, NodeUnavailable, UnknownNode
 from sisock.core.model import Field, FieldCatalogue
-from sisock.core.wire.info import NODE_NAME, uri
-from sisock.gateway.drawing.series import SEPARATOR, SeriesWanted
+from sisock.core.wire.info import decode_entries, uri
+from sisock.gateway.drawing.planner import SEPARATOR, SeriesWanted
 from sisock.gateway.node_client import NodeClient, NodeView
-from sisock.gateway.rpc import RouterLink, in_words
-from sisock.gateway.single_flight import SingleFlight
+from sisock.gateway.rpc import RouterLink, SingleFlight, in_words
 from sisock.gateway.target_index import Targets
 
 FRESH_S = 5.0
@@ -146,13 +145,13 @@ class Directory:
 
     def node_added(self, entry: Any) -> None:
         """Take the hub's event that a node came."""
-        for name, description in _entries([entry]):
+        for name, description in decode_entries([entry]):
             self._changed(name)
             self._add(name, description)
 
     def node_subtracted(self, entry: Any) -> None:
         """Take the hub's event that a node left: it is gone at once."""
-        for name, _ in _entries([entry]):
+        for name, _ in decode_entries([entry]):
             self._changed(name)
             self._remove(name)
 
@@ -196,9 +195,9 @@ class Directory:
         if self._told_once:
             self.history.append(NodeChange(self._link.wall(), name, came))
 
-    def _add(self, name: str, description: str) -> None:
+    def _add(self, name: str, description: str | None) -> None:
         self._gone.pop(name, None)
-        peer = NodeClient(name, description, self._link, self._deadline_s)
+        peer = NodeClient(name, description or "", self._link, self._deadline_s)
         if name in self._peers:
             peer.inherit(self._peers[name])
         else:
@@ -230,20 +229,12 @@ class Directory:
         self.problem = None
         # An event that came while the hub was asked may be newer than its reply: for that node the event holds.
         settled = {name for name, count in self._changes.items() if before.get(name) != count}
-        online = dict(_entries(reply))
+        online = dict(decode_entries(reply))
         for name in self._peers.keys() - online.keys() - settled:
             self._remove(name)
         for name in sorted(online.keys() - self._peers.keys() - settled):
             self._add(name, online[name])
         self._told_once = True
-
-
-def _entries(entries: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and description of each entry of the hub that names a node."""
-    for entry in entries:
-        name = entry.get("name") if isinstance(entry, Mapping) else None
-        if isinstance(name, str) and NODE_NAME.match(name):
-            yield name, str(entry.get("description") or "")
 
 
 def _identical(views: Mapping[str, NodeView], others: Mapping[str, NodeView]) -> bool:

@@ -12,29 +12,29 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.model import DataBlock, Span
 from sisock.core.times import format_iso8601
-from sisock.gateway.cached_reader import CachedReader, CachedReading
+from sisock.gateway.cached_reader import CachedReader, CachedReading, CallsUnderWay
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing.cells import Cells
-from sisock.gateway.drawing.draw import draw_all, keep_few
 from sisock.gateway.drawing.gaps import break_line, is_live, silence, staleness
-from sisock.gateway.drawing.resolution import (
+from sisock.gateway.drawing.planner import (
     LATER_REDUCERS,
     PLAIN,
+    Asked,
     Drawing,
+    NodeQuestion,
     Resolution,
+    SeriesWanted,
     choose_resolution,
     clamp_points,
+    plan,
 )
-from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, SeriesWanted
-from sisock.gateway.drawing.splicing import splice_drawn
+from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, draw_all, keep_few, splice_drawn
+from sisock.gateway.earlier_reader import Earlier, with_earlier
 from sisock.gateway.gridder import Gridder
 from sisock.gateway.legacy_reader import LegacyReader
 from sisock.gateway.node_client import NodeClient
-from sisock.gateway.planner import Asked, NodeQuestion, plan
 from sisock.gateway.rpc import Caller, RouterLink
-from sisock.gateway.single_flight import CallsUnderWay
 from sisock.gateway.tile_cache import TileCache
-from sisock.gateway.window_start import Earlier, with_earlier
 
 DEADLINE_S = 2.0
 EARLIER_SHARE = 0.4  # of the deadline: who misses less than half of it is not skipped

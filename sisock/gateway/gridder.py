@@ -12,10 +12,8 @@ from sisock.core.model import Span
 from sisock.gateway.directory import Directory
 from sisock.gateway.drawing.cells import Cells, choose_cells
 from sisock.gateway.drawing.laying import by_bucket, lay, parts_of, seam
-from sisock.gateway.drawing.resolution import Drawing, Resolution, clamp_points
-from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, SeriesWanted
-from sisock.gateway.drawing.splicing import splice_by, splice_drawn
-from sisock.gateway.planner import Asked
+from sisock.gateway.drawing.planner import Asked, Drawing, Resolution, SeriesWanted, clamp_points
+from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, splice_by, splice_drawn
 
 FEWEST_ON_GRID = 8
 MOST_PART_VALUES = 5_000_000  # of one request, which cells are made of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -14,15 +14,13 @@ from twisted.logger import Logger
 
 from sisock.core import times
 from sisock.core.errors import NodeUnavailable
-from sisock.core.model import Field, FieldCatalogue
-from sisock.core.wire.catalogue import decode_catalogue
+from sisock.core.model import FieldCatalogue
+from sisock.core.wire.catalogue import PAGE_FIELDS, CataloguePages, decode_catalogue
 from sisock.core.wire.info import NodeInfo, decode_info, procedure
-from sisock.gateway.rpc import CALL_FAILURES, NO_SUCH_PROCEDURE, RouterLink, in_words
-from sisock.gateway.single_flight import SingleFlight
+from sisock.gateway.rpc import CALL_FAILURES, NO_SUCH_PROCEDURE, RouterLink, SingleFlight, in_words
 
 MISSES = 1  # one panel waits for a node that hangs, the next ones don't
 PAUSE_S = 2.0
-PAGE_FIELDS = 5000
 AHEAD_S = 60.0  # clocks of several machines may differ by that, and their samples are of the present yet
 CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
 log = Logger()
@@ -258,25 +256,10 @@ class NodeClient:
         return catalogue, tuple(remarks)
 
     async def _pages(self) -> tuple[FieldCatalogue, tuple[str, ...]]:
-        fields: dict[str, Field] = {}
-        intervals_s: dict[str, float | None] = {}
-        remarks: list[str] = []
-        after: dict[str, Any] = {}
-        while True:
-            reply = await self.call(self._patience_s, "get_fields", 1, 0, limit=PAGE_FIELDS, **after)
-            page, said = decode_catalogue(reply)
-            fresh = page.fields.keys() - fields.keys()
-            fields.update(page.fields)
-            intervals_s.update((name, one.interval_s) for name, one in page.timelines.items())
-            remarks += said
-            # A node that pages wrongly and repeats itself must not be asked for ever.
-            if len(page.fields) < PAGE_FIELDS or not fresh:
-                return FieldCatalogue.of(_sorted(fields.values()), intervals_s), tuple(remarks)
-            after = {"after": max(page.fields)}
-
-
-def _sorted(fields: Iterable[Field]) -> list[Field]:
-    return sorted(fields, key=lambda one: one.name)
+        pages = CataloguePages()
+        while not pages.are_whole:
+            pages.take(await self.call(self._patience_s, "get_fields", 1, 0, **pages.next_arguments))
+        return pages.catalogue, tuple(pages.remarks)
 
 
 def _same_fields(known: _Known, info: NodeInfo) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.model import FieldCatalogue
-from sisock.gateway.drawing.series import SEPARATOR, SeriesWanted
+from sisock.gateway.drawing.planner import SEPARATOR, SeriesWanted
 
 LEVEL_SEPARATOR = "."  # between the parts of a field's name
 _LINE = "\n"

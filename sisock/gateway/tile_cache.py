@@ -1,10 +1,9 @@
-"""What the gateway keeps of the nodes' answers, so that a refresh reads only what is new; bounded in bytes."""
+"""What the gateway keeps of the nodes' answers, so that a refresh reads only what is new; pure."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from sisock.gateway.tiles import (
     NO_EDGE,
     TILE_BUCKETS,
     KeptEdge,
+    Lru,
     ReducedSpan,
     TileGrid,
     join_spans,
@@ -25,46 +25,8 @@ from sisock.gateway.tiles import (
     left_open,
 )
 
-OVERHEAD_BYTES = 640  # of an entry: its key, with the objects in it, and its place in the table
 LONGEST_PATIENCE_S = 1.0
 MOST_CUT_PIECES = 4  # of one bucket, each for windows that begin at another time
-
-
-class Lru:
-    """Entries by key, each with its size in bytes; not for use by several threads.
-
-    Parameters
-    ----------
-    capacity_bytes
-        The most that all entries take together; 0 keeps nothing.
-    """
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self.capacity_bytes = capacity_bytes
-        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self.size_bytes = 0
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        return len(self._entries)
-
-    def get(self, key: Hashable) -> Any:
-        """Return an entry, which is then the one used last; None when it is not there."""
-        found = self._entries.get(key)
-        if found is None:
-            return None
-        self._entries.move_to_end(key)
-        return found[0]
-
-    def put(self, key: Hashable, value: Any, size_bytes: int) -> None:
-        """Keep an entry in place of the one of that key, and drop what was used longest ago for it."""
-        size_bytes += OVERHEAD_BYTES
-        former = self._entries.pop(key, None)
-        self._entries[key] = (value, size_bytes)
-        self.size_bytes += size_bytes - (former[1] if former else 0)
-        while self.size_bytes > self.capacity_bytes:
-            _, (_, dropped_bytes) = self._entries.popitem(last=False)
-            self.size_bytes -= dropped_bytes
 
 
 class SeriesKey(NamedTuple):

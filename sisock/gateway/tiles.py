@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from sisock.core.errors import BadReply
 from sisock.core.model import Span, Times, Values
 from sisock.core.reduce.reducers import Samples
 from sisock.core.times import bucket_number
 from sisock.core.window.edge import MOST_FOLLOWING, Edge, join_edges
-from sisock.core.window.spans import NO_SAMPLES
+from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
 
+OVERHEAD_BYTES = 640  # of an entry: its key, with the objects in it, and its place in the table
 TILE_BUCKETS = 256
 OBJECTS_BYTES = 360  # of a piece: its arrays without what they hold, its numbers and itself
 NO_EDGE = Edge(None, NO_SAMPLES)
@@ -24,6 +27,44 @@ MOST_EDGES = 16  # of one series
 LEAST_REACH_S = 1e-9  # brings the first sample and no more
 DENSE_REACH = 2.0  # spacings: what comes tells whether samples are still dense
 NEARBY = 2.0  # patiences: who looked no longer ago, and at no other window, is somebody who looks on with others
+CLOSE_BUCKETS = 4.0  # asking for so much more than a field lacks costs less than a call of its own
+
+
+class Lru:
+    """Entries by key, each with its size in bytes; not for use by several threads.
+
+    Parameters
+    ----------
+    capacity_bytes
+        The most that all entries take together; 0 keeps nothing.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._entries)
+
+    def get(self, key: Hashable) -> Any:
+        """Return an entry, which is then the one used last; None when it is not there."""
+        found = self._entries.get(key)
+        if found is None:
+            return None
+        self._entries.move_to_end(key)
+        return found[0]
+
+    def put(self, key: Hashable, value: Any, size_bytes: int) -> None:
+        """Keep an entry in place of the one of that key, and drop what was used longest ago for it."""
+        size_bytes += OVERHEAD_BYTES
+        former = self._entries.pop(key, None)
+        self._entries[key] = (value, size_bytes)
+        self.size_bytes += size_bytes - (former[1] if former else 0)
+        while self.size_bytes > self.capacity_bytes:
+            _, (_, dropped_bytes) = self._entries.popitem(last=False)
+            self.size_bytes -= dropped_bytes
 
 
 class ReducedSpan(NamedTuple):
@@ -260,3 +301,69 @@ def _begins_with(drawn: Samples, following: Samples) -> bool:
     if not times.size or following[0][0] > times[0]:
         return bool(times.size)
     return bool(following[0][0] == times[0] and (following[1][0] == values[0] or following[1][0] != following[1][0]))
+
+
+def group_keys(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[tuple[Span, ...], list[str]]]:
+    """Return which fields are asked for which spans, as few calls as cost little more than what is lacking.
+
+    Fields on buckets of one width are asked for together where they lack about the same.
+    """
+    groups: list[tuple[float, tuple[Span, ...], list[str]]] = []
+    for name, (width, missing) in lacking.items():
+        for position, (other_width, spans, names) in enumerate(groups):
+            united = join_close([*spans, *missing])
+            if (
+                width == other_width
+                and length_of(united) <= min(length_of(spans), length_of(missing)) + CLOSE_BUCKETS * width
+            ):
+                groups[position] = (width, united, [*names, name])
+                break
+        else:
+            groups.append((width, tuple(missing), [name]))
+    return [(few_enough(spans), names) for _, spans, names in groups]
+
+
+def join_close(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Return the union of spans as few ascending ones."""
+    united: list[Span] = []
+    for low, high in sorted(spans):
+        if united and low <= united[-1][1]:
+            united[-1] = united[-1][0], max(high, united[-1][1])
+        else:
+            united.append((low, high))
+    return tuple(united)
+
+
+def few_enough(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """Return no more spans than a call may have: what is kept between the last ones comes anew."""
+    if len(spans) <= MOST_SPANS:
+        return spans
+    *others, (low, _) = spans[:MOST_SPANS]
+    return (*others, (low, spans[-1][1]))
+
+
+def length_of(spans: Iterable[Span]) -> float:
+    """Return how long spans are altogether."""
+    return sum(high - low for low, high in spans)
+
+
+def inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduction:
+    """Drop what a node sent outside of what it was asked for, and put in order what is not."""
+    pieces = tuple(cut_to(samples, span) for samples, span in zip(reduction.pieces, spans, strict=True))
+    ahead = None if reduction.ahead is None else cut_to(reduction.ahead, window)
+    newest = cut_to(reduction.newest, window)
+    last_times = pieces[-1][0] if pieces else NO_SAMPLES[0]
+    if newest[0].size and last_times.size and last_times[-1] > newest[0][0]:
+        raise BadReply("the answer to 'get_data' with spans has samples after the one that it calls the newest")
+    return replace(reduction, pieces=pieces, newest=newest, ahead=ahead)
+
+
+def cut_to(samples: Samples, span: Span) -> Samples:
+    """Return the samples inside a span; BadReply where they are not in order."""
+    times, values = samples
+    if times.size > 1 and not (times[1:] >= times[:-1]).all():
+        raise BadReply("the answer to 'get_data' with spans is not in order of time")
+    if not times.size or (times[0] >= span[0] and times[-1] < span[1]):
+        return samples
+    low, high = times.searchsorted(span)
+    return times[low:high], values[low:high]

@@ -15,7 +15,7 @@ from twisted.internet.defer import inlineCallbacks
 
 from sisock.core.errors import BadRequest, NameTaken, SisockError
 from sisock.core.window.remarks import Once
-from sisock.core.wire.info import NODE_NAME, uri
+from sisock.core.wire.info import NODE_NAME, encode_entry, uri
 from sisock.wamp.session import Session
 
 HUB_RETRY_S = 0.5
@@ -181,7 +181,7 @@ class Hub(Session):
 
     def _list(self) -> list[dict[str, Any]]:
         """Return the data nodes that are online."""
-        return [_as_dict(entry) for entry in self._registry.nodes()]
+        return [encode_entry(entry.name, entry.description) for entry in self._registry.nodes()]
 
     def _check_identity(self, name: Any, details: CallDetails) -> None:
         """One credential serves one node: a session that logged in as a node can add only that node."""
@@ -216,8 +216,4 @@ class Hub(Session):
         for event in events:
             topic = "data_node_added" if isinstance(event, Added) else "data_node_subtracted"
             self.log.info("hub: {topic}: {name}", topic=topic, name=event.entry.name)
-            self.publish(uri(f"consumer.{topic}"), _as_dict(event.entry))
-
-
-def _as_dict(entry: OnlineNode) -> dict[str, Any]:
-    return {"name": entry.name, "description": entry.description}
+            self.publish(uri(f"consumer.{topic}"), encode_entry(event.entry.name, event.entry.description))

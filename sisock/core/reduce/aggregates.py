@@ -158,7 +158,7 @@ def join_buckets(pieces: Buckets, starts: Indices) -> BlockBuckets:
     return BlockBuckets(lowest_values(pieces.low, starts), highest_values(pieces.high, starts), mean, count)
 
 
-def blocks_of(pieces: Buckets, count: int, length: int) -> BlockBuckets:
+def summed_blocks(pieces: Buckets, count: int, length: int) -> BlockBuckets:
     """Return a block for every ``length`` of ``count`` pieces, with all that is to be known of it."""
     blocks = join_buckets(pieces, np.arange(0, count, length))
     return replace(blocks, scatter=_scatter(pieces, _Even(length), blocks))

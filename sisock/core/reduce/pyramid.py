@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sisock.core.reduce.aggregates import BlockBuckets, SampleBuckets, Scatter, blocks_of
+from sisock.core.reduce.aggregates import BlockBuckets, SampleBuckets, Scatter, summed_blocks
 from sisock.core.reduce.indexed_array import BLOCK, GrowingArray, IndexedArray
 from sisock.core.reduce.selectors import is_state
 from sisock.core.reduce.summaries import NumberSummary, StateSummary, Summary
@@ -115,12 +115,12 @@ class NumberPyramid(Pyramid):
 
     def _of_samples(self, samples: IndexedArray, low: int, high: int) -> Sequence[NDArray[Any]]:
         values = samples.slice(low, high)
-        return _arrays(blocks_of(SampleBuckets(values), len(values), BLOCK))
+        return _arrays(summed_blocks(SampleBuckets(values), len(values), BLOCK))
 
     def _of_blocks(self, parts: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         low, high, mean, count, deviation, rest = parts.values()
         blocks = BlockBuckets(low, high, mean, count, Scatter(deviation, rest))
-        return _arrays(blocks_of(blocks, len(low), BLOCK))
+        return _arrays(summed_blocks(blocks, len(low), BLOCK))
 
 
 def _arrays(blocks: BlockBuckets) -> Sequence[NDArray[Any]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from sisock.core.errors import BadRequest
 from sisock.core.model import DataBlock, FieldType, TimelineBlock, Times, Values
-from sisock.core.reduce.aggregates import AGGREGATES, SampleBuckets, blocks_of, join_blocks
+from sisock.core.reduce.aggregates import AGGREGATES, SampleBuckets, join_blocks, summed_blocks
 from sisock.core.reduce.selectors import (
     LONG_BUCKET,
     NUMBER_SELECTORS,
@@ -239,7 +239,7 @@ def _aggregated(make: str, values: Values, starts: Indices) -> Values:
     if make == "stddev" and len(values) > _CHUNK_SAMPLES:  # they are of one bucket
         parts = [values[low : low + _PIECE_SAMPLES] for low in range(0, len(values), _PIECE_SAMPLES)]
         return AGGREGATES[make](
-            join_blocks([blocks_of(SampleBuckets(part), len(part), len(part)) for part in parts]), starts
+            join_blocks([summed_blocks(SampleBuckets(part), len(part), len(part)) for part in parts]), starts
         )
     return AGGREGATES[make](SampleBuckets(values), starts)
 

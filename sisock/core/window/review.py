@@ -7,10 +7,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from sisock.core.model import DataBlock, Span, TimelineBlock, Times
-from sisock.core.times import format_iso8601
+from sisock.core.times import DAY_S, format_iso8601
 from sisock.core.window.remarks import field_of
 
-DAY_S = 86400.0
 YEAR_S = 31_556_952.0
 PLAUSIBLE = 631_152_000.0, 4_102_444_800.0
 """UNIX seconds, 1990 to 2100: times that are none, but of which one of ``LOOKS`` makes such, are told as that."""

@@ -11,6 +11,7 @@ from sisock.core.wire.info import text_or_none
 from sisock.core.wire.values import as_text
 
 TIMELINE_SHAPE = '{"t": times, "finalized_until": time or None}'
+PAGE_FIELDS = 5000
 LONGEST_INTERVAL_S = 1e8  # original servers state a difference from 1970 as an interval; no real one is this long
 
 
@@ -38,6 +39,41 @@ def page_catalogue(catalogue: FieldCatalogue, limit: int | None, after: str | No
     names = sorted(name for name in catalogue.fields if after is None or name > after)[:limit]
     intervals_s = {name: timeline.interval_s for name, timeline in catalogue.timelines.items()}
     return FieldCatalogue.of([catalogue.fields[name] for name in names], intervals_s)
+
+
+class CataloguePages:
+    """A catalogue that is asked for in pages, as far as it has come.
+
+    Attributes
+    ----------
+    are_whole
+        Whether no page is to come.
+    remarks
+        What was wrong with the replies, in words.
+    """
+
+    def __init__(self) -> None:
+        self.are_whole = False
+        self.remarks: list[str] = []
+        self.next_arguments: dict[str, Any] = {"limit": PAGE_FIELDS}
+        self._fields: dict[str, Field] = {}
+        self._intervals_s: dict[str, float | None] = {}
+
+    def take(self, reply: Any) -> None:
+        """Take the reply of ``get_fields`` to ``next_arguments``."""
+        page, remarks = decode_catalogue(reply)
+        fresh = page.fields.keys() - self._fields.keys()
+        self._fields.update(page.fields)
+        self._intervals_s.update((name, one.interval_s) for name, one in page.timelines.items())
+        self.remarks += remarks
+        # A node that pages wrongly and repeats itself must not be asked for ever.
+        self.are_whole = len(page.fields) < PAGE_FIELDS or not fresh
+        self.next_arguments = {"limit": PAGE_FIELDS, "after": max(page.fields, default=None)}
+
+    @property
+    def catalogue(self) -> FieldCatalogue:
+        """The fields that came, by the order of their names."""
+        return FieldCatalogue.of(sorted(self._fields.values(), key=lambda one: one.name), self._intervals_s)
 
 
 def decode_catalogue(reply: Any) -> tuple[FieldCatalogue, list[str]]:

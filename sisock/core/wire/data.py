@@ -183,6 +183,11 @@ class _ReplyReader:
         )
 
 
+def decode_after(reply: Any) -> Any:
+    """Return where the next page of a reply begins; None where nothing follows."""
+    return reply.get("after")
+
+
 def _decode_finality(finalized_until: Any) -> float:
     """None says that everything is final; what cannot be read promises nothing."""
     if finalized_until is None:

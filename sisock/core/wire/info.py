@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,9 +73,25 @@ def decode_info(reply: Any) -> NodeInfo:
     )
 
 
+def encode_entry(name: str, description: str | None) -> dict[str, Any]:
+    """Return a data node as the hub lists it, and as its topics tell of it."""
+    return {"name": name, "description": description}
+
+
+def decode_entries(entries: Any) -> Iterator[tuple[str, str | None]]:
+    """Yield name and description of each entry of the hub that names a node."""
+    for entry in entries:
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if isinstance(name, str) and NODE_NAME.match(name):
+            description = entry.get("description")
+            yield name, None if description is None else str(description)
+
+
 def text_or_none(value: Any) -> str | None:
+    """Return a value as text, None as it is."""
     return None if value is None else as_text(value)
 
 
 def map_of(block: DataBlock, change: Any) -> DataBlock:
+    """Return a block with each of its timelines changed."""
     return replace(block, timelines={name: change(one) for name, one in block.timelines.items()})

@@ -18,12 +18,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from sisock.core.errors import BadRequest
-from sisock.core.times import UNIT_SECONDS, bucket_number, format_duration, parse_duration
+from sisock.core.times import DAY_S, UNIT_SECONDS, bucket_number, format_duration, parse_duration
 from sisock.gateway.drawing.cells import Cells, aligned_cells, equal_cells
 
 MOST_PARTS = 200_000  # of a window; they are read once and then kept
 LONGEST_ZONE = 64
-DAY_S = 86400
 _CALENDAR = re.compile(r"\s*([1-9][0-9]{0,3})([dwMy])\s*")
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH, _MONDAY = date(1970, 1, 1).toordinal(), date(1970, 1, 5).toordinal()

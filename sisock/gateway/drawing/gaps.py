@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sisock.core.model import Span, Times, Values
 from sisock.core.times import format_duration, format_iso8601
-from sisock.gateway.drawing.resolution import FEWEST_REDUCED, Resolution
+from sisock.gateway.drawing.planner import FEWEST_REDUCED, Resolution
 from sisock.gateway.drawing.series import Series
 
 SPACINGS = 3.0

@@ -1,16 +1,14 @@
-"""Frames of a ``.g3`` file, decoded by so3g: the only module that knows it.
-
-so3g is loaded at the first file, since that takes a while, and before spt3g, which would crash the process otherwise.
-"""
+"""Frames of a ``.g3`` file: where they begin and end, and decoded by so3g, which only this module knows."""
 
 from __future__ import annotations
 
 import importlib
+import struct
 import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -28,8 +26,13 @@ from sisock.nodes.g3.frames import (
     Undecodable,
     Vector,
 )
-from sisock.nodes.g3.layout import CutFrame, NoFrame, checksum, frame_end
 
+_HEAD = struct.Struct("<Biii")
+_LENGTH = struct.Struct("<Q")
+_CHECKSUM_BYTES = 4
+_LITTLE_ENDIAN = 1
+_MOST_ENTRIES = 10_000
+_LONGEST_NAME = 65_535
 INSTALL = "reading .g3 files needs so3g: pip install 'sisock[g3]'"
 NEWEST_SCHEMA = 2
 SESSION, STATUS, DATA = range(3)
@@ -37,6 +40,58 @@ FRAME_KINDS = {"G3VectorDouble": "float", "G3VectorInt": "int", "G3VectorBool": 
 DECODING_ERRORS = (RuntimeError, MemoryError, KeyError, ValueError, TypeError, IndexError, UnicodeDecodeError)
 
 _loading = threading.Lock()
+
+
+class NoFrame(ValueError):
+    """What stands at a place of a file is not the beginning of a frame."""
+
+
+class CutFrame(ValueError):
+    """The file ends before the frame does: it is being written, or was cut off."""
+
+
+def frame_end(file: BinaryIO, start: int, size: int) -> int:
+    """Return where the frame that begins at ``start`` ends; both are bytes from the beginning of the file.
+
+    Raises
+    ------
+    NoFrame, CutFrame
+        When there is no frame, or only the first part of one.
+    """
+    head = _read(file, start, _HEAD.size, size)
+    endianness, version, entries, kind = _HEAD.unpack(head)
+    if endianness != _LITTLE_ENDIAN or version <= 0 or kind <= 0 or not 0 <= entries <= _MOST_ENTRIES:
+        raise NoFrame
+    at = start + _HEAD.size
+    for _ in range(entries):
+        name_bytes = _length(file, at, size)
+        if not 0 < name_bytes <= _LONGEST_NAME:
+            raise NoFrame
+        at += _LENGTH.size + name_bytes
+        at += _LENGTH.size + _length(file, at, size)
+    if at + _CHECKSUM_BYTES > size:
+        raise CutFrame
+    return at + _CHECKSUM_BYTES
+
+
+def checksum(file: BinaryIO, end: int) -> int:
+    """Return the checksum of the frame that ends there."""
+    file.seek(end - _CHECKSUM_BYTES)
+    return int.from_bytes(file.read(_CHECKSUM_BYTES), "little")
+
+
+def _length(file: BinaryIO, at: int, size: int) -> int:
+    return int(_LENGTH.unpack(_read(file, at, _LENGTH.size, size))[0])
+
+
+def _read(file: BinaryIO, at: int, count: int, size: int) -> bytes:
+    if at + count > size:
+        raise CutFrame
+    file.seek(at)
+    content = file.read(count)
+    if len(content) < count:  # it was cut meanwhile
+        raise CutFrame
+    return content
 
 
 class _Library(NamedTuple):

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sisock.core.buffer.position import Position
+from sisock.core.buffer.rolling import Position
 from sisock.core.model import FieldType, Times, Values
 
 MAGIC = b"sisockJ1"

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sisock.core.buffer.position import Position
-from sisock.core.buffer.rolling import RollingBuffer
+from sisock.core.buffer.rolling import Position, RollingBuffer
 from sisock.core.model import FieldType, Times, Values
 from sisock.nodes.live import log_file
 from sisock.nodes.live.log_file import Header, LogDamaged, LogFile

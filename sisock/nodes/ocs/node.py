@@ -15,6 +15,7 @@ from typing import Any
 from sisock.core.column.column import Column
 from sisock.core.errors import ConfigurationError
 from sisock.core.model import DataBlock, Field, FieldCatalogue
+from sisock.core.wire.replies import MIB
 from sisock.nodes.ocs.blocks import LiveBlocks, LiveTimeline
 from sisock.nodes.ocs.messages import read_message
 from sisock.nodes.ocs_names import Key, aliases_of, names_of, units_of
@@ -23,7 +24,6 @@ from sisock.settings import Settings
 log = logging.getLogger(__name__)
 
 ALL_FEEDS = "observatory.*.feeds.*"
-MIB = 2**20
 _FEED = re.compile(r"[^\s.#]+\.[^\s.#]*\.feeds\.[^\s.#]*")
 _ROUTER = re.compile(r"ws://[^\s/]+(/\S*)?")
 _MOST_TOLD = 1000
@@ -218,8 +218,8 @@ def feed_options(settings: Settings) -> dict[str, Any]:
             for target in (settings.feed_target or "*").split(",")
             for feed in (settings.feed or "*").split(",")
         ]
-        options |= {"name": settings.node_name} if settings.node_name else {}
-        options |= {"description": settings.node_description} if settings.node_description else {}
+        given = {"name": settings.node_name, "description": settings.node_description}
+        options |= {option: text for option, text in given.items() if text}
     return options
 
 

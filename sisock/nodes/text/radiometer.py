@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sisock.core.model import Field
+from sisock.core.times import DAY_S
 from sisock.nodes.archive.file_archive import FileArchive
 from sisock.nodes.archive.file_cache import FileCache
 from sisock.nodes.archive.format import Contents, FieldSamples, in_order
@@ -21,7 +22,6 @@ PATTERNS = ("PWV/PWV_UCSC_*.txt", "PWV_UCSC_*.txt")
 READER_VERSION = 1  # to be raised when read_pwv makes something else out of a file
 NAME = re.compile(r"PWV_UCSC_(?:(?P<year>\d{4})-(?P<day>\d{1,3})|(?P<old_day>\d{1,3})-(?P<old_year>\d{4}))")
 PWV = Field("pwv", "pwv", units="mm", description="Precipitable water vapour")
-DAY_S = 86400
 YEARS = range(1970, 2100)
 DAYS = range(1, 367)
 MOST_DAYS = 368.0  # the last day of a leap year, and a little of the next

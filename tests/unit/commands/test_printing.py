@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from sisock.client import FieldSamples
+from sisock.client import FetchedSeries
 from sisock.commands.printing import QUIET_S, Progress, print_samples, read_span
 from sisock.core.errors import BadRequest
 from sisock.core.model import Field
@@ -17,7 +17,7 @@ FIELD = Field("x", "t")
 
 
 def page(times, values, *remarks):
-    return FieldSamples(FIELD, np.array(times, dtype=float), values, remarks)
+    return FetchedSeries(FIELD, np.array(times, dtype=float), values, remarks)
 
 
 def printed(pages, **options):

@@ -11,8 +11,7 @@ import pytest
 from sisock.core.model import TimelineBlock
 from sisock.core.window.spans import MOST_SPANS
 from sisock.gateway.directory import MOST_GONE_KEPT
-from sisock.gateway.drawing.resolution import Drawing, choose_resolution
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, SeriesWanted, choose_resolution
 from sisock.gateway.gateway import Gateway
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sisock.core.wire.spans import decode_reductions
 from sisock.gateway import cached_reader
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
 from sisock.gateway.gateway import Gateway
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
@@ -158,7 +159,7 @@ def test_nonsense_of_one_node_is_its_own_problem(gateway, hub, reply):
 
 def test_a_bug_met_in_one_reply_touches_nothing_else(gateway, hub, monkeypatch):
     """Even an exception that nobody expected stays with the node whose reply raised it."""
-    decode = cached_reader.decode_reductions
+    decode = decode_reductions
 
     def fails_for_b(reply, request):
         if "poison" in reply:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from sisock.gateway.directory import FRESH_S
-from sisock.gateway.drawing.resolution import Drawing
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, SeriesWanted
 from sisock.gateway.gateway import Gateway
 from sisock.gateway.node_client import PAUSE_S, Breaker
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of

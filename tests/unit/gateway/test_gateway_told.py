@@ -11,7 +11,7 @@ from autobahn.wamp.types import ComponentConfig
 from logs import Log
 from twisted.internet import defer
 
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
 from sisock.gateway.gateway import Gateway
 from sisock.testing import Behaviour, FakeHub, FakeRouter, ManualClock, result_of
 from sisock.wamp import data_node_server

@@ -14,8 +14,8 @@ from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES
 from sisock.gateway.drawing.cells import aligned_cells, choose_cells, equal_cells
 from sisock.gateway.drawing.every import parse_every
 from sisock.gateway.drawing.laying import with_ragged_ends
-from sisock.gateway.drawing.resolution import Drawing
-from sisock.gateway.drawing.series import Series, SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, SeriesWanted
+from sisock.gateway.drawing.series import Series
 from sisock.gateway.gateway import Gateway
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 

@@ -5,8 +5,7 @@ import pytest
 
 from sisock.core.model import DataBlock, TimelineBlock
 from sisock.core.reduce.reducers import reduce_block
-from sisock.gateway.drawing.resolution import Drawing, choose_resolution
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, SeriesWanted, choose_resolution
 from sisock.gateway.gateway import Gateway
 from sisock.gateway.legacy_reader import FIRST_LEGACY_SPAN_S, VALUES_IN_A_REPLY, SpanWalk
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of

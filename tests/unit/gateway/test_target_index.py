@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.directory import Snapshot
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
 from sisock.gateway.target_index import Names, Targets
 
 from twins import containing

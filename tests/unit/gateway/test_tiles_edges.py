@@ -5,8 +5,7 @@ import pytest
 
 from sisock.core.model import TimelineBlock
 from sisock.core.wire.info import CAPABILITIES
-from sisock.gateway.drawing.resolution import PLAIN, Drawing
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import PLAIN, Drawing, SeriesWanted
 from sisock.gateway.gateway import Gateway
 from sisock.gateway.tiles import LEAST_REACH_S
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of

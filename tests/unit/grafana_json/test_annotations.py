@@ -13,7 +13,8 @@ from grafana_json.annotations import (
     table_entry,
 )
 from sisock.gateway.directory import NodeChange
-from sisock.gateway.drawing.series import Series, SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
+from sisock.gateway.drawing.series import Series
 
 WANTED = SeriesWanted("site", "x")
 UNTIL = 100.0

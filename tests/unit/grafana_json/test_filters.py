@@ -5,7 +5,7 @@ import pytest
 from grafana_json.filters import NONE, list_keys, list_values, parse_filters
 from sisock.core.model import Field, FieldCatalogue
 from sisock.gateway.directory import Snapshot
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
 
 CATALOGUES = {
     "host": FieldCatalogue.of([Field("cpu", "t", "number", "%"), Field("up", "t", "bool")], {"t": 1.0}),

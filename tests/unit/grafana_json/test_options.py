@@ -2,8 +2,7 @@ import pytest
 
 from grafana_json.options import NO_OPTIONS, Options, parse_options
 from sisock.core.reduce.reducers import REDUCERS
-from sisock.gateway.drawing.resolution import Drawing
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, SeriesWanted
 
 
 @pytest.mark.parametrize("payload", [None, "", {}, [], 5, "{", "[1]", {"agg": "mean", "n": "3"}, {"reduce": None}])

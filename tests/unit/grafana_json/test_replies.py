@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grafana_json.options import Options
-from grafana_json.points import milliseconds
-from grafana_json.replies import Notice, encode, error_reply, notice_entry, series_entry
+from grafana_json.replies import Notice, encode, error_reply, milliseconds, notice_entry, series_entry
 from grafana_json.requests import Target
-from sisock.gateway.drawing.series import Series, SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
+from sisock.gateway.drawing.series import Series
 
 WANTED = SeriesWanted("weather", "temp")
 NUMBERS = Series(WANTED, np.array([1.0, 2.0]), np.array([4.5, np.nan]), "number", "degC")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from grafana_json.rows import FORMATS, MOST_ROWS, encode_rows, parse_rows, points_of_each
 from sisock.core.errors import BadRequest
-from sisock.gateway.drawing.series import Series, SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
+from sisock.gateway.drawing.series import Series
 
 from twins import rows
 

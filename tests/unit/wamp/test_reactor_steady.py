@@ -9,11 +9,11 @@ from twisted.internet import task
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from sisock.base import DataNodeServer
 from sisock.testing import result_of
 from sisock.wamp import data_node_server, node_server
 from sisock.wamp import reactor as reactor_module
 from sisock.wamp.authenticator import Authorizer
+from sisock.wamp.data_node_server import DataNodeServer
 from sisock.wamp.node_server import start_polling, until_next
 from sisock.wamp.reactor import keep_steady
 

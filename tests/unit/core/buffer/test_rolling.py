@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sisock.core.buffer import budget, chunks, summaries
-from sisock.core.buffer.position import Position
-from sisock.core.buffer.rolling import RollingBuffer
+from sisock.core.buffer import chunks, summaries
+from sisock.core.buffer.rolling import Position, RollingBuffer
 from sisock.core.column.column import Column
 from sisock.core.reduce.reducers import REDUCERS
 
@@ -264,7 +263,7 @@ def test_readers_beside_a_writer_see_whole_states():
 def small_chunks(samples, behind=64):
     """Let chunks be short, so that a few samples fill several, and coarse knowledge follow closely."""
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((budget, "CHUNK_SAMPLES"), (budget, "_LEAST_SAMPLES"), (chunks, "CHUNK_SAMPLES")):
+        for module, name in ((chunks, "CHUNK_SAMPLES"), (chunks, "_LEAST_SAMPLES"), (chunks, "CHUNK_SAMPLES")):
             patch.setattr(module, name, samples)
         patch.setattr(chunks, "_LEAST_COPIED", max(1, samples // 4))
         patch.setattr(summaries, "MOST_BEHIND", behind)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sisock.core.model import DataBlock, TimelineBlock
 from sisock.core.reduce.reducers import reduce_block
 from sisock.gateway.drawing.gaps import break_gaps
-from sisock.gateway.drawing.resolution import choose_resolution
+from sisock.gateway.drawing.planner import choose_resolution
 
 
 def test_a_gap_breaks_the_line():

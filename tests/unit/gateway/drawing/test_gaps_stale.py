@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sisock.gateway.drawing.gaps import is_live, staleness
-from sisock.gateway.drawing.series import Series, SeriesWanted
+from sisock.gateway.drawing.planner import SeriesWanted
+from sisock.gateway.drawing.series import Series
 
 NOW = 1_700_000_000.0
 HOUR = NOW - 3600.0, NOW

@@ -12,8 +12,7 @@ from sisock.core.times import bucket_number
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire.replies import answer_spans
 from sisock.core.wire.requests import parse_request
-from sisock.gateway.drawing.resolution import Drawing, choose_resolution
-from sisock.gateway.drawing.series import SeriesWanted
+from sisock.gateway.drawing.planner import Drawing, SeriesWanted, choose_resolution
 from sisock.gateway.gateway import Gateway
 from sisock.nodes.host.node import ASIDE_S, HostNode
 from sisock.nodes.host.readings import Reading

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from hypothesis import given
 
-from grafana_json.points import FEWEST, PointCache, pairs
+from grafana_json.replies import FEWEST, PointCache, pairs
 from sisock.core.model import Times, Values
 
 MANY_BYTES = 2**24

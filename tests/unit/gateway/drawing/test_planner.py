@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from sisock.core.model import DataBlock, TimelineBlock
 from sisock.core.reduce.reducers import reduce_block
 from sisock.gateway.drawing.gaps import break_gaps
-from sisock.gateway.drawing.resolution import MOST_POINTS, choose_resolution, clamp_points
-from sisock.gateway.drawing.series import SeriesWanted
-from sisock.gateway.planner import plan
+from sisock.gateway.drawing.planner import MOST_POINTS, SeriesWanted, choose_resolution, clamp_points, plan
 
 
 @pytest.mark.parametrize(

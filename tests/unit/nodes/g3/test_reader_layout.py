@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sisock.nodes.g3.layout import CutFrame, NoFrame, checksum, frame_end
+from sisock.nodes.g3.reader import CutFrame, NoFrame, checksum, frame_end
 
 HEAD_BYTES = 13
 

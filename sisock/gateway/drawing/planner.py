@@ -1,14 +1,17 @@
-"""How series are drawn, and how finely; pure."""
+"""What is wanted of the gateway, how finely it is drawn, and the question for each node; pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sisock.core.model import FieldType
+from sisock.core.model import DataRequest, FieldCatalogue, FieldType
 from sisock.core.reduce.reducers import Selection, find_reducer
 from sisock.gateway.drawing.every import Every
 
+SEPARATOR = "::"
+MERGE = "+"  # no node has it in its name
 DEFAULT_POINTS = 1000
 MOST_POINTS = 50_000
 FEWEST_REDUCED = 8
@@ -17,6 +20,27 @@ ROOM_FOR_EDGE = 16  # points, of which those two are no great part
 POINTS_FOR_FEW = 1000
 DEFAULT_REDUCER = "minmax"
 LATER_REDUCERS = frozenset({"count", "sum", "stddev"})  # which nodes must say that they have
+POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
+
+
+@dataclass(frozen=True)
+class SeriesWanted:
+    """One field of one node; or one quantity of several nodes, ``archive+live``, as a single series."""
+
+    node: str
+    field: str
+
+    @property
+    def target(self) -> str:
+        """Return the name that panels use, ``node::field``."""
+        return f"{self.node}{SEPARATOR}{self.field}"
+
+    @property
+    def parts(self) -> tuple[SeriesWanted, ...]:
+        """Return what is asked of single nodes: itself, or each part of a merged series."""
+        if MERGE not in self.node:
+            return (self,)
+        return tuple(SeriesWanted(node, self.field) for node in self.node.split(MERGE))
 
 
 @dataclass(frozen=True)
@@ -174,3 +198,58 @@ def choose_resolution(
 def _stride(start: float, end: float, max_points: int, reducer: str) -> float:
     room = max_points if max_points < ROOM_FOR_EDGE else max_points - EDGE_POINTS
     return find_reducer(reducer).stride_for_points(start, end, max(room, FEWEST_REDUCED))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for inside [start, end), and until when answers are waited for, by the gateway's clock.
+
+    ``least_s`` is the shortest stride that somebody wants, seconds.
+    """
+
+    series: tuple[SeriesWanted, ...]
+    start: float
+    end: float
+    max_points: int
+    until: float
+    least_s: float = 0.0
+
+    def of(self, series: Iterable[SeriesWanted]) -> Asked:
+        """Return the same for some of the series."""
+        return replace(self, series=tuple(series))
+
+
+@dataclass(frozen=True)
+class NodeQuestion:
+    """One call of one node."""
+
+    node: str
+    request: DataRequest
+    resolution: Resolution
+
+    def holding(self, catalogue: FieldCatalogue) -> set[str]:
+        """Return the fields of which what holds at the window's start is drawn there."""
+        span_s = self.request.end - self.request.start
+        names = set()
+        for name in self.request.fields:
+            field = catalogue.find(name)
+            interval_s = catalogue.timelines[field.timeline].interval_s if field else None
+            if self.resolution.holds(field.type if field else "number", interval_s, span_s):
+                names.add(name)
+        return names
+
+
+def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuestion]:
+    """Return the questions, each field once, in the order in which the nodes are first wanted."""
+    fields_of: dict[str, dict[str, None]] = {}
+    for one in wanted:
+        fields_of.setdefault(one.node, {})[one.field] = None
+    fields_in_a_call = max(POINTS_IN_A_CALL // resolution.points, 1)
+    questions = []
+    for node, fields in fields_of.items():
+        names = tuple(fields)
+        for first in range(0, len(names), fields_in_a_call):
+            part = names[first : first + fields_in_a_call]
+            request = DataRequest(part, start, end, resolution.stride_s, resolution.reducer, packed=True)
+            questions.append(NodeQuestion(node, request, resolution))
+    return questions

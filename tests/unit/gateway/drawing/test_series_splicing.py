@@ -3,9 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sisock.gateway.drawing.resolution import Resolution
-from sisock.gateway.drawing.series import Series, SeriesWanted
-from sisock.gateway.drawing.splicing import splice
+from sisock.gateway.drawing.planner import Resolution, SeriesWanted
+from sisock.gateway.drawing.series import Series, splice
 from sisock.gateway.gateway import Gateway
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
