@@ -1,10 +1,15 @@
-"""Fakes at the seam between a consumer and the router: nodes and a hub in memory, and a clock set by hand.
+"""Nodes, a hub and a router in memory, a clock set by hand, and an adapter on top of them.
 
 ::
 
+    site = Site(FakeNode("weather", {"temperature": ([1_699_999_990.0], [4.5])}), now=1_700_000_000)
+    entries = site.query(["weather::temperature"], 1_699_999_900, 1_700_000_000)
+
+Below the adapter, the fakes stand at the seam between a consumer and the router::
+
     clock = ManualClock(1_700_000_000)
-    hub = FakeHub([FakeNode("weather", {"temperature": ([1_699_999_990.0], [4.5])})])
-    gateway = Gateway(FakeRouter(hub, clock), clock)
+    router = FakeRouter(FakeHub([FakeNode("weather", {"temperature": ([1_699_999_990.0], [4.5])})]), clock)
+    gateway = Gateway(router, clock)
 
 Replies are made by the code that real nodes use and pass through MsgPack, so what a fake sends is what travels.
 """
@@ -15,11 +20,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
+from json import dumps
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
 from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.types import ComponentConfig
 from twisted.internet.defer import Deferred, ensureDeferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
@@ -27,21 +35,27 @@ from sisock import __version__
 from sisock.core.column.column import Column
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock
-from sisock.core.times import resolve_span
+from sisock.core.times import format_iso8601, resolve_span
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire.catalogue import encode_catalogue, page_catalogue
 from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_entry, encode_info, uri
 from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES, answer, answer_spans
 from sisock.core.wire.requests import parse_request
 from sisock.core.wire.values import as_times, as_values
+from sisock.gateway.gateway import Gateway
 from sisock.gateway.rpc import NO_SUCH_PROCEDURE
-from sisock.wamp.data_node_server import Patience
+from sisock.nodes.contract import DataNode
+from sisock.settings import Settings
+from sisock.wamp.data_node_server import DataNodeServer, Patience
+from sisock.wamp.node_server import NodeServer
 
 if TYPE_CHECKING:
-    from sisock.wamp.data_node_server import DataNodeServer
+    from grafana_json.http.in_memory import Reply
 
 _TYPE_OF_KIND: Mapping[str, FieldType] = {"b": "bool", "O": "string"}
+NOW = 1_700_000_000.0
 LOOK_S = 0.002
+OK = 200
 TimesAndValues = tuple[Iterable[float], Iterable[Any]]
 
 
@@ -52,7 +66,7 @@ class ManualClock(Clock):  # type: ignore[misc]  # Twisted's types are not follo
     same until :meth:`step` sets it. A gateway that is to tell them apart is given ``wall=clock``.
     """
 
-    def __init__(self, now: float = 1_700_000_000.0) -> None:
+    def __init__(self, now: float = NOW) -> None:
         super().__init__()
         self.rightNow = now
         self._ahead_s = 0.0
@@ -287,6 +301,110 @@ class FakeRouter:
         return late
 
 
+class Site:
+    """An adapter and nodes in memory, asked as over HTTP: as Grafana, Infinity, a monitor or a browser asks.
+
+    Requests and replies are bytes that pass through all of a running adapter but its sockets. Time passes only in
+    :meth:`advance`, and while a reply waits for nodes.
+
+    Parameters
+    ----------
+    nodes
+        Fakes, data node servers, or nodes by the contract. What is no fake becomes the ``server`` of a
+        :class:`FakeServer`; relative times mean the machine's own present to it, not the clock's.
+    now
+        What the clock shows at first, UNIX seconds.
+    settings
+        Those of the adapter; the defaults unless given.
+
+    Attributes
+    ----------
+    clock
+        A :class:`ManualClock`.
+    hub
+        The :class:`FakeHub` that nodes are added to and subtracted from.
+    gateway
+        What the adapter asks.
+    """
+
+    def __init__(
+        self,
+        *nodes: FakeNode | FakeServer | DataNodeServer | DataNode,
+        now: float = NOW,
+        settings: Settings | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        self.clock = ManualClock(now)
+        self.hub = FakeHub(map(_reachable, nodes))
+        self.gateway = Gateway(None, self.clock, settings.deadline_s, settings.cache_mib * 2**20)
+        self.hub.on_added.append(self.gateway.directory.node_added)
+        self.hub.on_subtracted.append(self.gateway.directory.node_subtracted)
+        result_of(self.gateway.connected(FakeRouter(self.hub, self.clock)))
+        # Only this class needs the adapter: whoever tests a node or a consumer does not load its web server.
+        from grafana_json.http.in_memory import InMemoryServer
+
+        self._server = InMemoryServer(settings, self.gateway, self.clock)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.advance(seconds)
+
+    def query(
+        self,
+        targets: Iterable[str | tuple[str, Any]],
+        start: float,
+        end: float,
+        points: int | None = 1000,
+        *,
+        annotation: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Return the entries that a panel of the JSON plugin gets, UNIX seconds in and milliseconds out.
+
+        Parameters
+        ----------
+        targets
+            Each ``node::field``, or whatever else a target may be; or a pair of it and its payload.
+        points
+            The panel's width.
+        annotation
+            Whether an annotation asks, not a panel.
+
+        Raises
+        ------
+        AssertionError
+            Where the adapter refuses the request.
+        """
+        reply = self.post("/query", _query(targets, start, end, points, annotation=annotation))
+        assert reply.status_code == OK, reply.text
+        entries: list[dict[str, Any]] = reply.get_json()
+        return entries
+
+    def rows(self, arguments: str) -> Reply:
+        """Return the reply of ``GET /rows`` to arguments such as ``metric=node::field&from=now-6h``."""
+        return self.get(f"/rows?{arguments}")
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
+        """Return the reply to a GET."""
+        return self.request("GET", path, headers=headers)
+
+    def post(
+        self, path: str, json: Any = None, *, body: bytes | str = b"", headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Return the reply to a POST of a body, or of a value as JSON."""
+        body = body if json is None else dumps(json)
+        return self.request("POST", path, body, {"Content-Type": "application/json", **(headers or {})})
+
+    def request(
+        self, method: str, path: str, body: bytes | str = b"", headers: Mapping[str, str] | None = None, **options: Any
+    ) -> Reply:
+        """Return the reply to any request; see :meth:`grafana_json.http.in_memory.InMemoryServer.request`."""
+        return self._server.request(method, path, body, headers, **options)
+
+    def exchange(self, data: bytes, **options: Any) -> bytes:
+        """Send bytes, and return what comes back; see :meth:`grafana_json.http.in_memory.InMemoryServer.exchange`."""
+        return self._server.exchange(data, **options)
+
+
 def result_of(deferred: Deferred[Any]) -> Any:
     """Return the result of a Deferred that has fired, or raise its failure; ValueError when it has not fired."""
     outcomes: list[Any] = []
@@ -302,6 +420,33 @@ def result_of(deferred: Deferred[Any]) -> Any:
     if not outcomes:
         raise ValueError("the Deferred has not fired yet: advance the clock, or check what it waits for")
     return outcomes[0]
+
+
+def _reachable(node: Any) -> FakeNode | FakeServer:
+    """Return what a fake hub and a fake router take in place of a node; fakes are it themselves."""
+    if hasattr(node, "answer"):
+        fake: FakeNode | FakeServer = node
+        return fake
+    return FakeServer(node if isinstance(node, DataNodeServer) else NodeServer(ComponentConfig("", {}), node))
+
+
+def _query(
+    targets: Iterable[str | tuple[str, Any]], start: float, end: float, points: int | None, *, annotation: bool
+) -> dict[str, Any]:
+    """Return the body of a query as the JSON plugin sends it."""
+    given = [(one, {}) if isinstance(one, str) else one for one in targets]
+    asked = [
+        {"refId": "Anno" if annotation else _ref_id(number), "target": target, "payload": payload}
+        for number, (target, payload) in enumerate(given)
+    ]
+    window = {"from": format_iso8601(start), "to": format_iso8601(end)}
+    scope = {"__annotation": {"text": "annotation", "value": {}}} if annotation else {}
+    return {"range": window, "maxDataPoints": points, "targets": asked, "scopedVars": scope, "filters": []}
+
+
+def _ref_id(number: int) -> str:
+    """Return what Grafana calls a query of a panel: A, B, and so on."""
+    return ascii_uppercase[number % len(ascii_uppercase)] * (number // len(ascii_uppercase) + 1)
 
 
 def _block(name: str, given_times: Iterable[float], given_values: Iterable[Any]) -> TimelineBlock:

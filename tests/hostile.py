@@ -5,15 +5,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import quote
-
-from twisted.internet.error import ConnectionDone
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
-from twisted.web.wsgi import WSGIResource
-
-from grafana_json.http.server import AdapterSite, QueryResource, Root
 
 EXCHANGES = [
     json.loads(path.read_text(encoding="utf-8"))
@@ -56,30 +48,14 @@ DEEP = [b"[" * 100_000, b'{"a":' * 5000, b"[" * 900 + b"]" * 900]
 
 
 class Wire:
-    """A site on transports in memory; its threads are calls, and its reactor is at hand."""
+    """A site that is sent bytes, and read for three seconds."""
 
     def __init__(self, site):
-        threads = SimpleNamespace(callInThread=lambda call, *given, **named: call(*given, **named))
-        at_once = SimpleNamespace(callFromThread=threads.callInThread)
-        root = Root(
-            WSGIResource(at_once, threads, site.client.application), QueryResource(site.adapter), "/lab/sisock"
-        )
-        self._site = AdapterSite(root)
-        self._site.timeOut = None  # or a timer of the reactor would be left behind
-        self._clock = site.clock
+        self._site = site
 
     def exchange(self, data):
         """Send bytes; return the status and the body of the answer, or None while the request is incomplete."""
-        channel = self._site.buildProtocol(None)
-        transport = StringTransport()
-        channel.makeConnection(transport)
-        channel.dataReceived(data)
-        for _ in range(12):
-            if transport.value():
-                break
-            self._clock.advance(0.25)
-        channel.connectionLost(Failure(ConnectionDone()))
-        answer = transport.value()
+        answer = self._site.exchange(data, within_s=3.0)
         head, _, body = answer.partition(b"\r\n\r\n")
         return (int(head.split(b" ")[1]), body) if answer else None
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import click
 from twisted.internet import threads
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,6 +25,7 @@ from grafana_json.http.metrics import Telemetry
 from grafana_json.replies import error_reply
 from grafana_json.resolve import InThread
 from sisock.core.errors import ConfigurationError, SisockError
+from sisock.gateway import Gateway
 from sisock.gateway.session import connect_gateway
 from sisock.log import start_logging
 from sisock.ports import check_port
@@ -33,7 +35,43 @@ FEWEST_THREADS = 2
 SENT_AT_ONCE_BYTES = 2**20  # Twisted's own limit takes a turn of the reactor for each eighth of that
 MOST_THREADS = 32  # each waits for data nodes most of its time
 NOT_DONE_YET: int = server.NOT_DONE_YET
+# As many slashes before or behind it as clients were ever let write: they are answered, never redirected.
+_QUERY_PATH = re.compile(rb"/*query/?|query/*")
 log = Logger()
+
+
+class Threads(Protocol):
+    """The reactor's thread, and the workers beside it."""
+
+    @property
+    def reactor(self) -> Any:
+        """Return what runs calls in its own thread."""
+
+    @property
+    def pool(self) -> Any:
+        """Return what runs calls in workers."""
+
+    def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Call a function in a worker; to be called in the reactor's thread."""
+
+    def wait(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in the reactor's thread, and return the result of its Deferred; to be called in a worker."""
+
+
+@dataclass(frozen=True)
+class PooledThreads:
+    """Those of a process."""
+
+    reactor: Any
+    pool: ThreadPool
+
+    def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Call a function in a worker; to be called in the reactor's thread."""
+        return threads.deferToThreadPool(self.reactor, self.pool, function, *arguments)
+
+    def wait(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in the reactor's thread, and return the result of its Deferred; to be called in a worker."""
+        return threads.blockingCallFromThread(self.reactor, function, *arguments)
 
 
 def run_adapter(settings: Settings) -> None:
@@ -50,12 +88,9 @@ def run_adapter(settings: Settings) -> None:
     pool = ThreadPool(FEWEST_THREADS, MOST_THREADS, name="grafana_json")
     root = Root(base_path=settings.base_path)
     telemetry = Telemetry()
+    # The port comes first: where it is taken, nothing else is begun. No request is read before the reactor runs.
     port = listen_http(settings, AdapterSite(root, telemetry), reactor)
-    in_thread = partial(threads.deferToThreadPool, reactor, pool)
-    adapter = Adapter(connect_gateway(settings, reactor), in_thread)
-    app = create_app(settings, adapter, partial(threads.blockingCallFromThread, reactor), telemetry)
-    root.application = wsgi.WSGIResource(reactor, pool, app)
-    root.query = QueryResource(adapter, in_thread)
+    serve(root, settings, connect_gateway(settings, reactor), PooledThreads(reactor, pool), telemetry)
     reactor.callWhenRunning(pool.start)
     # The reactor goes on until the requests under way are answered, or their threads would wait for it for ever.
     reactor.addSystemEventTrigger("before", "shutdown", port.stopListening)
@@ -63,6 +98,14 @@ def run_adapter(settings: Settings) -> None:
     host = f"[{settings.listen}]" if ":" in settings.listen else settings.listen
     click.echo(f"sisock grafana: listening on http://{host}:{port.getHost().port}")
     reactor.run()
+
+
+def serve(root: Root, settings: Settings, gateway: Gateway, workers: Threads, telemetry: Telemetry) -> None:
+    """Let a root answer with what a gateway knows."""
+    adapter = Adapter(gateway, workers.in_thread)
+    app = create_app(settings, adapter, workers.wait, telemetry)
+    root.application = wsgi.WSGIResource(workers.reactor, workers.pool, app)
+    root.query = QueryResource(adapter, workers.in_thread)
 
 
 def listen_http(settings: Settings, site: Any, reactor: Any) -> Any:
@@ -75,7 +118,7 @@ def listen_http(settings: Settings, site: Any, reactor: Any) -> Any:
 
 
 class Root(resource.Resource):
-    """Hands everything to the web application, except for queries, of which there are many a second.
+    """Hands queries, of which there are many a second, to their own resource, and all else to the web application.
 
     Parameters
     ----------
@@ -97,13 +140,12 @@ class Root(resource.Resource):
         # Without any path at all the application would redirect to the same with a slash.
         request.postpath[:] = whole[len(base) :] or [b""]
         request.own_path = b"/".join(request.postpath)
-        if request.own_path.rstrip(b"/") == b"query" and request.method == b"POST":
-            return self.query
-        return self.application
+        is_query = _QUERY_PATH.fullmatch(request.own_path) and request.method.upper() == b"POST"
+        return self.query if is_query else self.application
 
 
 class QueryResource(resource.Resource):
-    """Answers queries in the reactor's thread, side by side.
+    """Answers ``POST /query`` in the reactor's thread, many side by side.
 
     Parameters
     ----------
@@ -118,7 +160,7 @@ class QueryResource(resource.Resource):
         self._adapter = adapter
         self._in_thread = in_thread
 
-    def render_POST(self, request: Any) -> int:  # noqa: N802 - Twisted's name
+    def render(self, request: Any) -> int:
         """Answer when the data nodes have answered; a client that has gone meanwhile gets nothing."""
         gone: list[Any] = []
         request.notifyFinish().addErrback(gone.append)

@@ -53,7 +53,7 @@ class NodeServer(DataNodeServer):
         return []  # the node has what the contract demands
 
     def _fields_in(self, start: float, end: float) -> Deferred[Any]:
-        return threads.deferToThread(self._node.catalogue, start, end)
+        return self._in_thread(self._node.catalogue, start, end)
 
     def _reply_to(self, request: DataRequest) -> Any:
         if request.spans is not None:
@@ -61,12 +61,12 @@ class NodeServer(DataNodeServer):
         if request.reduce is not None and isinstance(self._node, Summarizes):
             return self._reply_from_columns(self._node, request)
         if not self._in_memory:
-            return threads.deferToThread(self._read_and_answer, request)
+            return self._in_thread(self._read_and_answer, request)
         block = self._node.read(request.fields, request.start, request.end)
         # To wake a thread, and to be woken by it, costs more than a small answer.
         if block.samples <= SAMPLES_AT_ONCE:
             return answer(block, request)
-        return threads.deferToThread(answer, block, request)
+        return self._in_thread(answer, block, request)
 
     def _read_and_answer(self, request: DataRequest) -> Any:
         return answer(self._node.read(request.fields, request.start, request.end), request)
@@ -75,12 +75,12 @@ class NodeServer(DataNodeServer):
         def answer() -> Any:
             return answer_columns(node.columns(request.fields), request)
 
-        return answer() if self._in_memory else threads.deferToThread(answer)
+        return answer() if self._in_memory else self._in_thread(answer)
 
     def _reply_in_spans(self, request: DataRequest) -> Any:
         if self._in_memory and self._is_quick(request):
             return self._answer_spans(request)
-        return threads.deferToThread(self._answer_spans, request)
+        return self._in_thread(self._answer_spans, request)
 
     def _is_quick(self, request: DataRequest) -> bool:
         if isinstance(self._node, Summarizes):

@@ -19,7 +19,7 @@ SEEN = {
 def test_exchange(site, path):
     """Each kind of request that real clients send gets the reply beside it, which they draw."""
     exchange = json.loads(path.read_text(encoding="utf-8"))
-    reply = site.client.post(exchange["path"], json=exchange["request"])
+    reply = site.post(exchange["path"], json=exchange["request"])
     assert reply.status_code == 200
     assert reply.mimetype == "application/json"
     assert reply.json == exchange["reply"]

@@ -27,7 +27,7 @@ def query(site, *targets, start=NOW - 3600, end=NOW, **changes):
         for number, (target, payload) in enumerate(targets)
     ]
     sent = {"range": {"from": start * 1e3, "to": end * 1e3}, "maxDataPoints": 500, "targets": named, **changes}
-    reply = site.client.post("/query", json=sent)
+    reply = site.post("/query", json=sent)
     assert reply.status_code == 200, reply.text
     return reply.json
 
@@ -128,7 +128,7 @@ def test_too_many_cells_are_told(power):
     """Where there are more cells than points, a multiple is drawn, and a notice says so."""
     (drawn,) = query(power, ("left::power", {"every": "1m"}), maxDataPoints=20)
     assert "4 times 1m are drawn as one" in notices(drawn)
-    reply = power.client.get("/rows?metric=left::power&from=now-1h&every=1m&max_points=20")
+    reply = power.get("/rows?metric=left::power&from=now-1h&every=1m&max_points=20")
     assert "4 times 1m are drawn as one" in reply.headers["X-Sisock-Notices"]
 
 
@@ -158,22 +158,22 @@ def wide(rows):
 def test_rows_of_several_series_are_wide(power, more):
     """Rows of several series are on one grid unless that is not wanted: a wide table of them has no nulls."""
     text = f"/rows?metric=left::power&metric=(right|slow)::power&from={(NOW - 600) * 1e3}&to=now{more}"
-    table = wide(power.client.get(text).json)
+    table = wide(power.get(text).json)
     assert len(table) == (6 if "minmax" in more else 3)
     assert all(None not in column for column in table.values())
-    apart = wide(power.client.get(text + "&align=false").json)
+    apart = wide(power.get(text + "&align=false").json)
     assert any(None in column for column in apart.values()) or "mean" in more
 
 
 def test_rows_of_one_series_are_its_samples(power):
     """One series has rows at the times of its samples; it may be put on the grid."""
-    rows = power.client.get("/rows?metric=left::power&from=now-10m").json
+    rows = power.get("/rows?metric=left::power&from=now-10m").json
     assert all(round(row["time"] / 1e3 - 0.03, 3) % 1 == 0 for row in rows)
-    aligned = power.client.get("/rows?metric=left::power&from=now-10m&align=true").json
+    aligned = power.get("/rows?metric=left::power&from=now-10m&align=true").json
     assert all(row["time"] % 1250 == 0 for row in aligned[1:])
-    assert power.client.get("/rows?metric=left::power&align=perhaps").status_code == 400
-    assert power.client.get("/rows?metric=left::power&every=x").status_code == 400
-    assert power.client.get("/rows?metric=left::power&every=1d&zone=x").status_code == 400
+    assert power.get("/rows?metric=left::power&align=perhaps").status_code == 400
+    assert power.get("/rows?metric=left::power&every=x").status_code == 400
+    assert power.get("/rows?metric=left::power&every=1d&zone=x").status_code == 400
 
 
 STRICT = [
@@ -203,10 +203,10 @@ def test_what_is_missing_is_an_error_on_demand(power, arguments, status, said):
     power.hub.add(FakeNode("many", {f"x{number}": (TIMES[:2], [1.0, 2.0]) for number in range(150)}))
     power.hub.nodes["hung"].behaviour.hang = True
     power.hub.nodes["broken"].behaviour.error = "lens cap on"
-    reply = power.client.get(f"/rows?{arguments}&strict=true")
+    reply = power.get(f"/rows?{arguments}&strict=true")
     assert (reply.status_code, reply.mimetype) == (status, "application/json")
     assert said in reply.text
-    assert power.client.get(f"/rows?{arguments}").status_code == 200 or "&metric" not in arguments
+    assert power.get(f"/rows?{arguments}").status_code == 200 or "&metric" not in arguments
     assert isinstance(json.loads(reply.text), list if status == 200 else dict)
 
 
@@ -236,17 +236,17 @@ def test_a_minimum_interval_is_the_length_of_cells(power, interval_ms):
 def test_a_node_that_left_is_missing(power):
     """A node that has just left is missing, though what is kept of it could be drawn."""
     text = "/rows?metric=left::power&metric=right::power&from=now-10m"
-    assert power.client.get(text + "&strict=true").status_code == 200
+    assert power.get(text + "&strict=true").status_code == 200
     power.hub.subtract("right")
-    assert power.client.get(text).status_code == 200
-    reply = power.client.get(text + "&strict=true")
+    assert power.get(text).status_code == 200
+    reply = power.get(text + "&strict=true")
     assert reply.status_code == 503
     assert "right" in reply.json["message"]
     for listed in ("(left|right)::power", "{left,right}::power", "left::power,right::power"):
-        reply = power.client.get(f"/rows?metric={listed}&from=now-10m&strict=true")
+        reply = power.get(f"/rows?metric={listed}&from=now-10m&strict=true")
         assert (reply.status_code, "right::power" in reply.text) == (503, True)
     power.gateway.disconnected()
-    assert power.client.get("/rows?metric=left::power&strict=true").status_code == 503
+    assert power.get("/rows?metric=left::power&strict=true").status_code == 503
 
 
 @pytest.mark.parametrize(
@@ -270,12 +270,12 @@ def test_members_of_lists(text, listed):
 def test_a_name_that_looks_like_a_list(power):
     """A field whose name looks like a list is that field."""
     power.hub.add(FakeNode("odd", {"f(x|y),{z}": (TIMES, TIMES)}))
-    assert power.client.get("/rows?metric=odd::f(x|y),{z}&strict=true").status_code == 200
+    assert power.get("/rows?metric=odd::f(x|y),{z}&strict=true").status_code == 200
 
 
 def test_the_builder_offers_the_grid(power):
     """The builder has the grid as a choice, whose words say what it draws and what keeps peaks, and its length."""
-    offered = {one["name"]: one for one in power.client.post("/metrics", json={}).json[0]["payloads"]}
+    offered = {one["name"]: one for one in power.post("/metrics", json={}).json[0]["payloads"]}
     assert [one["value"] for one in offered["align"]["options"]] == ["false", "true"]
     assert "max keeps peaks" in offered["align"]["options"][1]["label"]
     assert offered["every"]["type"] == "input"

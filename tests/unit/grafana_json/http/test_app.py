@@ -5,15 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import maybeDeferred
 
 from grafana_json import adapter
-from grafana_json.adapter import Adapter
-from grafana_json.http.app import LARGEST_BODY_BYTES, create_app
+from grafana_json.http.app import LARGEST_BODY_BYTES
 from grafana_json.targets import match
-from sisock.gateway.gateway import Gateway
-from sisock.settings import Settings
-from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
+from sisock.testing import FakeNode, Site
 
 RANGE = {"from": "2026-11-21T23:39:47.030Z", "to": "2026-11-22T05:39:47.030Z"}
 
@@ -29,7 +25,7 @@ def notices(entry):
 
 def test_grafana_tests_the_address(site):
     """'Save & test' gets 200 and a line of text."""
-    reply = site.client.get("/", headers={"Accept": "application/json, text/plain, */*"})
+    reply = site.get("/", headers={"Accept": "application/json, text/plain, */*"})
     assert reply.status_code == 200
     assert reply.text == "sisock: 2 data nodes, 4 fields\n"
 
@@ -37,7 +33,7 @@ def test_grafana_tests_the_address(site):
 def test_a_browser_gets_a_status_page(site):
     """A browser sees nodes, their fields with units, and what is wrong."""
     site.hub.add(FakeNode("broken", {"x": ([], [])}, error="lens cap on"))
-    page = site.client.get("/", headers={"Accept": "text/html,*/*;q=0.8"}).text
+    page = site.get("/", headers={"Accept": "text/html,*/*;q=0.8"}).text
     for shown in ("weather", "weather::temperature", "degC", "lens cap on", "a node for tests"):
         assert shown in page
 
@@ -46,7 +42,7 @@ def test_names_on_the_page_are_only_text(site):
     """Whatever names a node chooses, nothing of them becomes part of the page."""
     evil = "<script>alert(1)</script>'\"&{{7*7}}"
     site.hub.add(FakeNode("evil", {evil: ([1.0], [1.0])}, units={evil: evil}, description=evil))
-    reply = site.client.get("/", headers={"Accept": "text/html"})
+    reply = site.get("/", headers={"Accept": "text/html"})
     assert "<script" not in reply.text
     assert "{{7*7}}" in reply.text
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
@@ -55,21 +51,21 @@ def test_names_on_the_page_are_only_text(site):
 def test_the_page_without_a_router(site):
     """While the router is away, the page says so and since when, and the address still answers 200."""
     site.gateway.disconnected()
-    reply = site.client.get("/", headers={"Accept": "text/html"})
+    reply = site.get("/", headers={"Accept": "text/html"})
     assert reply.status_code == 200
     assert "the router is not connected since 2026-11-22T05:39:47.030Z" in reply.text
 
 
 def test_search_needs_no_body(site):
     """A search without a body, and one by GET for people, lists all targets."""
-    assert site.client.post("/search").json == site.client.get("/search").json
-    assert "weather::sky" in site.client.get("/search").json
+    assert site.post("/search").json == site.get("/search").json
+    assert "weather::sky" in site.get("/search").json
 
 
 @pytest.mark.parametrize("path", ["/query", "/query/", "/search", "/search/", "/"])
 def test_no_redirects(site, path):
     """The same view answers with and without a slash at the end: a redirect breaks Grafana's clients."""
-    reply = site.client.get(path) if path == "/" else site.client.post(path, json=body("weather::temperature"))
+    reply = site.get(path) if path == "/" else site.post(path, json=body("weather::temperature"))
     assert reply.status_code == 200
 
 
@@ -105,7 +101,7 @@ BROKEN = [
 @pytest.mark.parametrize(("path", "sent", "status"), BROKEN)
 def test_broken_requests_are_refused_readably(site, path, sent, status):
     """What can't be understood gets a 4xx whose message Grafana shows; never a 500 and never a redirect."""
-    reply = site.client.post(path, data=sent if isinstance(sent, bytes) else json.dumps(sent))
+    reply = site.post(path, body=sent if isinstance(sent, bytes) else json.dumps(sent))
     assert reply.status_code == status
     assert reply.json["message"] == reply.json["error"]["message"]
     assert reply.json["message"]
@@ -142,7 +138,7 @@ ODD = [
 @pytest.mark.parametrize("sent", ODD)
 def test_odd_requests_are_answered(site, sent):
     """What is odd but can be understood is answered with a list, and a reason where nothing is drawn."""
-    reply = site.client.post("/query", data=json.dumps(sent))
+    reply = site.post("/query", body=json.dumps(sent))
     assert reply.status_code == 200
     assert isinstance(reply.json, list)
     assert b"NaN" not in reply.data
@@ -152,7 +148,7 @@ def test_odd_requests_are_answered(site, sent):
 
 def test_any_content_type(site):
     """The body counts, not what the client says it is."""
-    reply = site.client.post("/query", data=json.dumps(body("weather::temperature")), content_type="text/plain")
+    reply = site.post("/query", body=json.dumps(body("weather::temperature")), headers={"Content-Type": "text/plain"})
     assert reply.json[0]["datapoints"]
 
 
@@ -165,11 +161,11 @@ def test_long_replies_are_compressed(site, path, method):
     site.hub.add(FakeNode("many", {f"field {number}": ([site.clock() - 5], [1.0]) for number in range(1000)}))
     times = site.clock() - np.arange(900.0, 0.0, -1.0)
     site.hub.add(FakeNode("dense", {"x": (times, times)}))
-    elsewhere = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}, "headers": {"Accept-Encoding": "gzip"}}
-    plain = site.client.open(path, method=method, headers=elsewhere["headers"])
+    accepting = {"Accept-Encoding": "gzip"}
+    plain = site.request(method, path, headers=accepting)
     assert "Content-Encoding" not in plain.headers
     assert plain.headers["Vary"] == "Accept-Encoding"
-    reply = site.client.open(path, method=method, **elsewhere)
+    reply = site.request(method, path, headers=accepting, address="192.0.2.7")
     assert reply.headers["Content-Encoding"] == "gzip"
     assert int(reply.headers["Content-Length"]) == len(reply.data)
     assert gzip.decompress(reply.data) == plain.data
@@ -179,7 +175,7 @@ def test_a_new_field_is_found(site):
     """A target that isn't known yet makes the nodes be asked again, so a new field is drawn at once."""
     site.clock.advance(10)
     site.hub.nodes["host"] = FakeNode("host", {"load": ([1795325000.0], [1.0])})
-    reply = site.client.post("/query", json=body("host::load"))
+    reply = site.post("/query", json=body("host::load"))
     assert reply.json[0]["datapoints"] == [[1.0, 1795325000000.0]]
 
 
@@ -188,8 +184,9 @@ def test_one_hung_node_of_three(site):
     site.hub.add(FakeNode("host", {"load": ([1795325000.0], [1.0])}, interval_s=600.0))
     site.hub.nodes["cryo"].behaviour.hang = True
     targets = ["weather::temperature", "cryo::temp.stage 4K", "host::load"]
-    reply = site.client.post("/query", json=body(*targets)).json
-    assert site.waited_s == 2.0
+    begun = site.clock()
+    reply = site.post("/query", json=body(*targets)).json
+    assert site.clock() - begun == 2.0
     assert [bool(entry["datapoints"]) for entry in reply] == [True, False, True]
     assert "node 'cryo' did not answer within 2 s" in notices(reply[1])
     assert not notices(reply[0]) + notices(reply[2])
@@ -199,23 +196,23 @@ def test_a_node_that_keeps_hanging_costs_no_time(site):
     """After two misses panels don't wait for a node any more."""
     site.hub.nodes["cryo"].behaviour.hang = True
     for _ in range(2):
-        site.client.post("/query", json=body("cryo::temp.stage 4K"))
-    site.waited_s = 0.0
-    reply = site.client.post("/query", json=body("cryo::temp.stage 4K")).json
-    assert site.waited_s == 0.0
+        site.post("/query", json=body("cryo::temp.stage 4K"))
+    begun = site.clock()
+    reply = site.post("/query", json=body("cryo::temp.stage 4K")).json
+    assert site.clock() == begun
     assert "the first time at" in notices(reply[0])
 
 
 def test_a_node_that_never_told_its_fields(site):
     """A target of a node whose fields could not be asked says what is wrong with the node."""
     site.hub.add(FakeNode("host", {"load": ([1.0], [1.0])}, error="no such disk"))
-    assert "no such disk" in notices(site.client.post("/query", json=body("host::load")).json[0])
+    assert "no such disk" in notices(site.post("/query", json=body("host::load")).json[0])
 
 
 def test_without_a_router(site):
     """While the router is away each target says so, and no request fails."""
     site.gateway.disconnected()
-    reply = site.client.post("/query", json=body("weather::temperature", "host::load"))
+    reply = site.post("/query", json=body("weather::temperature", "host::load"))
     assert reply.status_code == 200
     assert all("the router is not connected since" in notices(entry) for entry in reply.json)
 
@@ -223,7 +220,7 @@ def test_without_a_router(site):
 def test_a_warning_for_many_series(site):
     """A target that matches too many series draws the first hundred with a warning."""
     site.hub.add(FakeNode("many", {f"f{number:03}": ([1795325000.0], [1.0]) for number in range(150)}))
-    reply = site.client.post("/query", json=body("many::*")).json
+    reply = site.post("/query", json=body("many::*")).json
     assert len(reply) == 100
     assert "150 series match" in notices(reply[0])
 
@@ -232,7 +229,7 @@ def test_too_many_series(site):
     """A request whose targets match more than a thousand series is refused with that number."""
     for letter in "abcdefghijk":
         site.hub.add(FakeNode(letter, {f"f{number}": ([1.0], [1.0]) for number in range(100)}))
-    reply = site.client.post("/query", json=body(*[f"{letter}::*" for letter in "abcdefghijk"]))
+    reply = site.post("/query", json=body(*[f"{letter}::*" for letter in "abcdefghijk"]))
     assert reply.status_code == 400
     assert "1100 series" in reply.json["message"]
 
@@ -262,26 +259,21 @@ def test_never_more_points_than_the_panel_is_wide(crowded, length_s, back_s, poi
 
 @pytest.fixture(scope="module")
 def crowded():
-    """Return the client of an adapter with one dense node, with gaps in its data."""
+    """Return an adapter with one dense node, with gaps in its data."""
     now = 1795325987.03
     times = np.sort(now - np.concatenate([np.arange(0, 9000, 0.25), np.arange(12_000, 30_000, 0.5)]))
     states = (times // 7) % 2 == 0
     series = {"x": (times, np.sin(times)), "on": (times, states), "word": (times, states.astype(str).astype(object))}
-    clock = ManualClock(now)
-    gateway = Gateway(None, clock)
-    result_of(gateway.connected(FakeRouter(FakeHub([FakeNode("busy", series)]), clock)))
-    return create_app(
-        Settings(), Adapter(gateway, maybeDeferred), lambda function, *given: result_of(function(*given))
-    ).test_client()
+    return Site(FakeNode("busy", series), now=now)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metric-payload-options", "/variable", "/tag-keys", "/tag-values"])
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_lists_are_answered_with_and_without_a_slash(site, path, slash):
     """Each list of the JSON plugin is an array, whatever the body, and OPTIONS is answered."""
-    assert isinstance(site.client.post(path + slash).json, list)
-    assert isinstance(site.client.post(path + slash, json=[1]).json, list)
-    assert site.client.options(path + slash).status_code == 200
+    assert isinstance(site.post(path + slash).json, list)
+    assert isinstance(site.post(path + slash, json=[1]).json, list)
+    assert site.request("OPTIONS", path + slash).status_code == 200
 
 
 def test_a_list_in_the_payload(site):
@@ -289,7 +281,7 @@ def test_a_list_in_the_payload(site):
     metrics = ["cryo::temp.stage 4K", "weather::temperature", "weather::nothing"]
     sent = body()
     sent["targets"] = [{"target": "x", "refId": "A", "payload": {"metrics": metrics, "units": "K"}}]
-    reply = site.client.post("/query", json=sent).json
+    reply = site.post("/query", json=sent).json
     assert [entry["title"] for entry in reply] == metrics[:2]
     assert [entry["unit"] for entry in reply] == ["kelvin", "kelvin"]
     assert "'weather::nothing' is not served" in notices(reply[0])
@@ -301,7 +293,7 @@ def test_targets_of_one_request_are_drawn_in_different_ways(site):
     site.hub.add(FakeNode("fast", {"x": (times, [number % 100 for number in range(900)])}))
     sent = body("fast::x", maxDataPoints=20)
     sent["targets"].append({"target": "fast::x", "refId": "B", "payload": {"reduce": "first", "notices": True}})
-    drawn = site.client.post("/query", json=sent).json
+    drawn = site.post("/query", json=sent).json
     assert drawn[0]["datapoints"] != drawn[1]["datapoints"]
     assert "buckets (first)" in notices(drawn[1])
     assert "buckets" not in notices(drawn[0])
@@ -313,7 +305,7 @@ def test_a_band(site):
     site.hub.add(FakeNode("fast", {"x": (times, [number % 7 for number in range(900)])}))
     target = {"target": "fast::x", "refId": "A", "payload": {"reduce": "band", "alias": "{field}", "notices": True}}
     span = {"from": 1795325000000, "to": 1795325900000}
-    low, middle, high = site.client.post("/query", json=body(targets=[target], maxDataPoints=30, range=span)).json
+    low, middle, high = site.post("/query", json=body(targets=[target], maxDataPoints=30, range=span)).json
     assert [entry["title"] for entry in (low, middle, high)] == ["x min", "x", "x max"]
     assert all("buckets (band)" in notices(entry) for entry in (low, middle, high))
     rows = [[point[1] for point in entry["datapoints"]] for entry in (low, middle, high)]
@@ -332,7 +324,7 @@ def test_a_band_of_states_and_of_nothing(site):
     targets = [
         {"target": name, "refId": chr(65 + number), "payload": {"reduce": "band"}} for number, name in enumerate(names)
     ]
-    sky, raining, cryo, nope = site.client.post("/query", json=body(targets=targets)).json
+    sky, raining, cryo, nope = site.post("/query", json=body(targets=targets)).json
     assert sky["fields"][1]["values"] == ["clear", "overcast", "clear"]
     assert raining["fields"][1]["values"] == [False, True, False]
     assert "did not answer" in notices(cryo)
@@ -341,7 +333,7 @@ def test_a_band_of_states_and_of_nothing(site):
 
 def test_a_band_as_rows(site):
     """Rows of a band have a name for each of its parts."""
-    reply = site.client.get("/rows?metric=weather::temperature&from=now-6h&reduce=band")
+    reply = site.get("/rows?metric=weather::temperature&from=now-6h&reduce=band")
     ends = {row["metric"] for row in reply.json}
     assert ends == {"weather::temperature min", "weather::temperature", "weather::temperature max"}
 
@@ -351,7 +343,7 @@ def test_a_warning_of_a_band_is_given_once(site):
     stopped = [1795325000.0 + number for number in range(300)]
     site.hub.add(FakeNode("fast", {"x": (stopped, [1.0] * 300)}, interval_s=1.0))
     target = {"target": "fast::x", "refId": "A", "payload": {"reduce": "band"}}
-    said = [notices(entry) for entry in site.client.post("/query", json=body(targets=[target])).json]
+    said = [notices(entry) for entry in site.post("/query", json=body(targets=[target])).json]
     assert "has stopped" in said[1]
     assert said[0] == said[2] == ""
 
@@ -362,7 +354,7 @@ def test_a_line_is_connected_on_demand(site):
     site.hub.add(FakeNode("gappy", {"x": (times, [1.0] * 200)}))
     sent = body("gappy::x", maxDataPoints=50_000)
     sent["targets"].append({"target": "gappy::x", "refId": "B", "payload": {"gaps": "connect"}})
-    broken, connected = site.client.post("/query", json=sent).json
+    broken, connected = site.post("/query", json=sent).json
     assert sum(value is None for value, _ in broken["datapoints"]) == 1
     assert all(value is not None for value, _ in connected["datapoints"])
 
@@ -371,14 +363,14 @@ def test_a_merged_target(site):
     """One quantity of two nodes is one series with the target's text as its legend."""
     site.hub.add(FakeNode("archive", {"t": ([1795320000.0, 1795321000.0], [1.0, 2.0])}, interval_s=1000))
     site.hub.add(FakeNode("live", {"t": ([1795321000.0, 1795322000.0], [3.0, 4.0])}, interval_s=1000))
-    (drawn,) = site.client.post("/query", json=body("archive+live::t")).json
+    (drawn,) = site.post("/query", json=body("archive+live::t")).json
     assert drawn["title"] == "archive+live::t"
     assert [value for value, _ in drawn["datapoints"]] == [1.0, 3.0, 4.0]
 
 
 def test_a_panel_with_only_bad_targets_says_why(site):
     """Where nothing can be drawn each target says why, and the request is answered."""
-    reply = site.client.post("/query", json=body("weather::nope", "nowhere::x"))
+    reply = site.post("/query", json=body("weather::nope", "nowhere::x"))
     assert reply.status_code == 200
     assert all(entry["meta"]["notices"][0]["severity"] == "error" for entry in reply.json)
 
@@ -388,7 +380,7 @@ def test_a_table_says_what_it_is_drawn_from(site):
     times = [1795325000.0 + number for number in range(900)]
     site.hub.add(FakeNode("fast", {"x": (times, [1.0] * 900)}))
     sent = body(maxDataPoints=22, targets=[{"target": "fast::x", "refId": "A", "type": "table"}])
-    assert "min buckets (minmax)" in notices(site.client.post("/query", json=sent).json[0])
+    assert "min buckets (minmax)" in notices(site.post("/query", json=sent).json[0])
 
 
 def test_many_different_texts_are_refused(site):
@@ -397,7 +389,7 @@ def test_many_different_texts_are_refused(site):
         {"target": "", "refId": "A", "payload": {"metrics": [f"{target}-{number}.*" for number in range(100)]}}
         for target in range(20)
     ]
-    reply = site.client.post("/query", json=body(targets=targets))
+    reply = site.post("/query", json=body(targets=targets))
     assert reply.status_code == 400
     assert "different targets" in reply.json["message"]
 
@@ -405,10 +397,10 @@ def test_many_different_texts_are_refused(site):
 def test_rows(site):
     """Rows are of the window only, sorted, in JSON and in CSV."""
     window = "from=2026-11-21T23:39:47.030Z&to=now"
-    rows = site.client.get(f"/rows?metric=weather::temperature,raining&{window}").json
+    rows = site.get(f"/rows?metric=weather::temperature,raining&{window}").json
     assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
     assert {row["metric"] for row in rows} == {"weather::temperature", "weather::raining"}
-    reply = site.client.get(f"/rows/?metric=weather::temperature&format=csv&max_points=$__interval_ms&{window}")
+    reply = site.get(f"/rows/?metric=weather::temperature&format=csv&max_points=$__interval_ms&{window}")
     assert reply.mimetype == "text/csv"
     assert reply.text.splitlines()[:2] == ["time,metric,value", "1795307987030,weather::temperature,4.5"]
 
@@ -427,7 +419,7 @@ def test_rows(site):
 def test_rows_that_cannot_be_had(site, arguments, status, said):
     """What cannot be had is an error with a message, for an alert must not take it for silence."""
     site.hub.nodes["cryo"].behaviour.hang = True
-    reply = site.client.get(f"/rows?{arguments}")
+    reply = site.get(f"/rows?{arguments}")
     assert reply.status_code == status
     assert said in reply.json["message"]
 
@@ -435,7 +427,7 @@ def test_rows_that_cannot_be_had(site, arguments, status, said):
 def test_rows_of_which_some_are_missing(site):
     """What came is sent, and a header says what did not."""
     site.hub.nodes["cryo"].behaviour.hang = True
-    reply = site.client.get("/rows?metric=.*&metric=nowhere::x&from=now-6h")
+    reply = site.get("/rows?metric=.*&metric=nowhere::x&from=now-6h")
     assert reply.status_code == 200
     assert len(reply.json) == 9
     assert "'nowhere::x' is not served" in reply.headers["X-Sisock-Notices"]
@@ -444,9 +436,9 @@ def test_rows_of_which_some_are_missing(site):
 
 def test_health(site):
     """All is well as long as router and hub answer; otherwise the reason is told, with 503."""
-    assert site.client.get("/health").json == {"status": "ok", "nodes": 2, "fields": 4}
+    assert site.get("/health").json == {"status": "ok", "nodes": 2, "fields": 4}
     site.gateway.disconnected()
-    reply = site.client.get("/health/")
+    reply = site.get("/health/")
     assert reply.status_code == 503
     assert "the router is not connected" in reply.json["reason"]
 
@@ -455,8 +447,8 @@ def test_health_without_a_hub(site):
     """A hub that does not answer is told too, though nodes are still known."""
     site.clock.advance(10)
     site.hub.behaviour.hang = True
-    site.client.get("/health")
-    reply = site.client.get("/health")
+    site.get("/health")
+    reply = site.get("/health")
     assert reply.status_code == 503
     assert "the hub did not answer" in reply.json["reason"]
 
@@ -465,7 +457,7 @@ def test_metrics_for_prometheus(site):
     """The age of each node's newest sample is found out when it is asked for."""
     site.hub.add(FakeNode("host", {"load": ([1795325900.0], [1.0])}))
     site.hub.subtract("host")
-    reply = site.client.get("/metrics")
+    reply = site.get("/metrics")
     assert reply.mimetype == "text/plain"
     assert 'sisock_node_newest_sample_age_seconds{node="weather"} 3600' in reply.text
     assert 'sisock_node_online{node="host"} 0' in reply.text
@@ -476,15 +468,15 @@ def test_a_panel_of_a_node_that_left(site):
     """What a panel names of a node that left is drawn as far as it is kept, with the reason; lists have it no more."""
     wanted = {"refId": "A", "target": "weather::temperature", "payload": {}}
     sent = body(range=RANGE, targets=[wanted])
-    (before,) = site.client.post("/query", json=sent).json
+    (before,) = site.post("/query", json=sent).json
     site.hub.subtract("weather")
-    (after,) = site.client.post("/query", json=sent).json
+    (after,) = site.post("/query", json=sent).json
     assert after["datapoints"] == before["datapoints"] != []
     (notice,) = after["meta"]["notices"]
     assert notice["severity"] == "error"
     assert notice["text"].startswith("data node 'weather' is not online since")
-    assert not [name for name in site.client.post("/search", json={"target": "weather"}).json if "weather::" in name]
-    (unknown,) = site.client.post("/query", json=body(range=RANGE, targets=[wanted | {"target": "weather::no"}])).json
+    assert not [name for name in site.post("/search", json={"target": "weather"}).json if "weather::" in name]
+    (unknown,) = site.post("/query", json=body(range=RANGE, targets=[wanted | {"target": "weather::no"}])).json
     assert "datapoints" not in unknown or not unknown["datapoints"]
 
 
@@ -492,9 +484,9 @@ def test_annotations_of_a_node_that_hangs(site):
     """What cannot be asked is told: in the table's notice, and as an error to the legacy plugin."""
     site.hub.nodes["weather"].behaviour.hang = True
     anno = {"scopedVars": {"__annotation": {}}, "targets": [{"refId": "Anno", "target": "weather::raining"}]}
-    (table,) = site.client.post("/query", json=body(**anno)).json
+    (table,) = site.post("/query", json=body(**anno)).json
     assert "did not answer" in notices(table)
-    reply = site.client.post("/annotations", json={"range": RANGE, "annotation": {"query": "weather::raining"}})
+    reply = site.post("/annotations", json={"range": RANGE, "annotation": {"query": "weather::raining"}})
     assert reply.status_code == 400
     assert "did not answer" in reply.json["message"]
 
@@ -502,7 +494,7 @@ def test_annotations_of_a_node_that_hangs(site):
 @pytest.mark.parametrize("query", ["", None, 5, "nodes", "changes weather::temperature"])
 def test_annotations_of_nothing(site, query):
     """An annotation whose query is empty, or that nothing happened for, has no entries or only true ones."""
-    reply = site.client.post("/annotations/", json={"range": RANGE, "annotation": {"query": query}})
+    reply = site.post("/annotations/", json={"range": RANGE, "annotation": {"query": query}})
     assert reply.status_code == (400 if query == 5 else 200)
 
 
@@ -512,11 +504,11 @@ def test_nodes_as_annotations(site):
     site.clock.advance(60)
     site.hub.add(FakeNode("cryo", {"x": ([1.0], [1.0])}))
     soon = {"from": RANGE["from"], "to": "2026-11-22T06:39:47.030Z"}
-    (away,) = site.client.post("/annotations", json={"range": soon, "annotation": {"query": "nodes"}}).json
+    (away,) = site.post("/annotations", json={"range": soon, "annotation": {"query": "nodes"}}).json
     assert away["title"] == "cryo was away"
     assert away["timeEnd"] - away["time"] == 60_000
     sent = body(range=soon, targets=[{"refId": "Anno", "target": "nodes cryo", "payload": {}}])
-    assert len(site.client.post("/query", json=sent).json[0]["rows"]) == 1
+    assert len(site.post("/query", json=sent).json[0]["rows"]) == 1
 
 
 def test_a_pattern_is_matched_once(site, monkeypatch):
@@ -524,20 +516,20 @@ def test_a_pattern_is_matched_once(site, monkeypatch):
     matched = []
     monkeypatch.setattr("grafana_json.resolve.match", lambda text, names: matched.append(text) or match(text, names))
     for _ in range(3):
-        assert len(site.client.post("/query", json=body("weather::*", "cryo::temp.stage 4K")).json) == 4
+        assert len(site.post("/query", json=body("weather::*", "cryo::temp.stage 4K")).json) == 4
     assert matched == ["weather::*", "cryo::temp.stage 4K"]
     site.hub.add(FakeNode("weather2", {"x": ([1.0], [1.0])}))
-    assert len(site.client.post("/query", json=body("weather.*")).json) == 4
-    assert len(site.client.post("/query", json=body("weather::*", "weather.*")).json) == 7
+    assert len(site.post("/query", json=body("weather.*")).json) == 4
+    assert len(site.post("/query", json=body("weather::*", "weather.*")).json) == 7
     assert matched[2:] == ["weather.*", "weather::*"]
 
 
 def test_what_texts_mean_is_kept_within_bounds(site):
     """However many texts are asked for, few of them are kept, and no long ones."""
     for number in range(30):
-        site.client.post("/query", json=body(*[f"weather::.*|{number}-{one}" for one in range(100)]))
-    site.client.post("/query", json=body("weather::.*|" + "x" * 5000))
-    known = site.adapter._chooser._readings.of(site.gateway.snapshot().targets)
+        site.post("/query", json=body(*[f"weather::.*|{number}-{one}" for one in range(100)]))
+    site.post("/query", json=body("weather::.*|" + "x" * 5000))
+    known = site._server._root.query._adapter._chooser._readings.of(site.gateway.snapshot().targets)
     assert 0 < len(known) <= 1000
     assert max(map(len, known)) < 1000
 
