@@ -357,6 +357,7 @@ class Site:
         points: int | None = 1000,
         *,
         annotation: bool = False,
+        **parts: Any,
     ) -> list[dict[str, Any]]:
         """Return the entries that a panel of the JSON plugin gets, UNIX seconds in and milliseconds out.
 
@@ -368,13 +369,15 @@ class Site:
             The panel's width.
         annotation
             Whether an annotation asks, not a panel.
+        parts
+            Other parts of the request, such as ``filters`` or ``intervalMs``.
 
         Raises
         ------
         AssertionError
             Where the adapter refuses the request.
         """
-        reply = self.post("/query", _query(targets, start, end, points, annotation=annotation))
+        reply = self.post("/query", _query(targets, start, end, points, annotation=annotation) | parts)
         assert reply.status_code == OK, reply.text
         entries: list[dict[str, Any]] = reply.get_json()
         return entries
