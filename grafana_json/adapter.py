@@ -14,11 +14,11 @@ from twisted.internet.defer import Deferred
 
 from grafana_json import replies, requests
 from grafana_json.annotations import annotate, legacy_entries, table_entry
-from grafana_json.panel import count_points, draw_panel, encode_panel, encode_panel_apart, lines
+from grafana_json.panel import Panel, count_points, draw_panel, encode_panel, encode_panel_apart, lines
 from grafana_json.replies import PointCache
 from grafana_json.requests import Query, Target
-from grafana_json.resolve import InThread, Resolver, check_series, check_targets
-from grafana_json.rows import Arguments, parse_rows, points_of_each
+from grafana_json.resolve import InThread, ResolvedTarget, Resolver, check_series, check_targets
+from grafana_json.rows import Arguments, RowsRequest, parse_rows, points_of_each
 from grafana_json.status import NodeHealth, Status, gather
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
@@ -57,7 +57,7 @@ class Adapter:
     def __init__(self, gateway: Gateway, in_thread: InThread) -> None:
         self._gateway = gateway
         self._in_thread = in_thread
-        self._chooser = Resolver(gateway, in_thread)
+        self._resolver = Resolver(gateway, in_thread)
         self._points = PointCache(WRITTEN_BYTES)
 
     def status(self) -> Deferred[Snapshot]:
@@ -107,50 +107,40 @@ class Adapter:
         query = requests.parse_query(requests.parse_json(body))
         if query.annotation:
             return replies.encode([await self._annotation_entry(query, target) for target in query.targets])
-        choices = await self._chooser.choose(query)
-        drawn = await draw_panel(self._gateway, query, choices)
-        points = count_points(choices, drawn)
+        resolved = await self._resolver.resolve(query)
+        panel = await draw_panel(self._gateway, query, resolved)
+        points = count_points(resolved, panel)
         if points > MOST_POINTS_IN_A_REPLY:
             raise BadRequest(f"{points} points are over the {MOST_POINTS_IN_A_REPLY} of a reply: ask for fewer series")
         if points <= MOST_POINTS_AT_ONCE:
-            return encode_panel(choices, drawn, self._points.write)
-        encoded: bytes = await self._in_thread(encode_panel_apart, choices, drawn)
+            return encode_panel(resolved, panel, self._points.write)
+        # Without the cache of points, which is the reactor thread's own.
+        encoded: bytes = await self._in_thread(encode_panel_apart, resolved, panel)
         return encoded
 
     async def _annotation_entry(self, query: Query, target: Target) -> replies.Entry:
-        marks, problems = await annotate(self._gateway, self._chooser, query, target)
+        annotations, problems = await annotate(self._gateway, self._resolver, query, target)
         notices = [replies.Notice("error", problem) for problem in problems]
-        return replies.with_notices(table_entry(target.ref_id, marks), notices)
+        return replies.with_notices(table_entry(target.ref_id, annotations), notices)
 
     async def _legacy_annotations(self, request: Any) -> list[replies.Entry]:
-        query, asked = requests.parse_annotations(request)
-        marks, problems = (
-            await annotate(self._gateway, self._chooser, query, query.targets[0]) if query.targets else ([], [])
-        )
-        if problems and not marks:
+        query, annotation = requests.parse_annotations(request)
+        if not query.targets:
+            return []
+        annotations, problems = await annotate(self._gateway, self._resolver, query, query.targets[0])
+        if problems and not annotations:
             raise BadRequest("; ".join(problems))
-        return legacy_entries(marks, asked)
+        return legacy_entries(annotations, annotation)
 
     async def _rows(self, arguments: Arguments) -> RowsReply:
         request = parse_rows(arguments, self._gateway.now())
-        choices = request.laid(await self._chooser.choose(request.query))
+        resolved = request.on_grid(await self._resolver.resolve(request.query))
         if request.strict:
-            await self._in_thread(check_targets, choices, self._gateway.snapshot())
-        count = len({(wanted, way) for one in choices for wanted in one.wanted for way in one.target.options.drawings})
-        points = points_of_each(count, request.query.max_points)
-        drawn = await draw_panel(self._gateway, replace(request.query, max_points=points), choices)
-        said = [notice.text for choice in choices for notice in choice.notices]
-        if not count:
-            raise BadRequest("; ".join(said))
-        named = [_named(series, ending) for choice in choices for series, ending in lines(choice, drawn)]
-        series = list({one.wanted: one for one in named}.values())
-        if request.strict:
-            check_series(series)
-        problems = [one.problem for one in series if one.problem]
-        if len(problems) == len(series) and not any(one.times.size for one in series):
-            raise NodeUnavailable("; ".join(problems))
-        told = [text for one in series for text in one.notices]
-        return RowsReply(series, request.format, tuple(dict.fromkeys((*said, *problems, *told))))
+            await self._in_thread(check_targets, resolved, self._gateway.snapshot())
+        ways = {(wanted, way) for one in resolved for wanted in one.wanted for way in one.target.options.drawings}
+        points = points_of_each(len(ways), request.query.max_points)
+        panel = await draw_panel(self._gateway, replace(request.query, max_points=points), resolved)
+        return _rows_reply(request, resolved, panel)
 
     async def _node_healths(self) -> list[NodeHealth]:
         snapshot = await self.status()
@@ -165,6 +155,23 @@ class Adapter:
         gone = {change.node for change in self._gateway.history()} - states.keys()
         healths = [_health(name, state, snapshot, now) for name, state in states.items()]
         return healths + [NodeHealth(name, online=False) for name in sorted(gone)]
+
+
+def _rows_reply(request: RowsRequest, resolved: Sequence[ResolvedTarget], panel: Panel) -> RowsReply:
+    """Return the series of a panel as rows; an error where none of them came, and where one is missing that must not."""
+    of_targets = [notice.text for one in resolved for notice in one.notices]
+    named = [_named(series, ending) for one in resolved for series, ending in lines(one, panel)]
+    if not named:
+        raise BadRequest("; ".join(of_targets))
+    # Two targets may mean the same series, of which a table of rows would then have each sample twice.
+    series = list({one.wanted: one for one in named}.values())
+    if request.strict:
+        check_series(series)
+    problems = [one.problem for one in series if one.problem]
+    if len(problems) == len(series) and not any(one.times.size for one in series):
+        raise NodeUnavailable("; ".join(problems))
+    of_series = [text for one in series for text in one.notices]
+    return RowsReply(series, request.format, tuple(dict.fromkeys((*of_targets, *problems, *of_series))))
 
 
 def _named(series: Series, ending: str) -> Series:

@@ -208,23 +208,23 @@ def _runs(values: Values) -> list[tuple[int, int]]:
 
 
 async def annotate(
-    gateway: Gateway, chooser: Resolver, query: Query, target: Target
+    gateway: Gateway, resolver: Resolver, query: Query, target: Target
 ) -> tuple[list[Annotation], list[str]]:
     """Return the annotations of one target, and in words what could not be marked."""
     asked = parse_annotation(target.texts[0], changes=target.options.changes)
     if asked.kind == "nodes":
-        marks = mark_nodes(asked, gateway.history(), query.start, query.end)
-        return limit(marks), []
+        return limit(mark_nodes(asked, gateway.history(), query.start, query.end)), []
     plain = replace(target, text=asked.target, options=replace(target.options, metrics=(), **PLAINLY_DRAWN))
-    (choice,) = await chooser.choose(replace(query, targets=(plain,)))
-    points = max(POINTS_FOR_ANNOTATIONS // max(len(choice.wanted), 1), 1000)
-    drawn = await draw_panel(gateway, replace(query, max_points=points, least_s=0.0), [choice])
-    until = min(query.end, max(gateway.now(), query.start))  # a state that lasts, lasts until now
-    problems = [notice.text for notice in choice.notices if notice.severity == "error"]
-    marks = []
-    for series in (series for found in drawn.values() for series in found.values()):
-        found = mark(asked, series, until)
+    (resolved,) = await resolver.resolve(replace(query, targets=(plain,)))
+    points = max(POINTS_FOR_ANNOTATIONS // max(len(resolved.wanted), 1), 1000)
+    panel = await draw_panel(gateway, replace(query, max_points=points, least_s=0.0), [resolved])
+    # A state that lasts, lasts until now.
+    until = min(query.end, max(gateway.now(), query.start))
+    problems = [notice.text for notice in resolved.notices if notice.severity == "error"]
+    annotations: list[Annotation] = []
+    for series in (series for found in panel.values() for series in found.values()):
+        marked = mark(asked, series, until)
         problems += [series.problem] if series.problem else []
-        problems += [found] if isinstance(found, str) else []
-        marks += [] if isinstance(found, str) else found
-    return limit(marks), problems
+        problems += [marked] if isinstance(marked, str) else []
+        annotations += [] if isinstance(marked, str) else marked
+    return limit(annotations), problems

@@ -156,8 +156,3 @@ _OPERATORS: Mapping[str, Callable[[Mapping[str, Any]], Test]] = {
     "=|": _one_of,
     "!=|": _not(_one_of),
 }
-
-
-def keep(wanted: Iterable[SeriesWanted], filters: Filters, snapshot: Snapshot) -> list[SeriesWanted]:
-    """Return the series that pass."""
-    return [one for one in wanted if filters.passes(one, snapshot)] if filters.tests else list(wanted)

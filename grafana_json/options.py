@@ -15,7 +15,7 @@ import orjson
 from sisock.core.errors import BadRequest
 from sisock.core.reduce.reducers import REDUCERS
 from sisock.gateway.drawing.every import Every, find_zone, parse_every
-from sisock.gateway.drawing.planner import DEFAULT_REDUCER, Drawing, SeriesWanted
+from sisock.gateway.drawing.planner import DEFAULT_REDUCER, Drawing
 
 LONGEST_TEXT = 200
 MOST_METRICS = 100
@@ -107,17 +107,6 @@ class Options:
         if reducer == BAND:
             return BAND_PARTS
         return ALIGNED_PARTS.get(reducer, {reducer: ""}) if self.aligns else {reducer: ""}
-
-    def units_of(self, own: str | None) -> str | None:
-        """Return the units that a series of these units is drawn in; None when that is the panel's choice."""
-        return None if self.units == PANEL_UNITS else self.units or own
-
-    def label(self, wanted: SeriesWanted, units: str | None) -> str:
-        """Return the legend of a series."""
-        if not self.alias:
-            return wanted.target
-        filled = self.alias.replace("{node}", wanted.node).replace("{field}", wanted.field)
-        return filled.replace("{units}", units or "")
 
 
 NO_OPTIONS = Options()

@@ -1,8 +1,8 @@
-"""What Grafana's datasource plugins draw, made from series; points that were written before are not written again."""
+"""What Grafana's datasource plugins draw, of series; points that were written before are not written again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -11,10 +11,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from grafana_json.options import PANEL_UNITS, Options
 from grafana_json.requests import Target
 from grafana_json.units import grafana_unit
 from sisock.core.model import Times, Values
 from sisock.core.times import format_duration
+from sisock.gateway.drawing.planner import SeriesWanted
 from sisock.gateway.drawing.series import Series
 from sisock.gateway.tiles import Lru
 
@@ -135,7 +137,7 @@ def _common(kept: _Written, times: Times, bits: NDArray[np.int64]) -> tuple[int,
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that a panel tells its viewer, as a triangle in its corner."""
+    """A text for the viewer of a panel, under the triangle in its corner."""
 
     severity: str
     text: str
@@ -159,10 +161,19 @@ def as_pairs(_: Hashable, times: Times, values: Values) -> Any:
     return pairs(times, values)
 
 
+@dataclass(frozen=True)
+class _Heading:
+    """What stands beside the points of a series: its legend, Grafana's id of its unit, and its notices."""
+
+    legend: str
+    unit: str | None
+    notices: Sequence[Notice]
+
+
 def series_entry(
     target: Target,
     series: Series,
-    said: Sequence[Notice] = (),
+    notices: Sequence[Notice] = (),
     ending: str = "",
     points: PointsWriter = as_pairs,
 ) -> Entry:
@@ -170,24 +181,36 @@ def series_entry(
 
     Parameters
     ----------
-    said
-        What is to be said besides what the series says.
+    notices
+        Those of the target, which come before the series' own.
     ending
         Put behind the legend.
     points
         Writes the points of a line.
     """
-    notices = [*said, *(Notice("warning", text) for text in series.notices)]
-    if series.bucket_s and (target.options.notices or target.kind == "table"):
-        notices.append(Notice("info", _decimation(target, series.bucket_s)))
-    if series.problem:
-        notices.append(Notice("error", series.problem))
-    name = target.options.label(series.wanted, target.options.units_of(series.units) or series.units) + ending
-    shape = _shape_of(target, series)
-    if shape == "series":
-        identity = (series.wanted, target.options.reducer, ending, series.bucket_s)
-        return _series(target, series, name, notices, partial(points, identity))
-    return _SHAPES[shape](target, series, name, notices)
+    options = target.options
+    units = shown_units(options, series.units)
+    name = legend(options, series.wanted, units or series.units) + ending
+    heading = _Heading(name, grafana_unit(units), (*notices, *_notices(target, series)))
+    if target.kind == "table":
+        return _table(target, series, heading)
+    if target.kind == "frame" and series.type != "number":
+        return _frame(target, series, heading)
+    identity = (series.wanted, options.reducer, ending, series.bucket_s)
+    return _line(target, series, heading, partial(points, identity))
+
+
+def shown_units(options: Options, own: str | None) -> str | None:
+    """Return the units that a series of these units is drawn in; None when that is the panel's choice."""
+    return None if options.units == PANEL_UNITS else options.units or own
+
+
+def legend(options: Options, wanted: SeriesWanted, units: str | None) -> str:
+    """Return the legend of a series."""
+    if not options.alias:
+        return wanted.target
+    filled = options.alias.replace("{node}", wanted.node).replace("{field}", wanted.field)
+    return filled.replace("{units}", units or "")
 
 
 def notice_entry(target: Target, severity: str, text: str) -> Entry:
@@ -196,7 +219,7 @@ def notice_entry(target: Target, severity: str, text: str) -> Entry:
 
 
 def notices_entry(target: Target, notices: Sequence[Notice]) -> Entry:
-    """Return what the query of a target without series gets: a triangle with all that is to be said."""
+    """Return what the query of a target without series gets: a triangle with all notices."""
     meta = _meta(notices)
     if target.kind == "frame":
         return {"refId": target.ref_id, "fields": [], "meta": meta}
@@ -206,46 +229,41 @@ def notices_entry(target: Target, notices: Sequence[Notice]) -> Entry:
 
 
 def with_notices(entry: Entry, notices: Sequence[Notice]) -> Entry:
-    """Return an entry with what is to be said, if anything is."""
+    """Return an entry with notices, where there are any."""
     return entry | ({"meta": _meta(notices)} if notices else {})
 
 
-def _decimation(target: Target, bucket_s: float) -> str:
-    options = target.options
+def _notices(target: Target, series: Series) -> Iterator[Notice]:
+    yield from (Notice("warning", text) for text in series.notices)
+    if series.bucket_s and (target.options.notices or target.kind == "table"):
+        yield Notice("info", _decimation(target.options, series.bucket_s))
+    if series.problem:
+        yield Notice("error", series.problem)
+
+
+def _decimation(options: Options, bucket_s: float) -> str:
     peaks = "; max keeps peaks" if options.aligns and not options.chosen and options.drawn_reducer == "mean" else ""
     return f"drawn from {format_duration(bucket_s)} buckets ({options.drawn_reducer}{peaks})"
 
 
-def _unit(target: Target, series: Series) -> str | None:
-    return grafana_unit(target.options.units_of(series.units))
-
-
-def _shape_of(target: Target, series: Series) -> str:
-    if target.kind == "table":
-        return "table"
-    return "frame" if target.kind == "frame" and series.type != "number" else "series"
-
-
-def _series(
-    target: Target, series: Series, name: str, notices: list[Notice], points: Callable[[Times, Values], Any]
-) -> Entry:
+def _line(target: Target, series: Series, heading: _Heading, points: Callable[[Times, Values], Any]) -> Entry:
     if series.type == "string" and series.times.size:
         text = f"'{series.wanted.target}' is text, which this query cannot draw: set its format to Table"
         return notice_entry(target, "warning", text)
     written = points(series.times, series.values)
-    entry = {"target": name, "title": name, "datapoints": written, "refId": target.ref_id}
-    return _labelled(entry, _unit(target, series), notices)
+    entry = {"target": heading.legend, "title": heading.legend, "datapoints": written, "refId": target.ref_id}
+    return with_notices(_with_unit(entry, heading), heading.notices)
 
 
-def _table(target: Target, series: Series, name: str, notices: list[Notice]) -> Entry:
-    column = {"text": name, "type": TEXT_COLUMN[series.type]}
+def _table(target: Target, series: Series, heading: _Heading) -> Entry:
+    column = {"text": heading.legend, "type": TEXT_COLUMN[series.type]}
     entry = {
         "type": "table",
-        "columns": [{"text": TIME, "type": "time"}, _labelled(column, _unit(target, series), [])],
+        "columns": [{"text": TIME, "type": "time"}, _with_unit(column, heading)],
         "rows": _rows(series),
         "refId": target.ref_id,
     }
-    return with_notices(entry, notices)
+    return with_notices(entry, heading.notices)
 
 
 def _rows(series: Series) -> Any:
@@ -255,31 +273,23 @@ def _rows(series: Series) -> Any:
     return list(zip(times.tolist(), series.values.tolist(), strict=True))
 
 
-def _frame(target: Target, series: Series, name: str, notices: list[Notice]) -> Entry:
-    unit = _unit(target, series)
+def _frame(target: Target, series: Series, heading: _Heading) -> Entry:
     values: Entry = {
-        "name": name,
+        "name": heading.legend,
         "type": TEXT_COLUMN[series.type],
         "values": series.values.tolist(),
-        "config": {"displayName": name} | ({"unit": unit} if unit else {}),
+        "config": _with_unit({"displayName": heading.legend}, heading),
     }
     entry = {
         "fields": [{"name": TIME, "type": "time", "values": apart_ms(series.times)}, values],
         "refId": target.ref_id,
-        "name": name,
+        "name": heading.legend,
     }
-    return with_notices(entry, notices)
+    return with_notices(entry, heading.notices)
 
 
-_SHAPES: Mapping[str, Callable[[Target, Series, str, list[Notice]], Entry]] = {
-    "table": _table,
-    "frame": _frame,
-}
-
-
-def _labelled(entry: Entry, unit: str | None, notices: list[Notice]) -> Entry:
-    """Add the unit and the notices, where there are any."""
-    return with_notices(entry | ({"unit": unit} if unit else {}), notices)
+def _with_unit(entry: Entry, heading: _Heading) -> Entry:
+    return entry | ({"unit": heading.unit} if heading.unit else {})
 
 
 def _meta(notices: Iterable[Notice]) -> Entry:
@@ -287,7 +297,7 @@ def _meta(notices: Iterable[Notice]) -> Entry:
     texts: dict[str, dict[str, None]] = {}
     for notice in notices:
         texts.setdefault(notice.severity, {})[notice.text] = None
-    return {"notices": [{"severity": severity, "text": "; ".join(said)} for severity, said in texts.items()]}
+    return {"notices": [{"severity": severity, "text": "; ".join(one)} for severity, one in texts.items()]}
 
 
 def _readable(value: Any) -> Any:

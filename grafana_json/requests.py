@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -82,24 +82,29 @@ class Target:
     Parameters
     ----------
     text
-        What to draw, in the grammar of :mod:`grafana_json.targets`; empty when nothing was chosen.
+        In the grammar of :mod:`grafana_json.targets`; empty when nothing was chosen.
     ref_id
         Identifies the query in the panel.
     kind
         ``timeserie`` or ``table`` as the legacy plugin says; ``frame`` for the JSON plugin, which takes typed frames.
     options
         The author's own settings.
+
+    Attributes
+    ----------
+    texts
+        What is matched with the names of series: the list in the options, or the text.
     """
 
     text: str
     ref_id: str
     kind: TargetKind
     options: Options = NO_OPTIONS
+    texts: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Return what is matched with the names of series."""
-        return self.options.metrics or (self.text,)
+    def __post_init__(self) -> None:
+        """Choose the texts."""
+        object.__setattr__(self, "texts", self.options.metrics or (self.text,))
 
 
 @dataclass(frozen=True)
@@ -159,9 +164,10 @@ def parse_query(request: Any) -> Query:
         raise BadRequest("'targets' must be a list")
     if len(targets) > MOST_TARGETS:
         raise BadRequest(f"{len(targets)} targets are too many: ask for {MOST_TARGETS} at most in one request")
-    zone = _parse_zone(request.get("timezone"))
+    zone = request.get("timezone")
     parsed = tuple(_parse_target(target, zone) for target in targets if _is_wanted(target))
-    filters = parse_filters(request.get("filters") or request.get("adhocFilters"))
+    given = request.get("filters") or request.get("adhocFilters")
+    filters = parse_filters(given) if given else NONE
     max_points = parse_max_points(request.get("maxDataPoints"))
     least_s = least_interval_s(request, start, end, max_points)
     return Query(
@@ -205,15 +211,16 @@ def _parse_zone(value: Any) -> str:
         return ""
 
 
-def _parse_target(target: Any, zone: str) -> Target:
+def _parse_target(target: Any, zone: Any) -> Target:
     if not isinstance(target, Mapping):
         raise BadRequest("each of 'targets' must be an object with 'target' and 'refId'")
     kind: TargetKind = "frame"
     if "type" in target:
         kind = "table" if target["type"] == "table" else "timeserie"
-    options = parse_options(target.get("payload"))
+    payload = target.get("payload")
+    options = parse_options(payload) if payload else NO_OPTIONS
     if options.every and not options.zone:
-        options = replace(options, zone=zone)
+        options = replace(options, zone=_parse_zone(zone))
     return Target(_text(target.get("target")), _text(target.get("refId")), kind, options)
 
 

@@ -1,4 +1,4 @@
-"""From the targets of a request to the series that are drawn for each, and the reason where there are none."""
+"""From the targets of a request to the series of each, and the reason where there are none."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from grafana_json.filters import Filters, keep
+from grafana_json.filters import Filters
 from grafana_json.replies import Notice
 from grafana_json.requests import Query, Target
-from grafana_json.targets import Matched, capped, find, match, unescape
+from grafana_json.targets import MOST_SERIES, Matched, excess_warning, find, match, unescape
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.gateway import Gateway
 from sisock.gateway.directory import Snapshot
@@ -19,11 +19,13 @@ from sisock.gateway.drawing.planner import SEPARATOR, SeriesWanted
 from sisock.gateway.drawing.series import Series
 from sisock.gateway.target_index import Targets
 
-Resolved = Matched | str
+Match = Matched | str
+"""What a text means, or in words why it means nothing."""
 MOST_TEXTS_IN_A_REQUEST = 1000
 MOST_TEXTS_KEPT = 1000
 LONGEST_TEXT_KEPT = 1000
-MOST_COMPARISONS = 2_000_000  # of a text with a name, in one request: some seconds of a thread
+# Of a text with a name, in one request: some seconds of a thread.
+MOST_COMPARISONS = 2_000_000
 FEWEST_TEXTS = 20
 MOST_MEMBERS = 1000
 _GROUP = re.compile(r"(?<!\\)(?:\(((?:\\.|[^()\\])*)\)|\{((?:\\.|[^{}\\])*)\})(?![*+?{])")
@@ -34,7 +36,7 @@ InThread = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True)
 class ResolvedTarget:
-    """The series of one target, and what its viewer should know of the choice."""
+    """The series of one target, and the notices that its viewer gets besides theirs."""
 
     target: Target
     wanted: tuple[SeriesWanted, ...]
@@ -42,47 +44,49 @@ class ResolvedTarget:
 
 
 def resolve_target(
-    target: Target, readings: Mapping[str, Resolved], filters: Filters, snapshot: Snapshot
+    target: Target, matches: Mapping[str, Match], filters: Filters, snapshot: Snapshot
 ) -> ResolvedTarget:
-    """Return what is drawn for a target, given what each of its texts means."""
-    names: dict[str, None] = {}
+    """Return the series of a target, given what each of its texts means."""
+    series: dict[SeriesWanted, None] = {}
     notices = [Notice("warning", problem) for problem in target.options.problems]
     notices += [Notice("info", remark) for remark in filters.remarks]
-    unread = []
+    reasons = []
     for text in target.texts:
-        reading = readings[text]
-        left = snapshot.left(text.strip()) if isinstance(reading, str) else None
-        if left is not None:  # the reason comes with what is kept of it
-            names[left.target] = None
-        elif isinstance(reading, str):
-            unread.append(Notice("error" if text.strip() else "info", _reason(reading, text, snapshot)))
+        matched = matches[text]
+        if not isinstance(matched, str):
+            series.update(dict.fromkeys(matched.series))
+            notices += [Notice("warning", matched.warning)] if matched.warning else []
+        elif left := snapshot.left(text.strip()):
+            # The reason comes with what is kept of it.
+            series[left] = None
         else:
-            names.update(dict.fromkeys(reading.names))
-            notices += [Notice("warning", reading.warning)] if reading.warning else []
-    matched = capped(list(names))
-    if matched.warning:
-        notices.append(Notice("warning", matched.warning))
-    wanted = keep([series_of(name, snapshot) for name in matched.names], filters, snapshot)
-    if names and not wanted:
+            reasons.append(Notice("error" if text.strip() else "info", _reason(matched, text, snapshot)))
+    wanted, more = _drawable(list(series), filters, snapshot)
+    return ResolvedTarget(target, tuple(wanted), (*notices, *more, *reasons))
+
+
+def _drawable(
+    series: Sequence[SeriesWanted], filters: Filters, snapshot: Snapshot
+) -> tuple[Sequence[SeriesWanted], list[Notice]]:
+    """Return those of the series that are drawn, and notices of the others."""
+    notices = []
+    if len(series) > MOST_SERIES:
+        notices.append(Notice("warning", str(excess_warning(len(series)))))
+        series = series[:MOST_SERIES]
+    if not filters.tests:
+        return series, notices
+    passing = [one for one in series if filters.passes(one, snapshot)]
+    if series and not passing:
         notices.append(Notice("info", f"no series of this target passes the filters {filters.text}"))
-    return ResolvedTarget(target, tuple(wanted), (*notices, *unread))
+    return passing, notices
 
 
-def series_of(name: str, snapshot: Snapshot) -> SeriesWanted:
-    """Return what a name means, ``node::field`` or ``node+node::field``."""
-    known = snapshot.targets.get(name)
-    if known is not None:
-        return known
-    node, _, field = name.partition(SEPARATOR)
-    return SeriesWanted(node, field)
-
-
-def _reason(reading: str, text: str, snapshot: Snapshot) -> str:
+def _reason(spelling: str, text: str, snapshot: Snapshot) -> str:
     """Return why a target means nothing: what is known to be wrong with its node says more than its spelling."""
     if not text.strip():
-        return reading
+        return spelling
     node = snapshot.nodes.get(text.partition(SEPARATOR)[0].strip())
-    return snapshot.outage or (node.problem if node and node.problem else reading)
+    return snapshot.outage or (node.problem if node and node.problem else spelling)
 
 
 class KnownTexts:
@@ -90,18 +94,21 @@ class KnownTexts:
 
     def __init__(self) -> None:
         self._targets = Targets({})
-        self._known: dict[str, Resolved] = {}
+        self._known: dict[str, Match] = {}
 
-    def of(self, targets: Targets) -> Mapping[str, Resolved]:
+    def among(self, targets: Targets) -> Mapping[str, Match]:
         """Return what is known among some targets; it stays as it is."""
-        return self._known if targets.has_names_of(self._targets) else {}
+        # They are the same object for as long as no node says anything new, so most looks are at that only.
+        if targets is not self._targets and targets.has_names_of(self._targets):
+            self._targets = targets
+        return self._known if targets is self._targets else {}
 
-    def keep(self, targets: Targets, found: Mapping[str, Resolved]) -> None:
+    def keep(self, targets: Targets, found: Mapping[str, Match]) -> None:
         """Keep what was found, a bounded number of short texts."""
-        short = {text: reading for text, reading in found.items() if len(text) <= LONGEST_TEXT_KEPT}
-        if short or not targets.has_names_of(self._targets):
-            together = {**self.of(targets), **short}
-            self._targets, self._known = targets, together if len(together) <= MOST_TEXTS_KEPT else short
+        short = {text: matched for text, matched in found.items() if len(text) <= LONGEST_TEXT_KEPT}
+        known = {**self.among(targets), **short}
+        if short or targets is not self._targets:
+            self._targets, self._known = targets, known if len(known) <= MOST_TEXTS_KEPT else short
 
 
 def check_work(texts: Sequence[str], targets: Targets) -> None:
@@ -112,13 +119,13 @@ def check_work(texts: Sequence[str], targets: Targets) -> None:
         raise BadRequest(f"{unknown} different targets are too many: use patterns such as node::(a|b)")
 
 
-def match_texts(texts: Sequence[str], targets: Targets) -> dict[str, Resolved]:
+def match_texts(texts: Sequence[str], targets: Targets) -> dict[str, Match]:
     """Return what each text means."""
     return {text: match(text, targets) for text in texts}
 
 
 class Resolver:
-    """Chooses the series of targets; to be called in the reactor's thread.
+    """Finds the series of targets; to be called in the reactor's thread.
 
     Parameters
     ----------
@@ -131,25 +138,24 @@ class Resolver:
     def __init__(self, gateway: Gateway, in_thread: InThread) -> None:
         self._gateway = gateway
         self._in_thread = in_thread
-        self._readings = KnownTexts()
+        self._known_texts = KnownTexts()
 
-    async def choose(self, query: Query) -> list[ResolvedTarget]:
-        """Return what is drawn for each target.
+    async def resolve(self, query: Query) -> list[ResolvedTarget]:
+        """Return the series of each target.
 
         Where one is unknown it may be new, so the nodes are asked again, if not just now.
         """
         texts = list(dict.fromkeys(text for target in query.targets for text in target.texts))
         snapshot = self._gateway.snapshot()
-        readings = await self._match_all(texts, snapshot)
-        if any(isinstance(reading, str) and text.strip() for text, reading in readings.items()):
+        matches = await self._match_all(texts, snapshot.targets)
+        if any(isinstance(matched, str) and text.strip() for text, matched in matches.items()):
             fresh: Snapshot = await self._gateway.freshen()
             if fresh is not snapshot:
-                snapshot, readings = fresh, await self._match_all(texts, fresh)
-        return [resolve_target(target, readings, query.filters, snapshot) for target in query.targets]
+                snapshot, matches = fresh, await self._match_all(texts, fresh.targets)
+        return [resolve_target(target, matches, query.filters, snapshot) for target in query.targets]
 
-    async def _match_all(self, texts: Sequence[str], snapshot: Snapshot) -> dict[str, Resolved]:
-        targets = snapshot.targets
-        known = self._readings.of(targets)
+    async def _match_all(self, texts: Sequence[str], targets: Targets) -> Mapping[str, Match]:
+        known = self._known_texts.among(targets)
         new = [text for text in texts if text not in known]
         if not new:
             return {text: known[text] for text in texts}
@@ -158,12 +164,13 @@ class Resolver:
         else:
             check_work(new, targets)
             found = await self._in_thread(match_texts, new, targets)
-        readings = {text: found[text] if text in found else known[text] for text in texts}
-        self._readings.keep(targets, found)
-        return readings
+        # Another request may have changed what is known meanwhile, but not the mapping that was looked up before.
+        matches = {text: found[text] if text in found else known[text] for text in texts}
+        self._known_texts.keep(targets, found)
+        return matches
 
 
-def check_targets(choices: Sequence[ResolvedTarget], snapshot: Snapshot) -> None:
+def check_targets(resolved: Sequence[ResolvedTarget], snapshot: Snapshot) -> None:
     """Do nothing where each target, and each member of a list, means something, and means it wholly.
 
     Raises
@@ -175,15 +182,15 @@ def check_targets(choices: Sequence[ResolvedTarget], snapshot: Snapshot) -> None
     """
     away = [snapshot.outage] if snapshot.outage else []
     wrong: list[str] = []
-    for choice in choices:
-        for member in islice(_members_of(choice, snapshot), MOST_MEMBERS):
-            reading = match(member, snapshot.targets)
+    for one in resolved:
+        for member in islice(_members_of(one.target, snapshot), MOST_MEMBERS):
+            reason = match(member, snapshot.targets)
             nodes = unescape(member.partition(SEPARATOR)[0])
-            away += [one.problem for one in snapshot.nodes.values() if one.problem and find(nodes, [one.name])]
+            away += [node.problem for node in snapshot.nodes.values() if node.problem and find(nodes, [node.name])]
             # What is kept of a node that left is drawn for a target that names it alone, and then says so itself.
-            if isinstance(reading, str) and (member not in choice.target.texts or not snapshot.left(member.strip())):
-                (wrong if find(nodes, snapshot.nodes) or SEPARATOR not in member else away).append(reading)
-        wrong += [notice.text for notice in choice.notices if notice.severity == "warning"]
+            if isinstance(reason, str) and (member not in one.target.texts or not snapshot.left(member.strip())):
+                (wrong if find(nodes, snapshot.nodes) or SEPARATOR not in member else away).append(reason)
+        wrong += [notice.text for notice in one.notices if notice.severity == "warning"]
     _refuse(away, wrong)
 
 
@@ -209,8 +216,8 @@ def members(text: str) -> Iterator[str]:
             yield name if SEPARATOR in name or not separator else f"{node}{SEPARATOR}{name}"
 
 
-def _members_of(choice: ResolvedTarget, snapshot: Snapshot) -> Iterator[str]:
-    for text in choice.target.texts:
+def _members_of(target: Target, snapshot: Snapshot) -> Iterator[str]:
+    for text in target.texts:
         is_name = text in snapshot.targets or unescape(text) in snapshot.targets
         yield from (text,) if is_name else members(text)
 

@@ -52,14 +52,14 @@ class RowsRequest:
     align: bool | None = None
     strict: bool = False
 
-    def laid(self, choices: Sequence[ResolvedTarget]) -> list[ResolvedTarget]:
-        """Return what is drawn for targets: on a grid, where that is wanted or where there are several series."""
-        several = len({wanted for one in choices for wanted in one.wanted}) > 1
+    def on_grid(self, resolved: Sequence[ResolvedTarget]) -> list[ResolvedTarget]:
+        """Return the targets, to be drawn on a grid where that is wanted or where they have several series."""
+        several = len({wanted for one in resolved for wanted in one.wanted}) > 1
         if not (several if self.align is None else self.align):
-            return list(choices)
+            return list(resolved)
         return [
             replace(one, target=replace(one.target, options=replace(one.target.options, align=True)))
-            for one in choices
+            for one in resolved
         ]
 
 

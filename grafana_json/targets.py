@@ -19,12 +19,13 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any, Protocol
 
 import re2
 
-from sisock.gateway.drawing.planner import MERGE, SEPARATOR
+from sisock.gateway.drawing.planner import MERGE, SEPARATOR, SeriesWanted
 from sisock.gateway.target_index import Names, Targets
 
 MOST_SERIES = 100
@@ -69,10 +70,16 @@ class Searchable(Protocol):
 
 @dataclass(frozen=True)
 class Matched:
-    """The names that a target means, at most ``MOST_SERIES``, and what a viewer should know of it."""
+    """The names that a target means, at most ``MOST_SERIES``, and what a viewer should know of them."""
 
     names: tuple[str, ...]
     warning: str | None = None
+
+    @cached_property
+    def series(self) -> tuple[SeriesWanted, ...]:
+        """The series of these names; ``node+node::field`` is one of several nodes."""
+        parts = (name.partition(SEPARATOR) for name in self.names)
+        return tuple(SeriesWanted(node, field) for node, _, field in parts)
 
 
 def match(target: str, names: Iterable[str]) -> Matched | str:
@@ -90,7 +97,9 @@ def match(target: str, names: Iterable[str]) -> Matched | str:
         return f"choose what to draw: a target is node{SEPARATOR}field"
     searchable = _searchable(names)
     found = list(islice(_find(text, searchable), MOST_COUNTED + 1))
-    return capped(found) if found else _not_found(unescape(text), searchable)
+    if not found:
+        return _not_found(unescape(text), searchable)
+    return Matched(tuple(found[:MOST_SERIES]), excess_warning(len(found)))
 
 
 def find(target: str, names: Iterable[str]) -> list[str]:
@@ -220,13 +229,12 @@ def _glob_pattern(glob: str) -> str:
     return "".join(pattern)
 
 
-def capped(found: Sequence[str]) -> Matched:
-    """Return as many names as are drawn, with a warning when there are more."""
-    if len(found) <= MOST_SERIES:
-        return Matched(tuple(found))
-    count = str(len(found)) if len(found) <= MOST_COUNTED else f"more than {MOST_COUNTED}"
-    warning = f"{count} series match, the first {MOST_SERIES} are drawn: narrow the target"
-    return Matched(tuple(found[:MOST_SERIES]), warning)
+def excess_warning(count: int) -> str | None:
+    """Return what a viewer should know where a target means so many series; None where all of them are drawn."""
+    if count <= MOST_SERIES:
+        return None
+    counted = str(count) if count <= MOST_COUNTED else f"more than {MOST_COUNTED}"
+    return f"{counted} series match, the first {MOST_SERIES} are drawn: narrow the target"
 
 
 def _not_found(text: str, names: Searchable) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+MOST_KEPT = 1000
 # The case of a symbol counts: mW and MW, s and S differ.
 SYMBOLS: dict[str, str] = {
     "°C": "celsius",
@@ -101,6 +104,7 @@ WORDS: dict[str, str] = {
 }
 
 
+@lru_cache(MOST_KEPT)
 def grafana_unit(units: str | None) -> str | None:
     """Return Grafana's id of a unit; any other text as it stands, which Grafana shows behind the number."""
     text = (units or "").strip()

@@ -2,7 +2,7 @@ import pytest
 
 from grafana_json.options import NO_OPTIONS, Options, parse_options
 from sisock.core.reduce.reducers import REDUCERS
-from sisock.gateway.drawing.planner import Drawing, SeriesWanted
+from sisock.gateway.drawing.planner import Drawing
 
 
 @pytest.mark.parametrize("payload", [None, "", {}, [], 5, "{", "[1]", {"agg": "mean", "n": "3"}, {"reduce": None}])
@@ -54,16 +54,6 @@ def test_what_is_wrong_is_told(payload, said):
     assert options == Options(problems=options.problems)
 
 
-def test_the_legend():
-    """A legend names node, field and units where its author wants; braces of others stay."""
-    wanted = SeriesWanted("host", "{units}")
-    assert NO_OPTIONS.label(wanted, "K") == "host::{units}"
-    assert Options(alias="{node}/{field} {0} {x.__class__}").label(SeriesWanted("a", "b"), "K") == (
-        "a/b {0} {x.__class__}"
-    )
-    assert Options(alias="in {units}").label(wanted, None) == "in "
-
-
 def test_how_the_gateway_draws_it():
     """Reducer and breaks are what the gateway must know; a band is drawn in three ways."""
     assert Options(reducer="last", connect=True).drawings == {Drawing("last", breaks=False): ""}
@@ -75,8 +65,3 @@ def test_every_reducer_may_be_chosen():
     for reducer in (*REDUCERS, "band"):
         assert parse_options({"reduce": reducer}) == Options(reducer=reducer)
     assert all(drawing.reducer in REDUCERS for drawing in Options(reducer="band").drawings)
-
-
-def test_whose_units_are_sent():
-    """The field's own, those of the payload, or none, which leaves them to the panel."""
-    assert [Options(units=units).units_of("K") for units in ("", "celsius", "panel")] == ["K", "celsius", None]

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grafana_json.options import Options
-from grafana_json.replies import Notice, encode, error_reply, milliseconds, notice_entry, series_entry
+from grafana_json.options import NO_OPTIONS, Options
+from grafana_json.replies import (
+    Notice,
+    encode,
+    error_reply,
+    legend,
+    milliseconds,
+    notice_entry,
+    series_entry,
+    shown_units,
+)
 from grafana_json.requests import Target
 from sisock.gateway.drawing.planner import SeriesWanted
 from sisock.gateway.drawing.series import Series
@@ -112,6 +121,20 @@ def test_one_notice_a_severity():
         {"severity": "warning", "text": "too many; old library"},
         {"severity": "error", "text": "node away"},
     ]
+
+
+def test_the_legend():
+    """A legend names node, field and units where its author wants; braces of others stay."""
+    wanted = SeriesWanted("host", "{units}")
+    assert legend(NO_OPTIONS, wanted, "K") == "host::{units}"
+    aliased = Options(alias="{node}/{field} {0} {x.__class__}")
+    assert legend(aliased, SeriesWanted("a", "b"), "K") == "a/b {0} {x.__class__}"
+    assert legend(Options(alias="in {units}"), wanted, None) == "in "
+
+
+def test_whose_units_are_sent():
+    """The field's own, those of the payload, or none, which leaves them to the panel."""
+    assert [shown_units(Options(units=units), "K") for units in ("", "celsius", "panel")] == ["K", "celsius", None]
 
 
 def test_a_target_without_series():

@@ -529,7 +529,7 @@ def test_what_texts_mean_is_kept_within_bounds(site):
     for number in range(30):
         site.post("/query", json=body(*[f"weather::.*|{number}-{one}" for one in range(100)]))
     site.post("/query", json=body("weather::.*|" + "x" * 5000))
-    known = site._server._root.query._adapter._chooser._readings.of(site.gateway.snapshot().targets)
+    known = site._server._root.query._adapter._resolver._known_texts.among(site.gateway.snapshot().targets)
     assert 0 < len(known) <= 1000
     assert max(map(len, known)) < 1000
 
