@@ -27,9 +27,12 @@ from sisock.gateway.directory import NodeState, Snapshot
 from sisock.gateway.drawing.planner import NEWEST, SeriesWanted
 from sisock.gateway.drawing.series import Series
 
-MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
-MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON
-WRITTEN_BYTES = 64 * 2**20  # of points as they were written, some 70 bytes each
+# That many become JSON in a few milliseconds, in which the reactor does nothing else.
+MOST_POINTS_AT_ONCE = 50_000
+# Some 200 MB of JSON.
+MOST_POINTS_IN_A_REPLY = 5_000_000
+# Of points as they were written, some 70 bytes each.
+WRITTEN_BYTES = 64 * 2**20
 PROBED_FIELDS = 3
 PROBED_SPAN_S = 3600.0
 
@@ -72,8 +75,8 @@ class Adapter:
     def query(self, body: bytes) -> Deferred[bytes]:
         """Return the reply to the body of a query: what is drawn for each target.
 
-        What cannot be drawn is told in the place of its target only. The Deferred fails with BadRequest for a body
-        that cannot be understood.
+        What cannot be drawn is a notice in the place of its target only. The Deferred fails with BadRequest for a
+        body that cannot be understood.
         """
         return Deferred.fromCoroutine(self._query(body))
 
@@ -99,7 +102,8 @@ class Adapter:
 
     async def _health(self) -> tuple[str | None, Snapshot]:
         await self.status()
-        if self._gateway.outage():  # a hub that was late at the start should not be called dead for long
+        # A hub that was late at the start should not be called dead for long.
+        if self._gateway.outage():
             await self._gateway.refresh()
         return self._gateway.outage(), self._gateway.snapshot()
 
@@ -136,6 +140,7 @@ class Adapter:
         request = parse_rows(arguments, self._gateway.now())
         resolved = request.on_grid(await self._resolver.resolve(request.query))
         if request.strict:
+            # In a thread, for each member of a list is matched by itself.
             await self._in_thread(check_targets, resolved, self._gateway.snapshot())
         ways = {(wanted, way) for one in resolved for wanted in one.wanted for way in one.target.options.drawings}
         points = points_of_each(len(ways), request.query.max_points)
@@ -150,6 +155,7 @@ class Adapter:
             for field in islice(_periodic(node.catalogue), PROBED_FIELDS)
         ]
         now = self._gateway.now()
+        # The answer is not looked at: the gateway notes the newest sample of each field that it sees.
         await self._gateway.query(probed, now - PROBED_SPAN_S, now, 1, NEWEST)
         states = self._gateway.states()
         gone = {change.node for change in self._gateway.history()} - states.keys()
@@ -158,7 +164,7 @@ class Adapter:
 
 
 def _rows_reply(request: RowsRequest, resolved: Sequence[ResolvedTarget], panel: Panel) -> RowsReply:
-    """Return the series of a panel as rows; an error where none of them came, and where one is missing that must not."""
+    """Return the series of a panel as rows, or raise what the request makes of those that are missing."""
     of_targets = [notice.text for one in resolved for notice in one.notices]
     named = [_named(series, ending) for one in resolved for series, ending in lines(one, panel)]
     if not named:

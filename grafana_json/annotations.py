@@ -32,6 +32,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "<=": operator.le,
 }
 POINTS_FOR_ANNOTATIONS = 20_000
+# What an author sets for lines would move the times at which something changed.
 PLAINLY_DRAWN: Mapping[str, Any] = {
     "reducer": "minmax",
     "connect": False,
@@ -76,6 +77,7 @@ def parse_annotation(text: str, *, changes: bool = False) -> AnnotationQuery:
         return AnnotationQuery("nodes", rest.strip(), tuple(tags))
     if word == "changes" and rest.strip():
         return AnnotationQuery("changes", rest.strip(), tuple(tags))
+    # Names may have blanks and comparisons in them: what ends in a number is a threshold, whatever stands before.
     crossing = _CROSSING.fullmatch(text)
     if crossing:
         return AnnotationQuery("crossing", crossing[1], tuple(tags), crossing[2], float(crossing[3]))
@@ -126,6 +128,7 @@ def mark_nodes(query: AnnotationQuery, history: Iterable[NodeChange], start: flo
 def limit(annotations: Sequence[Annotation]) -> list[Annotation]:
     """Return the annotations by time, at most so many; the last one says how many are not shown."""
     ordered = sorted(annotations, key=lambda one: one.time)
+    # Grafana draws each as an element of its page, which thousands of them make slow.
     kept = ordered[:MOST_ANNOTATIONS]
     if len(ordered) > len(kept):
         note = f"{len(ordered) - len(kept)} more are not shown: choose a shorter range"
@@ -170,6 +173,7 @@ def _states(series: Series, until: float) -> Iterator[Annotation]:
 
 def _changes(series: Series) -> Iterator[Annotation]:
     """Yield a mark for each change of a number."""
+    # A broken line is no change of the value.
     values = series.values[~np.isnan(series.values)]
     times = series.times[~np.isnan(series.values)]
     name = series.wanted.target
@@ -216,6 +220,7 @@ async def annotate(
         return limit(mark_nodes(asked, gateway.history(), query.start, query.end)), []
     plain = replace(target, text=asked.target, options=replace(target.options, metrics=(), **PLAINLY_DRAWN))
     (resolved,) = await resolver.resolve(replace(query, targets=(plain,)))
+    # Many more than a panel is wide: of several changes within a bucket not each is marked.
     points = max(POINTS_FOR_ANNOTATIONS // max(len(resolved.wanted), 1), 1000)
     panel = await draw_panel(gateway, replace(query, max_points=points, least_s=0.0), [resolved])
     # A state that lasts, lasts until now.

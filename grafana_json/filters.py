@@ -16,7 +16,8 @@ from sisock.gateway.directory import Snapshot
 from sisock.gateway.drawing.planner import SeriesWanted
 
 MOST_FILTERS = 50
-MOST_TAG_VALUES = 5000  # a list of more opens slowly
+# A list of more opens slowly.
+MOST_TAG_VALUES = 5000
 LONGEST_PATTERN = 10_000
 LONGEST_SHOWN_FILTERS = 60
 
@@ -40,6 +41,7 @@ class Filters:
 
     def passes(self, wanted: SeriesWanted, snapshot: Snapshot) -> bool:
         """Tell whether a series is among what the viewer chose; of a merged one any part may be."""
+        # A node that is away describes no field; its name, and the field's, can still be compared.
         return any(self._passes(part.node, snapshot.field(part) or Field(part.field, "")) for part in wanted.parts)
 
     def passing(self, node: str, fields: Iterable[Field]) -> Iterator[Field]:
@@ -59,19 +61,20 @@ def parse_filters(given: Any) -> Filters:
         return NONE
     tests, texts, remarks = [], [], []
     for entry in given[:MOST_FILTERS]:
+        # One whose key is not chosen yet filters nothing.
         if not isinstance(entry, Mapping) or not isinstance(key := entry.get("key"), str) or not key:
             continue
-        said = f"{key} {entry.get('operator')} {entry.get('value')}"[:LONGEST_SHOWN_FILTERS]
+        shown = f"{key} {entry.get('operator')} {entry.get('value')}"[:LONGEST_SHOWN_FILTERS]
         if key not in TAG_KEYS:
             remarks.append(f"the filter on '{key[:LONGEST_SHOWN_FILTERS]}' is passed over: no series has it")
             continue
         try:
             tests.append((key, _OPERATORS[str(entry.get("operator"))](entry)))
-            texts.append(said)
+            texts.append(shown)
         except KeyError:
-            remarks.append(f"the filter '{said}' is passed over: its operator is unknown")
+            remarks.append(f"the filter '{shown}' is passed over: its operator is unknown")
         except re2.error:
-            remarks.append(f"the filter '{said}' is passed over: that is no pattern")
+            remarks.append(f"the filter '{shown}' is passed over: that is no pattern")
     return Filters(tuple(tests), ", ".join(texts), tuple(remarks))
 
 
@@ -87,6 +90,7 @@ def list_values(request: Any, snapshot: Snapshot) -> list[dict[str, str]]:
     if not isinstance(key, str) or key not in TAG_KEYS:
         return []
     filters = parse_filters(request.get("filters"))
+    # A filter on the key itself would leave only what was chosen before, and nothing to change it to.
     others = Filters(tuple(test for test in filters.tests if test[0] != key))
     values: set[str] = set()
     for node in snapshot.nodes.values():
@@ -116,6 +120,7 @@ def _one_of(entry: Mapping[str, Any]) -> Test:
 
 
 def _matches(entry: Mapping[str, Any]) -> Test:
+    # RE2 is safe whatever the pattern, but a long one takes long to compile, at each refresh.
     if len(_value(entry)) > LONGEST_PATTERN:
         raise re2.error("too long")
     compiled = re2.compile(_value(entry), QUIET)

@@ -33,7 +33,8 @@ ALIGNED_PARTS: Mapping[str, Mapping[str, str]] = {
     "m4": {"first": " first", "min": " min", "max": " max", "last": " last"},
 }
 DEFAULT_ALIGNED = "mean"
-ZONES = {"utc": "UTC"}  # as Grafana writes it
+# As Grafana writes it.
+ZONES = {"utc": "UTC"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Options:
     connect
         Whether lines are drawn across gaps.
     notices
-        Whether the buckets that a series was drawn from are told.
+        Whether a notice has the buckets that a series is drawn from.
     before
         Whether what holds at the window's start is drawn there; None for where that is usual.
     changes
@@ -65,7 +66,7 @@ class Options:
     zone
         The time zone of their days; empty for the one of the dashboard.
     chosen
-        Whether the author said which reducer.
+        Whether the author chose the reducer.
     problems
         What could not be understood, in words.
     """
@@ -86,10 +87,11 @@ class Options:
 
     @cached_property
     def drawings(self) -> Mapping[Drawing, str]:
-        """Return in which ways each series is drawn, and what is put behind the legend of each."""
+        """The ways in which each series is drawn, and what is put behind the legend of each."""
+        # The zone says where days begin, so it goes with the length of the cells.
         every = replace(self.every, zone=self.zone) if self.every and self.zone else self.every
-        drawn = Drawing(breaks=not self.connect, before=self.before, align=self.align, chosen=self.chosen, every=every)
-        return {replace(drawn, reducer=reducer): ending for reducer, ending in self._parts.items()}
+        way = Drawing(breaks=not self.connect, before=self.before, align=self.align, chosen=self.chosen, every=every)
+        return {replace(way, reducer=reducer): ending for reducer, ending in self._parts.items()}
 
     @property
     def aligns(self) -> bool:
@@ -97,13 +99,14 @@ class Options:
         return self.align or self.every is not None
 
     @property
-    def drawn_reducer(self) -> str:
-        """Return the reducer that is drawn: on a grid, the mean where none was chosen."""
+    def effective_reducer(self) -> str:
+        """Return the reducer that holds: on a grid, the mean where none was chosen."""
+        # One value stands for a cell. The two of the default become two lines only where somebody asks for them.
         return DEFAULT_ALIGNED if self.aligns and not self.chosen and self.reducer == DEFAULT_REDUCER else self.reducer
 
     @property
     def _parts(self) -> Mapping[str, str]:
-        reducer = self.drawn_reducer
+        reducer = self.effective_reducer
         if reducer == BAND:
             return BAND_PARTS
         return ALIGNED_PARTS.get(reducer, {reducer: ""}) if self.aligns else {reducer: ""}
@@ -114,6 +117,7 @@ NO_OPTIONS = Options()
 
 def parse_options(payload: Any) -> Options:
     """Read a payload; what is wrong in it becomes words, and what is unknown is passed over."""
+    # As it was typed, perhaps half of it yet: then nothing is set.
     if isinstance(payload, str) and payload.strip():
         payload = _from_text(payload)
     if not payload or not isinstance(payload, Mapping):
@@ -164,6 +168,7 @@ def _metrics(value: Any) -> tuple[str, ...]:
         raise ValueError(f"{_shown(value)}, but must be a list of targets")
     if len(entries) > MOST_METRICS:
         raise ValueError(f"has {len(entries)} targets, but may have {MOST_METRICS}: use a pattern")
+    # An entry without a text means nothing yet, and one that is there twice is drawn once.
     return tuple(dict.fromkeys(entry for entry in entries if entry.strip()))
 
 

@@ -23,11 +23,14 @@ from sisock.gateway.tiles import Lru
 PointsWriter = Callable[[Hashable, Times, Values], Any]
 """From the series' identity and its samples to what :func:`grafana_json.replies.encode` takes for its points."""
 
-FEWEST = 64  # fewer are written as quickly as they are compared
+# Fewer are written as quickly as they are compared.
+FEWEST = 64
+# Of the points: with less in common, all are written anew, so that what is kept follows the window.
 MOSTLY = 0.9
 OPENING = ord("[")
 Entry = dict[str, Any]
-TIME = "Time"  # as Grafana calls the times of series, so that all shapes join by it
+# As Grafana calls the times of series, so that all shapes join by it.
+TIME = "Time"
 TEXT_COLUMN = {"number": "number", "bool": "boolean", "string": "string"}
 
 
@@ -67,10 +70,12 @@ class PointCache:
         time_ms = apart_ms(times)
         if time_ms.size < FEWEST:
             return orjson.Fragment(_write(time_ms, values))
-        bits = values.astype(np.float64).view(np.int64)  # so that NaN equals itself, and zero not minus zero
+        # As bits, so that NaN equals itself, and zero not minus zero.
+        bits = values.astype(np.float64).view(np.int64)
         kept: _Written | None = self._kept.get(series)
         low, high, shift = _common(kept, time_ms, bits) if kept is not None else (0, 0, 0)
         if kept is not None and high - low > MOSTLY * time_ms.size:
+            # Without the comma, or the closing bracket, behind the last point that is the same.
             same = memoryview(kept.text)[kept.places[low + shift] : kept.places[high + shift] - 1]
             before, behind = _write(time_ms[:low], values[:low]), _write(time_ms[high:], values[high:])
             opening = b"%b," % before[:-1] if low else b"["
@@ -104,6 +109,7 @@ def apart_us(time_us: Times) -> Times:
     """Return whole microseconds, of which those that don't ascend are moved to one after the one before."""
     if time_us.size < 2 or (time_us[1:] > time_us[:-1]).all():  # noqa: PLR2004 - one sample is apart
         return time_us
+    # With its place taken away from each time, "at least one apart" is "never falling": a running maximum.
     places = np.arange(time_us.size)
     apart: Times = np.maximum.accumulate(time_us - places) + places
     return apart
@@ -122,6 +128,8 @@ def _write(time_ms: Times, values: Values) -> bytes:
 
 def _common(kept: _Written, times: Times, bits: NDArray[np.int64]) -> tuple[int, int, int]:
     """Return the first and the end of the run of points about the middle one that is kept too, and how far away."""
+    # Windows move on at their ends, so what is common is about the middle. Where that time is not kept, few points are
+    # found to be the same, and all are written.
     middle = times.size // 2
     shift = int(kept.times.searchsorted(times[middle])) - middle
     low, high = max(0, -shift), min(times.size, kept.times.size - shift)
@@ -147,7 +155,8 @@ def encode(reply: Any) -> bytes:
     """Return a reply as JSON."""
     try:
         return orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
-    except TypeError:  # a text that is no Unicode: nodes choose their names and values freely
+    except TypeError:
+        # A text that is no Unicode: nodes choose their names and values freely.
         return orjson.dumps(_readable(reply), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -196,6 +205,7 @@ def series_entry(
         return _table(target, series, heading)
     if target.kind == "frame" and series.type != "number":
         return _frame(target, series, heading)
+    # Whatever changes all points at once is in the identity; the ends of the window may move.
     identity = (series.wanted, options.reducer, ending, series.bucket_s)
     return _line(target, series, heading, partial(points, identity))
 
@@ -242,11 +252,14 @@ def _notices(target: Target, series: Series) -> Iterator[Notice]:
 
 
 def _decimation(options: Options, bucket_s: float) -> str:
-    peaks = "; max keeps peaks" if options.aligns and not options.chosen and options.drawn_reducer == "mean" else ""
-    return f"drawn from {format_duration(bucket_s)} buckets ({options.drawn_reducer}{peaks})"
+    peaks = (
+        "; max keeps peaks" if options.aligns and not options.chosen and options.effective_reducer == "mean" else ""
+    )
+    return f"drawn from {format_duration(bucket_s)} buckets ({options.effective_reducer}{peaks})"
 
 
 def _line(target: Target, series: Series, heading: _Heading, points: Callable[[Times, Values], Any]) -> Entry:
+    # Only the legacy plugin comes here with texts: it takes numbers, unless its query is a table's.
     if series.type == "string" and series.times.size:
         text = f"'{series.wanted.target}' is text, which this query cannot draw: set its format to Table"
         return notice_entry(target, "warning", text)
@@ -295,6 +308,7 @@ def _with_unit(entry: Entry, heading: _Heading) -> Entry:
 def _meta(notices: Iterable[Notice]) -> Entry:
     """Return one notice a severity, for Grafana shows only the last of each."""
     texts: dict[str, dict[str, None]] = {}
+    # A dict keeps their order, and each text once.
     for notice in notices:
         texts.setdefault(notice.severity, {})[notice.text] = None
     return {"notices": [{"severity": severity, "text": "; ".join(one)} for severity, one in texts.items()]}

@@ -24,12 +24,14 @@ _NEAREST_MS = (
     *(number * _HOUR_MS for number in (1, 2, 3, 6, 12)),
 )
 """The shortest is 1 ms, or 10 ms in older versions: below that nobody can tell what was set."""
+# In days: from which interval on Grafana takes which. These limits are no half ways between the steps.
 _FROM_MS = {1.0: 1.0, 7.0: 7.0, 21.0: 30.0, 42.0: 365.0}
 _ABOVE = [(low + high) / 2 for low, high in pairwise(_NEAREST_MS)] + [days * _DAY_MS for days in _FROM_MS]
 _ROUNDED_MS = (*_NEAREST_MS, *(days * _DAY_MS for days in _FROM_MS.values()))
 TargetKind = Literal["timeserie", "table", "frame"]
 MOST_TARGETS = 200
-FARTHEST_S = 8.64e12  # the last day of JavaScript
+# The last day of JavaScript, whose dates end there.
+FARTHEST_S = 8.64e12
 
 
 def rounded_ms(interval_ms: float) -> float:
@@ -52,20 +54,23 @@ def least_interval_s(request: Mapping[str, Any], start: float, end: float, max_p
     interval_ms = finite_number(request.get("intervalMs"))
     if max_points is None or max_points < 1 or interval_ms is None:
         return 0.0
-    range_ms = round((end - start) * 1e3, 3)  # Grafana's times are whole milliseconds
+    # Grafana's times are whole milliseconds. Without rounding, an interval that it calculated itself could seem to be
+    # a little longer than its range allows, and so to be set by somebody.
+    range_ms = round((end - start) * 1e3, 3)
     return interval_ms / 1e3 if interval_ms > rounded_ms(range_ms / max_points) else 0.0
 
 
 def is_grafanas(request: Mapping[str, Any]) -> bool:
-    """Tell whether the interval is told a second time, as Grafana does; other clients may send any."""
+    """Tell whether the interval is stated a second time, as Grafana does; other clients may send any."""
     scope = request.get("scopedVars")
-    told = scope.get("__interval_ms") if isinstance(scope, Mapping) else None
-    value = finite_number(told.get("value")) if isinstance(told, Mapping) else None
+    variable = scope.get("__interval_ms") if isinstance(scope, Mapping) else None
+    value = finite_number(variable.get("value")) if isinstance(variable, Mapping) else None
     return value is not None and value == finite_number(request.get("intervalMs"))
 
 
 def finite_number(value: Any) -> float | None:
     """Return a finite number, of a text as well; None for what is none."""
+    # For Python, True is 1; for whoever sends it, it is no number of points.
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -120,7 +125,7 @@ class Query:
     least_s
         The shortest stride that the panel's author wants, seconds; 0 where none was set.
     is_sure
-        Whether that is known for sure, so that samples may be passed over because of it.
+        Whether that is certain, so that samples may be passed over because of it.
     """
 
     start: float
@@ -200,11 +205,12 @@ def _is_annotation(request: Mapping[str, Any]) -> bool:
 
 
 def _is_wanted(target: Any) -> bool:
+    # Nothing but true hides: a target must not disappear because of an odd value.
     return not (isinstance(target, Mapping) and target.get("hide") is True)
 
 
 def _parse_zone(value: Any) -> str:
-    """Return the dashboard's time zone; empty where the browser's is meant, which nobody tells."""
+    """Return the dashboard's time zone; empty where the browser's is meant, which no request names."""
     try:
         return parse_zone(value)
     except (ValueError, BadRequest):
@@ -214,11 +220,13 @@ def _parse_zone(value: Any) -> str:
 def _parse_target(target: Any, zone: Any) -> Target:
     if not isinstance(target, Mapping):
         raise BadRequest("each of 'targets' must be an object with 'target' and 'refId'")
+    # Only the legacy plugin has a type in its targets, and takes no frames.
     kind: TargetKind = "frame"
     if "type" in target:
         kind = "table" if target["type"] == "table" else "timeserie"
     payload = target.get("payload")
     options = parse_options(payload) if payload else NO_OPTIONS
+    # The payload's own zone comes first, for the dashboard's may be the browser's, which no request names.
     if options.every and not options.zone:
         options = replace(options, zone=_parse_zone(zone))
     return Target(_text(target.get("target")), _text(target.get("refId")), kind, options)

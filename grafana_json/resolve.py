@@ -148,6 +148,7 @@ class Resolver:
         texts = list(dict.fromkeys(text for target in query.targets for text in target.texts))
         snapshot = self._gateway.snapshot()
         matches = await self._match_all(texts, snapshot.targets)
+        # An empty text is a query that its author has not written yet, and asks for nothing.
         if any(isinstance(matched, str) and text.strip() for text, matched in matches.items()):
             fresh: Snapshot = await self._gateway.freshen()
             if fresh is not snapshot:
@@ -159,6 +160,7 @@ class Resolver:
         new = [text for text in texts if text not in known]
         if not new:
             return {text: known[text] for text in texts}
+        # Names are looked up at once; anything else is compared with all names, which may take seconds.
         if all(text in targets for text in new):
             found = match_texts(new, targets)
         else:
@@ -205,6 +207,7 @@ def members(text: str) -> Iterator[str]:
     ``a::(x|y)``, ``a::{x,y}`` and ``a::x,y`` are ``a::x`` and ``a::y``. Where there are several lists, one after the
     other is taken apart, for not all of their combinations need be. Any other text is its own.
     """
+    # A group behind which a sign of repetition stands is a pattern, not a list.
     groups = list(_GROUP.finditer(text))
     for group in groups:
         parts = _BAR.split(group[1]) if group[1] is not None else group[2].split(",")

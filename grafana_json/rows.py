@@ -22,11 +22,13 @@ from sisock.core.model import Times, Values
 from sisock.gateway.drawing.series import Series
 
 MOST_ROWS = 200_000
-_ROWS_AT_ONCE = 10_000  # other threads go on between so many
+# Other threads go on between so many.
+_ROWS_AT_ONCE = 10_000
 DEFAULT_SPAN_S = 3600.0
 LAST = Options(reducer="last", connect=True, before=False)
 FORMATS = {"json": "application/json", "csv": "text/csv"}
-_LITERAL_SIGN = "$"  # Grafana leaves what it cannot fill in, such as $__interval_ms, as it stands
+# Grafana leaves what it cannot fill in, such as $__interval_ms, as it stands.
+_LITERAL_SIGN = "$"
 
 Arguments = Mapping[str, Sequence[str]]
 _Objects = NDArray[np.object_]
@@ -42,7 +44,7 @@ class RowsRequest:
     format
         A key of ``FORMATS``.
     align
-        Whether all series stand on one grid; None where nothing was said, then several do.
+        Whether all series stand on one grid; None where that was left open, then several do.
     strict
         Whether anything that is missing makes an error.
     """
@@ -97,16 +99,19 @@ def parse_rows(arguments: Arguments, now: float) -> RowsRequest:
 def encode_rows(series: Sequence[Series], shape: str) -> bytes:
     """Return the samples of all series as rows, sorted by time.
 
-    No row is an object of its own: each column is made at once, and then all of them are joined.
+    No row is an object of its own: whole columns are written, and then joined.
     """
     style = _STYLES[shape]
-    drawn = [one for one in series if one.times.size]
-    if not drawn:
+    filled = [one for one in series if one.times.size]
+    if not filled:
         return style.nothing
-    time_us = np.concatenate([apart_us(np.rint(one.times * 1e3 * 1e3)) for one in drawn])
+    # Whole microseconds, apart within a series: who makes a table of the rows keeps one of equal times of each.
+    time_us = np.concatenate([apart_us(np.rint(one.times * 1e3 * 1e3)) for one in filled])
+    # Stable, so that series stand in their order wherever their times are equal.
     order = np.argsort(time_us, kind="stable")
-    names = np.repeat(_objects([style.metric(one.wanted.target) for one in drawn]), [one.times.size for one in drawn])
-    values = np.concatenate([_cells(one.values, style) for one in drawn])
+    sizes = [one.times.size for one in filled]
+    names = np.repeat(_objects([style.metric(one.wanted.target) for one in filled]), sizes)
+    values = np.concatenate([_cells(one.values, style) for one in filled])
     some = [order[first : first + _ROWS_AT_ONCE] for first in range(0, order.size, _ROWS_AT_ONCE)]
     cells = ((_milliseconds(time_us[one]), names[one].tolist(), values[one].tolist()) for one in some)
     rows = (_join_columns(*columns, style.between) for columns in cells)
@@ -131,6 +136,7 @@ def _options(arguments: Arguments) -> Options:
     options = parse_options({"gaps": "connect"} | given | {"before": given["before"] or False})
     if options.problems:
         raise BadRequest(options.problems[0].replace("the payload's ", ""))
+    # Panels draw extremes where no reducer is chosen; rows are the last values of buckets.
     return options if options.chosen else replace(options, reducer=LAST.reducer)
 
 
@@ -169,6 +175,7 @@ def _cells(values: Values, style: _Style) -> _Objects:
         cells = _objects(_numbers(values))
         cells[~np.isfinite(values)] = style.missing
         return cells
+    # States are few texts many times over: each is written once.
     given = values.tolist()
     known = {value: style.missing if value is None else style.state(value) for value in set(given)}
     return _objects(list(map(known.__getitem__, given)))

@@ -17,8 +17,9 @@ from sisock.gateway.drawing.series import Answer, Series
 from sisock.gateway.node_client import NodeView
 
 RECENT_S = 3600.0
-MOST_SHOWN_FIELDS = 400  # on a page, shared by all nodes, but
-FEWEST_FIELDS = 10  # a node has so many in any case
+# On a page, shared by all nodes, but each has a few in any case.
+MOST_SHOWN_FIELDS = 400
+FEWEST_FIELDS = 10
 MOST_SHOWN_REMARKS = 20
 LONGEST_VALUE_TEXT = 80
 LATE_INTERVALS = 5.0
@@ -93,7 +94,8 @@ async def gather(gateway: StatusSource, now: float) -> Status:
     archives = {
         name: fields
         for name, fields in asked.items()
-        if name not in live and not snapshot.nodes[name].original_library  # it would be read through in small spans
+        # One of the original library would be read through in small spans.
+        if name not in live and not snapshot.nodes[name].original_library
     }
     found |= await _newest(gateway, archives, times.EARLIEST, now)
     nodes = tuple(_node_status(node, shown[name], found, now) for name, node in snapshot.nodes.items())
@@ -139,6 +141,7 @@ def _row(node: str, field: Field, series: Series | None, now: float) -> FieldRow
         return FieldRow(target, description)
     age_s = max(now - float(series.times[-1]), 0.0)
     value, units = value_in_words(series.values[-1], field.units or "")
+    # What has stopped for longer than the page looks back is no alarm any more, but an archive.
     late = series.interval_s is not None and age_s > LATE_INTERVALS * series.interval_s + LATE_FIELD_S
     return FieldRow(target, description, value, units, age_in_words(age_s), late and age_s < RECENT_S)
 

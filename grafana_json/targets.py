@@ -29,12 +29,15 @@ from sisock.gateway.drawing.planner import MERGE, SEPARATOR, SeriesWanted
 from sisock.gateway.target_index import Names, Targets
 
 MOST_SERIES = 100
-MOST_COUNTED = 10_000  # of the series that a target matches
+# Of the series that a target matches; a warning says how many there are, and counting them must end.
+MOST_COUNTED = 10_000
 _AT_ONCE = 1000
-MOST_COMPARED = 200  # names that a misspelt one is compared with
+# Names that a misspelt one is compared with, which is slow.
+MOST_COMPARED = 200
 LONGEST_COMPARED = 200
 LONGEST_TARGET = 100_000
-MOST_MERGED = 10  # groups of nodes in one target
+# Groups of nodes in one target.
+MOST_MERGED = 10
 _ESCAPED = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
 _PATTERN_SIGN = re.compile(r"[\\^$*+?.()|\[\]{}]")
 _GLOB_PART = re.compile(r"[*?{},]|[^*?{},]+")
@@ -46,7 +49,8 @@ QUIET = re2.Options()
 QUIET.log_errors = False
 _LINES = re2.Options()
 _LINES.log_errors = False
-_LINES.never_nl = True  # whatever a pattern says, it does not go on into the next line
+# Whatever a pattern says, it does not go on into the next line.
+_LINES.never_nl = True
 _LINES.never_capture = True
 
 
@@ -96,6 +100,7 @@ def match(target: str, names: Iterable[str]) -> Matched | str:
     if not text:
         return f"choose what to draw: a target is node{SEPARATOR}field"
     searchable = _searchable(names)
+    # One more than is counted, so that the warning can say that there are more.
     found = list(islice(_find(text, searchable), MOST_COUNTED + 1))
     if not found:
         return _not_found(unescape(text), searchable)
@@ -118,6 +123,7 @@ def _find(text: str, names: Searchable) -> Iterator[str]:
         if name in names:
             return iter((name,))
     blocks = names.blocks
+    # The names of what several nodes serve are in no catalogue: they are made for the groups that this text names.
     if MERGE in text and _MERGED_NODES.search(text):
         if _is_merged_name(unescape(text), names):
             return iter((unescape(text),))
@@ -127,6 +133,7 @@ def _find(text: str, names: Searchable) -> Iterator[str]:
         found = _full_matches(pattern, blocks)
         if names.aliases:
             found = _with_aliases(found, pattern, names)
+        # The first reading that matches anything is what was meant; the others are not tried.
         first = next(found, None)
         if first is not None:
             return chain((first,), found)
@@ -176,7 +183,9 @@ def escape(text: str) -> str:
 def _full_matches(pattern: str, blocks: Sequence[Names]) -> Iterator[str]:
     """Yield the names that match as a whole; none when this is no pattern or too large a one for RE2."""
     if not _PATTERN_SIGN.search(pattern):
-        return  # a plain name, which was compared already
+        # A plain name, which was compared already.
+        return
+    # What the lists of editors have for a whole level: no pattern need be run on its names.
     if beginning := _PREFIX_PATTERN.fullmatch(pattern):
         start = unescape(beginning[1])
         yield from (name for name in chain.from_iterable(blocks) if name.startswith(start))
@@ -184,6 +193,7 @@ def _full_matches(pattern: str, blocks: Sequence[Names]) -> Iterator[str]:
     whole = _compiled(pattern, QUIET)
     if whole is None:
         return
+    # All names of a node are one text with a line for each: one search of it is quicker than one of each name.
     each = None if _NOT_FOR_LINES.search(pattern) else _compiled(f"(?m)^(?:{pattern})$", _LINES)
     if each is None:
         names = chain.from_iterable(blocks)
@@ -214,11 +224,13 @@ def _other_patterns(text: str) -> Iterator[str]:
         complete = [part if not separator or SEPARATOR in part else f"{node}::{part}" for part in parts]
         yield "|".join(f"(?:{_glob_pattern(part)})" for part in complete)
     if plain != text:
-        yield plain  # a variable whose value is a pattern
+        # A variable whose value is a pattern.
+        yield plain
 
 
 def _glob_pattern(glob: str) -> str:
     """Return a glob as a pattern; a brace that isn't closed stays a character, and the pattern matches nothing."""
+    # A comma separates alternatives only inside braces; outside it is a sign like others.
     signs = {"*": ".*", "?": ".", "{": "(?:", "}": ")"}
     depth = 0
     pattern = []
@@ -244,6 +256,7 @@ def _not_found(text: str, names: Searchable) -> str:
         everything = chain.from_iterable(names.blocks)
         same_field = next((name for name in everything if name.endswith(f"{SEPARATOR}{text}")), None)
         return f"'{shown}' is no series: a target is node{SEPARATOR}field{_suggestion(same_field)}"
+    # Whoever names a node that is there misspelt its field, so the fields of others are no suggestion.
     siblings = [block for block in names.blocks if f"{node}{SEPARATOR}".startswith(block.prefix)]
     return f"'{shown}' is not served by any node that is online{_suggestion(_closest(text, siblings or names.blocks))}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+# Nodes and authors choose texts freely, so their number is bounded.
 MOST_KEPT = 1000
 # The case of a symbol counts: mW and MW, s and S differ.
 SYMBOLS: dict[str, str] = {
@@ -72,6 +73,7 @@ SYMBOLS: dict[str, str] = {
     "B/s": "Bps",
     "ppm": "ppm",
 }
+# Words are written in any case.
 WORDS: dict[str, str] = {
     "celsius": "celsius",
     "degrees celsius": "celsius",

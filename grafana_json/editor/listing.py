@@ -13,7 +13,8 @@ from grafana_json.targets import escape, unescape
 from sisock.gateway.drawing.planner import SEPARATOR
 from sisock.gateway.target_index import LEVEL_SEPARATOR, Names, Targets
 
-MOST_LISTED = 2000  # the plugins open such a list in half a second
+# The plugins open such a list in half a second.
+MOST_LISTED = 2000
 LONGEST_LISTED = 1000
 
 Levels = Mapping[str, Sequence[str]]
@@ -57,6 +58,7 @@ def overview(targets: Targets) -> list[Listed]:
     """Return all targets, or where they are too many, levels of each node, as deep as fits into its share."""
     entries: dict[str, Sequence[Listed]] = {}
     room = MOST_LISTED
+    # From the smallest node on: what it does not need of its share is left to the larger ones.
     for number, names in enumerate(sorted(targets.blocks, key=len)):
         share = room // (len(targets.blocks) - number)
         entries[names.prefix] = _all_within(names, share) if share else ()
@@ -83,6 +85,7 @@ def near(target: str, targets: Targets) -> list[Listed]:
         listed = overview(targets)
     else:
         above = [Listed.of_level(one, len(targets.under(one))) for one in _levels_of(level)]
+        # The way to other nodes stays open, by one entry each.
         others = [names for names in targets.blocks if len(names) and not level.startswith(names.prefix)]
         nodes = [Listed.of_level(names.prefix, len(names)) for names in others]
         room = max(MOST_LISTED - len(above) - len(nodes), 0)
@@ -93,6 +96,7 @@ def near(target: str, targets: Targets) -> list[Listed]:
 def _level_of(target: str, targets: Targets) -> str | None:
     """Return the level that a target names as a pattern or a glob, or that it is on; None when it is on none."""
     text = target.strip()
+    # A pattern that this list wrote itself names a level; whoever chose it goes on from there.
     if text.endswith("*"):
         level = unescape(text.removesuffix("*").removesuffix("."))
         level += "" if level.endswith((LEVEL_SEPARATOR, SEPARATOR)) else LEVEL_SEPARATOR
@@ -121,6 +125,7 @@ def _within(level: str, levels: Levels, most: int) -> Sequence[Listed]:
     count = sum(map(len, levels.values()))
     deepest: Sequence[Listed] = [Listed.of_level(level, count)] if count else []
     depth = 1
+    # One level deeper at a time, for how many entries that makes is known only once they are counted.
     while len(deepest) < count and (deeper := _at_depth(level, levels, depth, most)):
         deepest = deeper
         depth += 1

@@ -28,6 +28,7 @@ def list_options(request: Any, snapshot: Snapshot) -> list[Option]:
         values = _KINDS[kind](payload, snapshot)
     else:
         values = _from_text(_text(payload.get("target")), snapshot)
+    # Fields of several nodes share names, and a variable's values must differ.
     return [{"__text": value, "__value": value} for value in sorted(set(values))]
 
 
@@ -50,6 +51,7 @@ def _fields(payload: Mapping[str, Any], snapshot: Snapshot) -> Iterable[str]:
 def _targets(payload: Mapping[str, Any], snapshot: Snapshot) -> Iterable[str]:
     pattern = _text(payload.get("pattern"))
     names = find(pattern, snapshot.targets) if pattern else snapshot.targets
+    # The node is a pattern of its own, so its matches are looked up once and not for each name.
     node = _text(payload.get("node"))
     nodes = snapshot.nodes if not node else {name: snapshot.nodes[name] for name in find(node, snapshot.nodes)}
     chosen = [(key, unescape(_text(payload.get(key)))) for key in ("units", "type") if _text(payload.get(key))]

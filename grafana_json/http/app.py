@@ -66,6 +66,7 @@ def _add_pages(app: Flask, settings: Settings, adapter: Adapter, wait: Wait, tel
 
     @app.get("/")
     def root() -> Response:
+        # Grafana tests the address, and monitors do: only browsers ask for a page.
         if "text/html" not in request.headers.get("Accept", ""):
             return Response(_status_text(wait(adapter.status)), mimetype="text/plain")
         page = render_template("status.html", status=wait(adapter.page), settings=settings, version=__version__)
@@ -138,6 +139,7 @@ def _body() -> Any:
 
 def _header(notices: Sequence[str]) -> str:
     """Return notices as a header can carry them."""
+    # Names of fields are in notices, and a line's end in one of them would begin a header of its own.
     text = "; ".join(notices)[:LONGEST_HEADER].encode("ascii", "replace").decode()
     return "".join(sign if sign.isprintable() else " " for sign in text)
 
@@ -164,6 +166,7 @@ def _sisock_error(error: Exception) -> Response:
 def _http_error(error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = error.code or 500
+    # Such as Allow; but those of the body are of Werkzeug's own page.
     headers = [(name, value) for name, value in error.get_headers() if name not in {"Content-Type", "Content-Length"}]
     return Response(replies.error_reply(status, error.description or error.name), status, headers, mimetype=JSON)
 

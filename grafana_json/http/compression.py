@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
-FEWEST_BYTES = 8192  # what is shorter takes a few packets, which come as soon as a thread has begun
+# What is shorter takes a few packets, which come as soon as a thread has begun.
+FEWEST_BYTES = 8192
 GZIP_LEVEL = 1
-_GZIP_FORMAT = 31  # zlib's number for it, with the largest window
+# zlib's number for it, with the largest window.
+_GZIP_FORMAT = 31
 
 
 def pays(size_bytes: int, peer: str | None, accepted: str) -> bool:

@@ -26,7 +26,8 @@ from sisock.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 LONGEST_REPLY_S = 60.0
-_STEP_S = 0.25  # no deadline is shorter, and each is a whole number of these
+# The usual deadline, 2 s, is a whole number of these.
+_STEP_S = 0.25
 
 
 class Reply(Response):
@@ -103,6 +104,7 @@ class InMemoryServer:
         channel.makeConnection(transport)
         channel.dataReceived(data)
         self._advance_until(transport.value, within_s)
+        # As a client does that closes: what still waits for a reply is let go.
         channel.connectionLost(Failure(ConnectionDone()))
         received: bytes = transport.value()
         return received

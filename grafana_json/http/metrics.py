@@ -76,6 +76,7 @@ def _family(name: str, kind: str, text: str, samples: Sequence[MetricSample]) ->
 def _histogram(name: str, text: str, latencies: Mapping[str, Latencies]) -> list[str]:
     lines = [f"# HELP {name} {text}", f"# TYPE {name} histogram"]
     for endpoint, one in latencies.items():
+        # Prometheus counts what is below each bound, all lower ones included.
         below = 0
         for bound, count in zip((*map(str, LATENCY_BOUNDS_S), "+Inf"), one.counts, strict=True):
             below += count
@@ -110,6 +111,7 @@ class Telemetry:
     def count(self, path: str, status: int, duration_s: float) -> None:
         """Count one request by the path behind the base path; paths that aren't ours count as one."""
         name = path.strip("/")
+        # Addresses that somebody tries out would make a time series each in Prometheus.
         endpoint = f"/{name}" if name in ENDPOINTS or not name else "other"
         with self._lock:
             self._requests[endpoint, status] += 1

@@ -32,8 +32,10 @@ from sisock.ports import check_port
 from sisock.settings import Settings
 
 FEWEST_THREADS = 2
-SENT_AT_ONCE_BYTES = 2**20  # Twisted's own limit takes a turn of the reactor for each eighth of that
-MOST_THREADS = 32  # each waits for data nodes most of its time
+# Twisted's own limit takes a turn of the reactor for each eighth of that.
+SENT_AT_ONCE_BYTES = 2**20
+# Each waits for data nodes most of its time.
+MOST_THREADS = 32
 NOT_DONE_YET: int = server.NOT_DONE_YET
 # As many slashes before or behind it as clients were ever let write: they are answered, never redirected.
 _QUERY_PATH = re.compile(rb"/*query/?|query/*")
@@ -113,7 +115,8 @@ def listen_http(settings: Settings, site: Any, reactor: Any) -> Any:
     check_port(settings.listen, settings.port, "PORT")
     try:
         return reactor.listenTCP(settings.port, site, interface=settings.listen)
-    except CannotListenError as error:  # taken since the check
+    except CannotListenError as error:
+        # Taken since the check.
         raise ConfigurationError(f"port {settings.port} cannot be used: {error.socketError}") from None
 
 
@@ -163,6 +166,7 @@ class QueryResource(resource.Resource):
     def render(self, request: Any) -> int:
         """Answer when the data nodes have answered; a client that has gone meanwhile gets nothing."""
         gone: list[Any] = []
+        # Fires when the client leaves; to write to it then would be an error.
         request.notifyFinish().addErrback(gone.append)
         answering = self._adapter.query(request.content.read())
         answering.addCallback(lambda body: self._compressed(request, body))
@@ -184,6 +188,7 @@ class QueryResource(resource.Resource):
 def _failed(failure: Failure) -> tuple[int, bytes]:
     if failure.check(SisockError):
         return failure.value.http_status, error_reply(failure.value.http_status, str(failure.value))
+    # Nobody foresaw it: the log gets the traceback, the client a sentence.
     log.failure("a query failed", failure)
     return 500, error_reply(500, f"the adapter failed: {failure.getErrorMessage()}")
 
@@ -202,7 +207,8 @@ class Request(server.Request):
     """A request whose body is refused as soon as it is known to be too large, before it fills the disk."""
 
     content: Any
-    own_path = b""  # behind the base path
+    # Behind the base path.
+    own_path = b""
     begun: float | None = None
     _received_bytes = 0
     _refused = False
@@ -226,7 +232,8 @@ class Request(server.Request):
         if not self._refused:
             super().handleContentChunk(data)
         elif not isinstance(self.content, BytesIO):
-            self.content.close()  # the file on disk, if it had come to that
+            # The file on disk, if it had come to that.
+            self.content.close()
             self.content = BytesIO()
 
     def process(self) -> None:
@@ -242,6 +249,7 @@ class Request(server.Request):
         self._refused = True
         body = error_reply(413, f"the body is larger than {LARGEST_BODY_BYTES} bytes: ask for less at once")
         head = f"HTTP/1.1 413 Content Too Large\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
+        # Written past Twisted, which would wait for the rest of the body before it lets anything be answered.
         transport = self.channel.transport
         transport.write(f"{head}Connection: close\r\n\r\n".encode() + body)
         transport.loseConnection()
