@@ -1,7 +1,10 @@
 """The Grafana adapter: it speaks the protocols of Grafana's JSON plugins.
 
-The way of a query: ``adapter``, then ``requests`` and ``options`` (what was sent), ``resolve`` with ``targets`` and
-``filters`` (which series are meant), ``panel`` (what is asked for), ``replies`` with ``points`` and ``units`` (what is
-sent back). ``rows`` and ``annotations`` are the other things that are drawn, ``status`` is what people look at.
-``http`` is the web server; ``editor`` fills the lists of Grafana's editors.
+The way of a query, in the order in which to read it: ``http/server`` takes it, ``adapter`` leads it through
+``requests`` with ``options`` (the request as dataclasses), ``resolve`` (the series of each target), ``panel`` (the
+questions to the gateway) and ``replies`` (the entries of the reply). Only what a panel has for the first time passes
+``targets``, the grammar of targets, and ``units``; only what has some, ``filters``.
+
+``rows`` and ``annotations`` are other ways to draw, ``status`` is the page for people. ``http`` is the web server,
+``editor`` fills the lists of Grafana's editors.
 """

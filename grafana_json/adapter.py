@@ -1,4 +1,4 @@
-"""What the adapter answers, without any web framework: it asks a gateway, and turns answers into replies.
+"""The adapter without any web framework: it asks a gateway, and turns its answers into replies.
 
 Everything runs in the reactor's thread but what could take long there: hostile patterns and very long replies.
 """
@@ -39,7 +39,7 @@ PROBED_SPAN_S = 3600.0
 
 @dataclass(frozen=True)
 class RowsReply:
-    """Series to be sent as rows in a format, and in words what is missing of what was wanted."""
+    """Series to be sent as rows in a format, and notices of what is missing."""
 
     series: Sequence[Series]
     format: str
@@ -73,7 +73,7 @@ class Adapter:
         return Deferred.fromCoroutine(gather(self._gateway, self._gateway.now()))
 
     def query(self, body: bytes) -> Deferred[bytes]:
-        """Return the reply to the body of a query: what is drawn for each target.
+        """Return the reply to the body of a query: the entries of each target.
 
         What cannot be drawn is a notice in the place of its target only. The Deferred fails with BadRequest for a
         body that cannot be understood.
@@ -187,7 +187,7 @@ def _named(series: Series, ending: str) -> Series:
 
 
 def _periodic(catalogue: FieldCatalogue) -> Iterator[Field]:
-    """Yield the fields that have a rhythm: of others nobody can tell whether they are late."""
+    """Yield the fields with an interval: of others nobody can tell whether they are late."""
     fields = catalogue.fields.values()
     return (field for field in fields if catalogue.timelines[field.timeline].interval_s is not None)
 

@@ -1,4 +1,4 @@
-"""Annotations: what is marked in panels, from the changes of a field, from thresholds, and from nodes."""
+"""Annotations of panels: the changes of a field, the crossings of a threshold, the absences of nodes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PLAINLY_DRAWN: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class AnnotationQuery:
-    """What to mark; ``changes`` are asked for by that word, ``states`` by a bare target."""
+    """A query of an annotation; ``changes`` are asked for by that word, ``states`` by a bare target."""
 
     kind: Literal["states", "changes", "crossing", "nodes"]
     target: str
@@ -214,7 +214,7 @@ def _runs(values: Values) -> list[tuple[int, int]]:
 async def annotate(
     gateway: Gateway, resolver: Resolver, query: Query, target: Target
 ) -> tuple[list[Annotation], list[str]]:
-    """Return the annotations of one target, and in words what could not be marked."""
+    """Return the annotations of one target, and the problems of what could not be marked."""
     asked = parse_annotation(target.texts[0], changes=target.options.changes)
     if asked.kind == "nodes":
         return limit(mark_nodes(asked, gateway.history(), query.start, query.end)), []

@@ -1,4 +1,4 @@
-"""The payload of a query: what its author set besides the target, such as the reducer or the legend; pure.
+"""The payload of a query: the settings of its author besides the target, such as reducer and legend; pure.
 
 The JSON plugin sends it as typed, or with every value turned into text: ``{"connect": "true"}``.
 """
@@ -87,7 +87,7 @@ class Options:
 
     @cached_property
     def drawings(self) -> Mapping[Drawing, str]:
-        """The ways in which each series is drawn, and what is put behind the legend of each."""
+        """The ways in which each series is drawn, and the ending of the legend of each."""
         # The zone says where days begin, so it goes with the length of the cells.
         every = replace(self.every, zone=self.zone) if self.every and self.zone else self.every
         way = Drawing(breaks=not self.connect, before=self.before, align=self.align, chosen=self.chosen, every=every)
@@ -116,7 +116,7 @@ NO_OPTIONS = Options()
 
 
 def parse_options(payload: Any) -> Options:
-    """Read a payload; what is wrong in it becomes words, and what is unknown is passed over."""
+    """Read a payload; what is wrong in it becomes a problem in words, and unknown keys are passed over."""
     # As it was typed, perhaps half of it yet: then nothing is set.
     if isinstance(payload, str) and payload.strip():
         payload = _from_text(payload)
@@ -186,13 +186,13 @@ def _every(value: Any) -> Every | None:
 
 
 def parse_zone(value: Any) -> str:
-    """Return the name of a time zone as it is known; ValueError or BadRequest, in words, for what is none."""
+    """Return the name of a time zone as it is known; ValueError or BadRequest, in words, for anything else."""
     name = _text(value)
     return find_zone(ZONES.get(name.lower(), name)).key if name else ""
 
 
 def parse_switch(value: Any) -> bool:
-    """Return whether something is on; ValueError, in words, for what is no yes or no."""
+    """Return whether something is on; ValueError, in words, for anything else."""
     text = str(value).strip().lower()
     if text not in TRUE_TEXTS | FALSE_TEXTS:
         raise ValueError(f"{_shown(value)}, but must be true or false")

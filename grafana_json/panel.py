@@ -23,7 +23,7 @@ MOST_SERIES_IN_A_REQUEST = 1000
 Panel = Mapping[Drawing, Mapping[SeriesWanted, Series]]
 """The series of a panel, by the way in which they are drawn."""
 Line = tuple[Series, str]
-"""A series, and what is put behind its legend."""
+"""A series, and the ending of its legend."""
 
 
 async def draw_panel(gateway: Gateway, query: Query, resolved: Sequence[ResolvedTarget]) -> Panel:

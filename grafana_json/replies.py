@@ -1,4 +1,4 @@
-"""What Grafana's datasource plugins draw, of series; points that were written before are not written again."""
+"""Entries of replies, as Grafana's datasource plugins draw them; points are written once and then copied."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TEXT_COLUMN = {"number": "number", "bool": "boolean", "string": "string"}
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """Points that were sent."""
+    """Points of a series as they were sent."""
 
     times: Times
     bits: NDArray[np.int64]
@@ -172,7 +172,7 @@ def as_pairs(_: Hashable, times: Times, values: Values) -> Any:
 
 @dataclass(frozen=True)
 class _Heading:
-    """What stands beside the points of a series: its legend, Grafana's id of its unit, and its notices."""
+    """The legend of a series, Grafana's id of its unit, and the notices that go with it."""
 
     legend: str
     unit: str | None
@@ -186,14 +186,14 @@ def series_entry(
     ending: str = "",
     points: PointsWriter = as_pairs,
 ) -> Entry:
-    """Return what a target's query gets for one series, in the shape that its client draws.
+    """Return the entry of one series, in the shape that the target's client draws.
 
     Parameters
     ----------
     notices
         Those of the target, which come before the series' own.
     ending
-        Put behind the legend.
+        Of the legend.
     points
         Writes the points of a line.
     """
@@ -224,12 +224,12 @@ def legend(options: Options, wanted: SeriesWanted, units: str | None) -> str:
 
 
 def notice_entry(target: Target, severity: str, text: str) -> Entry:
-    """Return what the query of a target without series gets: a triangle with the text."""
+    """Return the entry of a target without series: a triangle with the text."""
     return notices_entry(target, [Notice(severity, text)])
 
 
 def notices_entry(target: Target, notices: Sequence[Notice]) -> Entry:
-    """Return what the query of a target without series gets: a triangle with all notices."""
+    """Return the entry of a target without series: a triangle with all notices."""
     meta = _meta(notices)
     if target.kind == "frame":
         return {"refId": target.ref_id, "fields": [], "meta": meta}
@@ -252,10 +252,9 @@ def _notices(target: Target, series: Series) -> Iterator[Notice]:
 
 
 def _decimation(options: Options, bucket_s: float) -> str:
-    peaks = (
-        "; max keeps peaks" if options.aligns and not options.chosen and options.effective_reducer == "mean" else ""
-    )
-    return f"drawn from {format_duration(bucket_s)} buckets ({options.effective_reducer}{peaks})"
+    reducer = options.effective_reducer
+    peaks = "; max keeps peaks" if options.aligns and not options.chosen and reducer == "mean" else ""
+    return f"drawn from {format_duration(bucket_s)} buckets ({reducer}{peaks})"
 
 
 def _line(target: Target, series: Series, heading: _Heading, points: Callable[[Times, Values], Any]) -> Entry:

@@ -1,4 +1,4 @@
-"""What Grafana's datasource plugins send, read into dataclasses; pure."""
+"""Requests of Grafana's datasource plugins as dataclasses; pure."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def is_grafanas(request: Mapping[str, Any]) -> bool:
 
 
 def finite_number(value: Any) -> float | None:
-    """Return a finite number, of a text as well; None for what is none."""
+    """Return a finite number, of a text as well; None for anything else."""
     # For Python, True is 1; for whoever sends it, it is no number of points.
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -240,7 +240,7 @@ def _text(value: Any) -> str:
 
 
 def parse_range(given: Any) -> tuple[float, float]:
-    """Return the span of a request, UNIX seconds; BadRequest for what is none."""
+    """Return the span of a request, UNIX seconds; BadRequest for anything else."""
     if not isinstance(given, Mapping):
         raise BadRequest("'range' must be an object with 'from' and 'to'")
     return check_range(_parse_instant(given, "from"), _parse_instant(given, "to"))

@@ -20,7 +20,7 @@ from sisock.gateway.drawing.series import Series
 from sisock.gateway.target_index import Targets
 
 Match = Matched | str
-"""What a text means, or in words why it means nothing."""
+"""The names that a text means, or in words why it means none."""
 MOST_TEXTS_IN_A_REQUEST = 1000
 MOST_TEXTS_KEPT = 1000
 LONGEST_TEXT_KEPT = 1000
@@ -90,21 +90,21 @@ def _reason(spelling: str, text: str, snapshot: Snapshot) -> str:
 
 
 class KnownTexts:
-    """What texts meant among the newest names; panels ask for the same patterns at each refresh."""
+    """A bounded memory of texts and their matches among the newest names: refreshes ask for the same patterns."""
 
     def __init__(self) -> None:
         self._targets = Targets({})
         self._known: dict[str, Match] = {}
 
     def among(self, targets: Targets) -> Mapping[str, Match]:
-        """Return what is known among some targets; it stays as it is."""
+        """Return the matches that are known among some targets; the mapping never changes."""
         # They are the same object for as long as no node says anything new, so most looks are at that only.
         if targets is not self._targets and targets.has_names_of(self._targets):
             self._targets = targets
         return self._known if targets is self._targets else {}
 
     def keep(self, targets: Targets, found: Mapping[str, Match]) -> None:
-        """Keep what was found, a bounded number of short texts."""
+        """Keep new matches, unless their texts are long."""
         short = {text: matched for text, matched in found.items() if len(text) <= LONGEST_TEXT_KEPT}
         known = {**self.among(targets), **short}
         if short or targets is not self._targets:

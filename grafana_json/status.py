@@ -1,4 +1,4 @@
-"""What the status page shows: nodes and fields, the newest value of each and its age, and what is wrong."""
+"""The contents of the status page: nodes and fields, the newest value of each and its age, and problems."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Status:
 
 
 class StatusSource(Protocol):
-    """What is asked; the Gateway, or a fake of it."""
+    """The part of the gateway that is asked."""
 
     def freshen(self) -> Any:
         """Return a Deferred with what is known after asking again."""

@@ -74,7 +74,7 @@ class Searchable(Protocol):
 
 @dataclass(frozen=True)
 class Matched:
-    """The names that a target means, at most ``MOST_SERIES``, and what a viewer should know of them."""
+    """The names that a target means, at most ``MOST_SERIES``, and a warning where there are more."""
 
     names: tuple[str, ...]
     warning: str | None = None
@@ -242,7 +242,7 @@ def _glob_pattern(glob: str) -> str:
 
 
 def excess_warning(count: int) -> str | None:
-    """Return what a viewer should know where a target means so many series; None where all of them are drawn."""
+    """Return the warning for a target that means so many series; None where all of them are drawn."""
     if count <= MOST_SERIES:
         return None
     counted = str(count) if count <= MOST_COUNTED else f"more than {MOST_COUNTED}"

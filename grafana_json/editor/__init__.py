@@ -1,1 +1,1 @@
-"""What fills the lists of Grafana's editors: ``listing`` of targets, ``builder`` of options, ``variables``; pure."""
+"""The lists of Grafana's editors: ``listing`` of targets, ``builder`` of options, values of ``variables``; pure."""

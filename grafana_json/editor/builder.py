@@ -30,7 +30,7 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "true": "all at the same times: means, unless a reducer is chosen (max keeps peaks)",
     },
 }
-"""What may be chosen, and in which words it is offered."""
+"""The choices of each list, with their labels."""
 INPUTS: Sequence[dict[str, Any]] = (
     {"name": "reduce", "label": "Reducer", "type": "select", "placeholder": "minmax", "width": 32},
     {"name": "alias", "label": "Alias", "type": "input", "placeholder": "{node} {field}", "width": 24},
@@ -42,7 +42,7 @@ INPUTS: Sequence[dict[str, Any]] = (
 
 
 def list_metrics(request: Any, snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return what may be chosen as target, each with what may be set for it; a bounded number, near what is chosen."""
+    """Return the targets that may be chosen, each with its inputs; a bounded number, near the one that is chosen."""
     metric = request.get("metric") if isinstance(request, Mapping) else None
     listed = near(metric if isinstance(metric, str) else "", snapshot.targets)
     inputs = [_with_choices(entry) for entry in INPUTS] if len(listed) <= MOST_WITH_CHOICES else INPUTS
@@ -50,7 +50,7 @@ def list_metrics(request: Any, snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def list_choices(request: Any) -> list[dict[str, str]]:
-    """Return what may be chosen for one part of the payload."""
+    """Return the choices for one part of the payload."""
     name = request.get("name") if isinstance(request, Mapping) else None
     choices = CHOICES.get(name, {}) if isinstance(name, str) else {}
     return [{"label": label, "value": choice} for choice, label in choices.items()]

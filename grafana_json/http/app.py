@@ -62,7 +62,7 @@ def create_app(settings: Settings, adapter: Adapter, wait: Wait, telemetry: Tele
 
 
 def _add_pages(app: Flask, settings: Settings, adapter: Adapter, wait: Wait, telemetry: Telemetry) -> None:
-    """Add what people and monitors look at."""
+    """Add the pages for people and monitors."""
 
     @app.get("/")
     def root() -> Response:
@@ -88,7 +88,7 @@ def _add_pages(app: Flask, settings: Settings, adapter: Adapter, wait: Wait, tel
 
 
 def _add_lists(app: Flask, adapter: Adapter, wait: Wait) -> None:
-    """Add what fills the lists of Grafana's editors."""
+    """Add the lists of Grafana's editors."""
 
     @app.route("/search", methods=["GET", "POST"])
     def search_targets() -> Response:
@@ -116,7 +116,7 @@ def _add_lists(app: Flask, adapter: Adapter, wait: Wait) -> None:
 
 
 def _add_data(app: Flask, adapter: Adapter, wait: Wait) -> None:
-    """Add what is drawn."""
+    """Add what answers with samples."""
     # A query never comes here: the server answers it. But other methods do, and are told which is allowed.
     app.add_url_rule("/query", "query", methods=["POST"])
 

@@ -31,7 +31,7 @@ _STEP_S = 0.25
 
 
 class Reply(Response):
-    """What an adapter answers: ``status_code``, ``headers``, ``mimetype``, ``data``, ``text`` and ``json``."""
+    """A reply of the adapter: ``status_code``, ``headers``, ``mimetype``, ``data``, ``text`` and ``json``."""
 
     @classmethod
     def of_bytes(cls, reply: bytes) -> Reply:

@@ -1,4 +1,4 @@
-"""What the adapter counts of itself, and how it tells Prometheus, in its text format."""
+"""The adapter's counts of its own requests and nodes, in the text format of Prometheus."""
 
 from __future__ import annotations
 
