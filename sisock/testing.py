@@ -159,6 +159,7 @@ class FakeNode:
             raise ApplicationError(NO_SUCH_PROCEDURE, f"no callee registered for procedure <{name}>")
         try:
             return methods[name](now, *arguments, **keywords)
+        # A router hands on the URI and the text of an error, and nothing of its class.
         except SisockError as error:
             raise ApplicationError(error.uri, str(error)) from None
 
@@ -169,12 +170,14 @@ class FakeNode:
     def _get_fields(
         self, now: float, start: float, end: float, limit: int | None = None, after: str | None = None
     ) -> list[dict[str, Any]]:
+        # What is no span is refused, as by every node; which fields have samples in it is not looked at.
         resolve_span(start, end, now)
         return encode_catalogue(page_catalogue(self.catalogue(), limit, after))
 
     def _get_data(
         self, now: float, field: Any, start: float, end: float, min_stride: Any = None, **extensions: Any
     ) -> Any:
+        # The original's method has no such parameters, and its callers would see what Python makes of that.
         if self.behaviour.original_library and extensions:
             raise ApplicationError("wamp.error.runtime_error", f"unexpected keyword arguments {list(extensions)}")
         request = parse_request(field, start, end, min_stride, now, **extensions)
@@ -287,6 +290,7 @@ class FakeRouter:
         node = None if prefix else self._hub.nodes.get(node_name)
         if node is None:
             return fail(ApplicationError(NO_SUCH_PROCEDURE, f"no callee registered for procedure <{procedure}>"))
+        # Nodes go by the wall time, which a manual clock has apart from the seconds that delays are measured by.
         now = self._clock() if isinstance(self._clock, ManualClock) else self._clock.seconds()
         return self._answer(node.behaviour, lambda: node.answer(name, now, *arguments, **keywords))
 
@@ -296,6 +300,7 @@ class FakeRouter:
         reply = maybeDeferred(make).addCallback(_through_the_wire)
         if not behaviour.delay_s:
             return reply
+        # A caller that gave up cancels it, and a timer that still ran would fire a Deferred that has failed.
         late: Deferred[Any] = Deferred(lambda _: timer.cancel())
         timer: Any = self._clock.callLater(behaviour.delay_s, reply.chainDeferred, late)
         return late
@@ -414,6 +419,7 @@ def result_of(deferred: Deferred[Any]) -> Any:
     errors: list[Any] = []
 
     def keep(result: Any) -> Any:
+        # Whoever else waits for the Deferred gets the result too.
         outcomes.append(result)
         return result
 
@@ -427,6 +433,7 @@ def result_of(deferred: Deferred[Any]) -> Any:
 
 def _reachable(node: Any) -> FakeNode | FakeServer:
     """Return what a fake hub and a fake router take in place of a node; fakes are it themselves."""
+    # By what it can do: tests write fakes of their own.
     if hasattr(node, "answer"):
         fake: FakeNode | FakeServer = node
         return fake
@@ -456,8 +463,10 @@ def _block(name: str, given_times: Iterable[float], given_values: Iterable[Any])
     times = as_times(given_times if isinstance(given_times, np.ndarray) else list(given_times))
     values = as_values(given_values if isinstance(given_values, np.ndarray) else list(given_values), None)
     whole = TimelineBlock(times, {name: values}, generation="fake")
+    # Another sample may come at the time of the newest, but none before it.
     return replace(whole, finalized_until=float(times[-1]) if times.size else -np.inf)
 
 
 def _through_the_wire(reply: Any) -> Any:
+    # What no serializer takes, such as a NumPy array, fails here, as it would end a real connection.
     return msgpack.unpackb(msgpack.packb(reply))
