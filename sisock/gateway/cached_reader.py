@@ -254,7 +254,7 @@ class CachedReader:
                 edge = replace(edge, before=found.edge.before)
         times, values = self._edges.added(self._keys[name], _join_read(found, came, reduction), edge)
         statement = (reduction.statement if reduction else found.statement) or Statement()
-        block = TimelineBlock.stating(statement, times, {name: values})
+        block = TimelineBlock(times, {name: values}, statement=statement)
         if not times.size and self._edges.asks_before(name, edge):
             self._empty[name] = block
         else:

@@ -5,7 +5,6 @@ A format is a *reader*, a function from a path to :class:`Contents`; :class:`Fil
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -119,4 +118,4 @@ class FileArchive(SeriesArchive):
         # A file that became another a moment ago speaks for itself: it is not what was stated.
         if column.statement == stated or column.generation != first.identity:
             return column
-        return dataclasses.replace(column, finalized_until=stated.finalized_until, generation=stated.generation)
+        return column.restated(finalized_until=stated.finalized_until, generation=stated.generation)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sisock.core.column.column import Column
 from sisock.core.column.mapped import arrays_of, column_of
-from sisock.core.model import Field, Values
+from sisock.core.model import Field, Statement, Values
 from sisock.core.reduce.indexed_array import BLOCK
 from sisock.nodes.archive.array_cache import (
     VERSION_DIGITS,
@@ -146,7 +146,7 @@ class ArchivedFile:
             one.values.flags.writeable = False
             finalized_until = float(one.times[-1]) if len(one.times) else -math.inf
             make = Column.of if len(one.times) >= BLOCK else Column.plain  # there is nothing to sum up
-            column = make(one.times, one.values, finalized_until=finalized_until)
+            column = make(one.times, one.values, Statement(finalized_until))
             columns.append(ServedColumn.of(one.field, column))
         return cls(signature, "", 0, tuple(columns), contents.problem)
 
@@ -181,9 +181,7 @@ class ArchivedFile:
 
     def identified(self, generation: str, readings: int) -> ArchivedFile:
         """Return the file with columns that say of which generation they are."""
-        columns = [
-            ServedColumn.of(one.field, dataclasses.replace(one.open(), generation=generation)) for one in self.columns
-        ]
+        columns = [ServedColumn.of(one.field, one.open().restated(generation=generation)) for one in self.columns]
         return dataclasses.replace(self, generation=generation, readings=readings, columns=tuple(columns))
 
     def digest(self) -> str:
@@ -299,7 +297,7 @@ def _unpack_column(entry: CacheEntry, described: Mapping[str, Any], generation: 
 
     def make() -> Column:
         arrays = {name: entry.array(file) for name, file in described["arrays"].items()}
-        return column_of(arrays, generation, -math.inf if newest is None else newest)
+        return column_of(arrays, Statement(-math.inf if newest is None else newest, generation=generation))
 
     dtype = np.dtype(described["dtype"])
     return ServedColumn(Field(**described["field"]), dtype, described["samples"], described["oldest"], newest, make)

@@ -159,7 +159,7 @@ def timelines_of(series: Mapping[str, ReducibleSeries], timelines: Mapping[str, 
     blocks: dict[str, TimelineBlock] = {}
     for name, one in series.items():
         times, values = one.within(*span)
-        block = TimelineBlock(times, {name: values}, *dataclasses.astuple(one.statement))
+        block = TimelineBlock(times, {name: values}, statement=one.statement)
         timeline = timelines[name]
         other = blocks.get(timeline)
         if other is None:
@@ -177,7 +177,9 @@ def _join_timelines(block: TimelineBlock, other: TimelineBlock) -> TimelineBlock
     return TimelineBlock(
         block.times,
         {**block.values, **other.values},
-        min(block.finalized_until, other.finalized_until),
-        max(block.available_from, other.available_from),
-        "/".join(generations),
+        statement=Statement(
+            min(block.finalized_until, other.finalized_until),
+            max(block.available_from, other.available_from),
+            "/".join(generations),
+        ),
     )
