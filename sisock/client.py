@@ -20,9 +20,9 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from sisock.core.errors import BadRequest, NodeUnavailable, OverAllowance, SisockError, UnknownField, UnknownNode
 from sisock.core.model import DataRequest, Field, FieldCatalogue, Span, Times, Values
 from sisock.core.times import check_number, resolve_span
-from sisock.core.window.parts import Walk
 from sisock.core.window.remarks import kind_of
 from sisock.core.window.review import is_unmistakable, misplaced
+from sisock.core.window.walks import ForwardWalk
 from sisock.core.wire import info
 from sisock.core.wire.catalogue import CataloguePages, decode_catalogue
 from sisock.core.wire.data import decode_after, decode_data
@@ -222,7 +222,7 @@ class Consumer:
         """Yield what parts of a span hold, one after the other."""
         (name,) = request.fields
         start, end = resolve_span(request.start, request.end, time.time())
-        walk = Walk(start, end, PAGE_SAMPLES // 2, _interval_s(catalogue, name))
+        walk = ForwardWalk(start, end, PAGE_SAMPLES // 2, _interval_s(catalogue, name))
         if walk.span is None:
             yield from self._pages_at_once(node, request, catalogue)
         while (span := walk.span) is not None:

@@ -1,4 +1,4 @@
-"""Long spans in parts that a source can give: in halves where it refuses, and as long as a reply can hold."""
+"""Reading a span in parts that a source can give: with a stride, or in halves, where it refuses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ UNSTATED = Statement(-math.inf)
 
 Said = tuple[Span, Statement | None]
 """A span that was read, and what was stated of a field there; None where it was left out."""
-FIRST_SPAN_S = 10.0
-SHORTEST_SPAN_S = 1e-6
-GROWTH = 8.0
 
 
 class Read(NamedTuple):
@@ -150,47 +147,3 @@ def _final_until(span: Span, statement: Statement | None) -> float:
     if statement is None:
         return span[0]
     return math.inf if statement.finalized_until >= span[1] else statement.finalized_until
-
-
-class Walk:
-    """Walks over [start, end), UNIX seconds, from its start.
-
-    Parameters
-    ----------
-    samples
-        How many samples a part should have.
-    interval_s
-        The spacing of samples where it is known.
-    """
-
-    def __init__(self, start: float, end: float, samples: int, interval_s: float | None = None) -> None:
-        self._start = start
-        self._end = end
-        self._samples = samples
-        self._length_s = max(FIRST_SPAN_S, (interval_s or 0.0) * samples)
-        self.after: float | None = None
-        """Only what is later than this is still to come; None when all from the start of the part is."""
-
-    @property
-    def span(self) -> Span | None:
-        """Return the part to ask for now; None when the end is reached."""
-        if self._start >= self._end:
-            return None
-        # Where a part is shorter than times can tell apart, it ends at the next time there is.
-        return self._start, min(self._end, max(self._start + self._length_s, math.nextafter(self._start, math.inf)))
-
-    def answered(self, count: int, after: float | None = None) -> None:
-        """Go on behind a reply of so many samples: behind its part, or, if it did not hold all, behind ``after``."""
-        span = self.span
-        assert span is not None
-        self._start, self.after = (span[1], None) if after is None else (after, after)
-        covered_s = self._start - span[0]
-        if covered_s > 0:
-            self._length_s = covered_s * (min(self._samples / count, GROWTH) if count else GROWTH)
-
-    def refused(self) -> bool:
-        """Halve the part after a refusal; tell whether that leaves one to ask for."""
-        span = self.span
-        assert span is not None
-        self._length_s = (span[1] - span[0]) / 2
-        return self._length_s >= SHORTEST_SPAN_S
