@@ -28,6 +28,7 @@ from sisock.core.column.column import Column
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock
 from sisock.core.times import resolve_span
+from sisock.core.window.edge_reading import Patience
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire.catalogue import encode_catalogue, page_catalogue
 from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_entry, encode_info, uri
@@ -35,7 +36,6 @@ from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES, answer, answer_sp
 from sisock.core.wire.requests import parse_request
 from sisock.core.wire.values import as_times, as_values
 from sisock.gateway.node_client import NO_SUCH_PROCEDURE
-from sisock.wamp.data_node_server import Patience
 
 if TYPE_CHECKING:
     from sisock.wamp.data_node_server import DataNodeServer

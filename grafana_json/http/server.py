@@ -26,8 +26,8 @@ from grafana_json.resolve import InThread
 from sisock.core.errors import ConfigurationError, SisockError
 from sisock.gateway.session import connect_gateway
 from sisock.log import start_logging
-from sisock.ports import check_port
 from sisock.settings import Settings
+from sisock.system import check_port
 
 FEWEST_THREADS = 2
 SENT_AT_ONCE_BYTES = 2**20  # Twisted's own limit takes a turn of the reactor for each eighth of that

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sisock.commands.site import Deployment
-from sisock.ports import check_port, check_router_ports
+from sisock.system import check_port, check_router_ports
 
 PROGRESS_INTERVAL_S = 5.0
 EMPTY_S = 5.0  # so long is waited for the fields of a node that is listed: one that is fed may not have any yet

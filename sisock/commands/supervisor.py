@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 
 from sisock.commands.site import Program
+from sisock.system import STOP_SIGNALS, dying_with
 
 CONFIGURATION_EXIT = 2  # what our programs end with when something must be changed before they can run
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
 HEALTHY_AFTER_S = 10.0
 STOP_TIMEOUT_S = 6.0
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to end this process (SIGTERM) when the one that started it dies in whatever way; Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+_AWAITED = {*STOP_SIGNALS, signal.SIGCHLD}
 
 
 class Child:
@@ -41,13 +33,12 @@ class Child:
 
     def start(self, now: float) -> None:
         """Start the program in a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor."""
-        parent = os.getpid()
+        end_with_parent = dying_with(os.getpid())
 
         def prepare() -> None:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
-            die_with_parent()
-            if os.getppid() != parent:  # it died before the request was made
-                os._exit(1)
+            # The supervisor blocks these signals, and a child inherits that.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
+            end_with_parent()
 
         self.process = subprocess.Popen(  # noqa: S603 - the command line is ours
             self.program.arguments,
@@ -101,7 +92,7 @@ class Supervisor:
         tick
             Called several times a second, with the seconds since the start, until it returns False.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
+        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
         began = time.monotonic()
         ticking = True
         try:
@@ -110,7 +101,7 @@ class Supervisor:
                 if code is not None:
                     return code
                 ticking = ticking and tick(time.monotonic() - began)
-                info = signal.sigtimedwait({*STOP_SIGNALS, signal.SIGCHLD}, 0.2)
+                info = signal.sigtimedwait(_AWAITED, 0.2)
                 if info is not None and info.si_signo in STOP_SIGNALS:
                     self._tell("stopping")
                     return 0

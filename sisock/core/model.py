@@ -7,7 +7,7 @@ and only :mod:`sisock.core.wire` knows their keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -263,9 +263,13 @@ class DataBlock:
         """Return the block of the timeline that has the field, or None."""
         return next((block for block in self.timelines.values() if field_name in block.values), None)
 
+    def map(self, change: Callable[[TimelineBlock], TimelineBlock]) -> DataBlock:
+        """Return the block with each of its timelines changed."""
+        return replace(self, timelines={name: change(one) for name, one in self.timelines.items()})
+
     def within(self, start: float, end: float) -> DataBlock:
         """Return the samples inside [start, end), as views."""
-        return DataBlock({name: one.within(start, end) for name, one in self.timelines.items()}, self.stated)
+        return self.map(lambda one: one.within(start, end))
 
     def stated_of(self, field_name: str) -> Statement | None:
         """Return what is stated of a field; None when nothing is."""

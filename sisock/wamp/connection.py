@@ -24,9 +24,8 @@ from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 from sisock.wamp.certificate import client_options
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, Credentials
-from sisock.wamp.crossbar_config import local_socket
+from sisock.wamp.crossbar_config import MESSAGE_LIMIT_BYTES, local_socket
 
-MESSAGE_LIMIT_BYTES = 64 * 2**20
 PING_INTERVAL_S = 5.0
 PING_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0

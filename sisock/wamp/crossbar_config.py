@@ -16,7 +16,8 @@ AUTHORIZER_CLASS = "sisock.wamp.authenticator.Authorizer"
 AUTHORIZER = uri("router.authorize")
 OBSERVATORY = "observatory."
 
-MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+MESSAGE_LIMIT_BYTES = 64 * 2**20
+"""The longest message that the router and our own clients take; far above the allowance of any node."""
 WEBSOCKET_OPTIONS = {
     "auto_ping_interval": 5_000,  # ms; shorter, and a node that blocks its reactor for a moment is dropped
     "auto_ping_timeout": 10_000,

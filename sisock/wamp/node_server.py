@@ -12,12 +12,12 @@ from twisted.internet import threads
 from twisted.internet.defer import Deferred, inlineCallbacks
 
 from sisock.core.model import DataRequest
-from sisock.core.window.edge_reading import EdgeReading
+from sisock.core.window.edge_reading import EdgeReading, Patience
 from sisock.core.window.review import Review
 from sisock.core.window.spans import Reduction, SpanReading, reduce_spans
 from sisock.core.wire.replies import answer, answer_columns, answer_spans
 from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
-from sisock.wamp.data_node_server import DataNodeServer, Patience
+from sisock.wamp.data_node_server import DataNodeServer
 from sisock.wamp.inbox import Inbox
 
 SAME_POLL = 0.1  # of an interval: two polls closer than that would be one and the same
@@ -106,7 +106,7 @@ def reduce_from(node: DataNode, request: DataRequest, review: Review | None = No
         block = block if review is None else review.take(block).within(*read.span)
         reading.take(block)
         edges.take(read, block)
-    patience = Patience()
+    patience = Patience(time.monotonic)
     while (read := edges.read(reading.known)) is not None and patience.lasts():
         edges.take(read, node.read(read.fields, *read.span))
     return edges.beside(reading.reductions())

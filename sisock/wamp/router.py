@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import fcntl
 import hashlib
@@ -16,15 +15,15 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import sisock
 from sisock.core.errors import ConfigurationError
-from sisock.ports import check_router_ports
 from sisock.settings import Settings, variables
+from sisock.system import STOP_SIGNALS, check_router_ports, dying_with
 from sisock.wamp import certificate, crossbar_config
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, LEGACY, Credentials, make_private_directory
 
@@ -35,9 +34,7 @@ CROSSBAR = "import sys, crossbar; sys.exit(crossbar.run())"
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 5.0
 POLL_INTERVAL_S = 0.02
-PR_SET_PDEATHSIG = 1  # prctl(2)
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - none is listened on here
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Crossbar greets with pages at "info"; one line of ours says as much.
 CROSSBAR_LOGLEVELS = {"debug": "debug", "info": "error", "warn": "error", "error": "error"}
 
@@ -146,7 +143,7 @@ def _crossbar(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         stdin=subprocess.DEVNULL,
         stdout=None if settings.loglevel == "debug" else subprocess.DEVNULL,  # a stray line; errors go to stderr
         start_new_session=True,
-        preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 - it takes no lock
+        preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - it takes no lock
     )
     try:
         yield process
@@ -162,19 +159,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _dying_with(parent: int) -> Callable[[], None]:
-    """Return what a new child does to be stopped by the kernel when its parent ends, even when that is killed."""
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def prepare_child() -> None:
-        if library is not None:
-            library.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before the kernel knew
-            os._exit(1)
-
-    return prepare_child
 
 
 def _crossbar_command(command: str, state: Path) -> list[str]:

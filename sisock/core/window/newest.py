@@ -8,7 +8,7 @@ import numpy as np
 
 from sisock.core.model import DataBlock, Span, Statement
 from sisock.core.reduce.reducers import Samples
-from sisock.core.window.parts import MOST_REFUSALS, Read, Said, join_said
+from sisock.core.window.parts import MOST_REFUSALS, Read, SpanStatement, join_statements
 
 
 class NewestSearch:
@@ -45,7 +45,7 @@ class NewestSearch:
         self._stride = stride
         self.known: set[str] = set()
         self.newest: dict[str, Samples] = {}
-        self._said: dict[str, list[Said]] = {name: [] for name in fields}
+        self._statements: dict[str, list[SpanStatement]] = {name: [] for name in fields}
         self._searched = self._end
         self._length_s = max(length_s, float(np.spacing(self._end)))
         self._longest_s = longest_s
@@ -104,16 +104,16 @@ class NewestSearch:
 
     def statement(self, name: str) -> Statement | None:
         """Return what is stated of a field from its newest sample to the window's end; None when nothing is."""
-        said = self._said[name]
+        statements = self._statements[name]
         if name not in self.newest and not self.is_exhausted:
-            said = [*said, ((self._start, self._searched), None)]
-        return join_said(said) if any(statement for _, statement in said) else None
+            statements = [*statements, ((self._start, self._searched), None)]
+        return join_statements(statements) if any(statement for _, statement in statements) else None
 
     def _note(self, fields: tuple[str, ...], span: Span, block: DataBlock) -> None:
         for name in fields:
             if name in self.newest:
                 continue
-            self._said[name].append((span, block.stated_of(name)))
+            self._statements[name].append((span, block.stated_of(name)))
             found = block.find(name)
             if found is not None and found.times.size:
                 last = slice(found.times.size - 1, found.times.size)

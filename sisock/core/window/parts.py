@@ -17,7 +17,7 @@ MOST_HALVES = 1000  # that a span is read in: it took seconds, and whoever asked
 UNSTATED = Statement(-math.inf)
 """What holds where a source has stated nothing: nothing is promised."""
 
-Said = tuple[Span, Statement | None]
+SpanStatement = tuple[Span, Statement | None]
 """A span that was read, and what was stated of a field there; None where it was left out."""
 
 
@@ -116,27 +116,27 @@ def join_block_parts(parts: Sequence[tuple[Span, DataBlock]], fields: Iterable[s
     timelines, stated = {}, {}
     for name in fields:
         found = [block.find(name) for _, block in parts]
-        said = [(span, block.stated_of(name)) for span, block in parts]
+        statements = [(span, block.stated_of(name)) for span, block in parts]
         filled = [one for one in found if one is not None]
         if filled:
             times = np.concatenate([one.times for one in filled])
             values = np.concatenate([one.values[name] for one in filled])
-            timelines[name] = TimelineBlock(times, {name: values}, statement=join_said(said))
-        elif any(statement for _, statement in said):
-            stated[name] = join_said(said)
+            timelines[name] = TimelineBlock(times, {name: values}, statement=join_statements(statements))
+        elif any(statement for _, statement in statements):
+            stated[name] = join_statements(statements)
     return DataBlock(timelines, stated)
 
 
-def join_said(said: Sequence[Said]) -> Statement:
+def join_statements(statements: Sequence[SpanStatement]) -> Statement:
     """Return what is stated of a field in several spans together: no more than of each of them.
 
     A span of which nothing was stated is not final. Identity and age are those of the span that ends last.
     """
-    ends = [(span[1], statement) for span, statement in said if statement is not None]
+    ends = [(span[1], statement) for span, statement in statements if statement is not None]
     if not ends:
         return UNSTATED
     _, latest = max(ends, key=lambda one: one[0])
-    bounds = [_final_until(span, statement) for span, statement in said]
+    bounds = [_final_until(span, statement) for span, statement in statements]
     if any(one.generation != latest.generation for _, one in ends):
         bounds.append(-math.inf)
     return replace(latest, finalized_until=min(bounds))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 from sisock.core.column.series import ReducibleSeries
@@ -19,8 +18,10 @@ from sisock.core.wire.sizes import encoded_size, page_block
 from sisock.core.wire.spans import encode_reductions
 
 MIB = 2**20
-PLAIN_ALLOWANCE_BYTES = 1 * MIB - 4096  # other people's clients drop their connection at 1 MiB; leave room to wrap it
-EXTENDED_ALLOWANCE_BYTES = 12 * MIB  # below the 16 MiB at which a router with default settings drops a connection
+# Other people's clients drop their connection at 1 MiB; this leaves room for what wraps a reply.
+PLAIN_ALLOWANCE_BYTES = 1 * MIB - 4096
+# Below the 16 MiB at which a router with default settings drops a connection.
+EXTENDED_ALLOWANCE_BYTES = 12 * MIB
 
 
 def answer(
@@ -54,9 +55,7 @@ def answer(
     OverAllowance
         In place of False, for callers that use an extension.
     """
-    block = replace(
-        block, timelines={name: one.within(request.start, request.end) for name, one in block.timelines.items()}
-    )
+    block = block.within(request.start, request.end)
     if request.reduce is not None and request.min_stride is not None:
         block = reducers.reduce_block(block, request.reduce, request.min_stride)
     elif not downsampled:

@@ -75,19 +75,11 @@ def parse_request(
 ) -> DataRequest:
     """Check the arguments of a call of ``get_data`` and resolve its sisock times at ``now``, UNIX seconds.
 
-    Raises
-    ------
-    BadRequest
-        Naming the argument, and what it must be.
+    Raises BadRequest, which names the argument and what it must be.
     """
     start, end = times.resolve_span(start, end, now)
     stride = times.check_stride(min_stride) if min_stride else None
-    if reduce is not None:
-        reducers.find_reducer(reduce)
-        if stride is None:
-            raise BadRequest("'reduce' needs a min_stride: the spacing, in seconds, that is fine enough")
-    if spans is not None and (reduce is None or limit is not None or after is not None):
-        raise BadRequest("'spans' needs a reducer in 'reduce', and cannot be paged")
+    _check_extensions(stride, reduce, spans, is_paged=limit is not None or after is not None)
     return DataRequest(
         fields=decode_fields_argument(field),
         start=start,
@@ -102,6 +94,16 @@ def parse_request(
         edge=parse_seconds(edge, "edge", spans),
         before=bool(before),
     )
+
+
+def _check_extensions(stride: float | None, reduce: Any, spans: Any, *, is_paged: bool) -> None:
+    """Raise BadRequest for arguments that do not go with one another, or for a reducer that does not exist."""
+    if reduce is not None:
+        reducers.find_reducer(reduce)
+        if stride is None:
+            raise BadRequest("'reduce' needs a min_stride: the spacing, in seconds, that is fine enough")
+    if spans is not None and (reduce is None or is_paged):
+        raise BadRequest("'spans' needs a reducer in 'reduce', and cannot be paged")
 
 
 def parse_limit(limit: Any) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import msgpack
@@ -11,11 +9,11 @@ import numpy as np
 import orjson
 
 from sisock.core.model import DataBlock
-from sisock.core.wire.info import map_of
 
-LONGER_THAN_NULL = 5  # "-Infinity", as JSON of Python's has it, in place of "null"
-MARK_OF_BYTES = 6  # "\\u0000", by which Autobahn's JSON tells bytes from a text
-KEY_OF_TIMES = ", under the key 't' of the timeline"
+# "-Infinity", as JSON of Python's has it, in place of "null".
+LONGER_THAN_NULL = 5
+# "\\u0000", by which Autobahn's JSON tells bytes from a text.
+MARK_OF_BYTES = 6
 
 
 def page_block(block: DataBlock, limit: int | None, after: float | None) -> tuple[DataBlock, float | None]:
@@ -25,14 +23,14 @@ def page_block(block: DataBlock, limit: int | None, after: float | None) -> tupl
     torn apart, even where that makes a page longer. The second result is None on the last page.
     """
     if after is not None:
-        block = map_of(block, lambda one: one.take(slice(int(np.searchsorted(one.times, after, side="right")), None)))
+        block = block.map(lambda one: one.take(slice(int(np.searchsorted(one.times, after, side="right")), None)))
     if limit is None:
         return block, None
     ends = [_page_end(one.times, limit) for one in block.timelines.values() if one.times.size > limit]
     if not ends:
         return block, None
     last = min(ends)
-    page = map_of(block, lambda one: one.take(slice(0, int(np.searchsorted(one.times, last, side="right")))))
+    page = block.map(lambda one: one.take(slice(0, int(np.searchsorted(one.times, last, side="right")))))
     complete = all(page.timelines[name].times.size == one.times.size for name, one in block.timelines.items())
     return page, None if complete else last
 
@@ -64,25 +62,3 @@ def encoded_size(reply: Any) -> int:
     in_json = len(text) + packed_bytes + LONGER_THAN_NULL * text.count(b"null") + text.count(b"e-")
     in_binary = len(msgpack.packb(reply)) + text.count(b",") + text.count(b":")
     return max(in_json, in_binary)
-
-
-def copy_reply(reply: Any) -> Any:
-    """Return a reply of ``get_data`` whose lists and arrays nobody else holds; anything else as it is."""
-    if not _is_reply(reply):
-        return reply
-    data = {name: _copied(values) for name, values in reply["data"].items()}
-    timelines = {
-        name: {**entry, "t": _copied(entry.get("t", ()))} if isinstance(entry, Mapping) else entry
-        for name, entry in reply["timeline"].items()
-    }
-    return {"data": data, "timeline": timelines}
-
-
-def _copied(values: Any) -> Any:
-    if isinstance(values, np.ndarray):
-        return values.copy()
-    return list(values) if isinstance(values, list | tuple | deque) else values
-
-
-def _is_reply(reply: Any) -> bool:
-    return isinstance(reply, Mapping) and all(isinstance(reply.get(key), Mapping) for key in ("data", "timeline"))

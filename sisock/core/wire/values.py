@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,23 @@ def as_text(value: Any) -> str:
     """Return a value as text that can travel: what is no Unicode in it is replaced."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def text_or_none(value: Any) -> str | None:
+    """Return a value as text that can travel, None as it is."""
+    return None if value is None else as_text(value)
+
+
+def describe(given: Any) -> str:
+    """Return in words what kind of a thing was handed over in place of what should have been."""
+    if given is None:
+        return "None (is there a return statement?)"
+    if isinstance(given, Mapping):
+        entries = [f"{key!r:.20} (a {type(value).__name__})" for key, value in list(given.items())[:4]]
+        return f"a dictionary with {', '.join(entries) or 'nothing in it'}"
+    if isinstance(given, list | tuple):
+        return f"a {type(given).__name__} of {', '.join(type(one).__name__ for one in given[:4]) or 'nothing'}"
+    return f"{given!r:.40}"
 
 
 def _objects(values: list[Any]) -> Values:

@@ -12,9 +12,9 @@ from twisted.internet import defer
 
 from sisock.core.column.column import Column
 from sisock.core.model import DataBlock, Field, FieldCatalogue, Statement, TimelineBlock
+from sisock.log import FaultLog
 from sisock.testing import ManualClock
 from sisock.wamp import data_node_server, node_server
-from sisock.wamp.data_node_server import Author
 from sisock.wamp.node_server import NodeServer
 
 
@@ -131,7 +131,7 @@ def test_times_that_are_none_are_told(threads, monkeypatch):
             return DataBlock({"t": TimelineBlock(times, {"a": times})})
 
     lines = []
-    monkeypatch.setattr(data_node_server, "AUTHOR", Author(ManualClock()))
+    monkeypatch.setattr(data_node_server, "FAULTS", FaultLog(ManualClock()))
     window = 1.7e9 - 60, 1.7e9 + 60
     for _ in range(3):
         server = NodeServer(ComponentConfig("realm", {}), Milliseconds())
