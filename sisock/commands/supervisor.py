@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from sisock.commands.site import Program
 from sisock.system import STOP_SIGNALS, dying_with
 
-CONFIGURATION_EXIT = 2  # what our programs end with when something must be changed before they can run
+# What our programs end with when something must be changed before they can run.
+CONFIGURATION_EXIT = 2
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
 HEALTHY_AFTER_S = 10.0
@@ -113,6 +114,7 @@ class Supervisor:
         for child in self._children:
             code = child.ended(now)
             if code is not None:
+                # What must be changed before it can run will not change by itself.
                 if code == CONFIGURATION_EXIT and child.starts == 1:
                     return code
                 self._tell(f"{child.program.name} ended ({_in_words(code)}); starting it again")
@@ -123,9 +125,11 @@ class Supervisor:
     def _stop_all(self) -> None:
         running = [(child, child.process) for child in reversed(self._children) if child.process]
         for _, process in running:
-            process.send_signal(signal.SIGCONT)  # a stopped process would not see the next one
+            # A stopped process would not see the next one.
+            process.send_signal(signal.SIGCONT)
             process.terminate()
         deadline = time.monotonic() + STOP_TIMEOUT_S
+        # All were asked at once, so the deadline is one for all.
         for child, process in running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(deadline - time.monotonic(), 0.05))

@@ -72,6 +72,7 @@ class FieldCatalogue:
         for one in self.fields.values():
             for alias in one.aliases:
                 owners.setdefault(alias, set()).add(one.name)
+        # An alias of two fields could mean either, and so means none.
         return {alias: min(names) for alias, names in owners.items() if len(names) == 1 and alias not in self.fields}
 
     def spacings_s(self, names: Iterable[str]) -> dict[str, float | None]:
@@ -81,6 +82,7 @@ class FieldCatalogue:
 
     def updated(self, other: FieldCatalogue) -> FieldCatalogue:
         """Return this catalogue with the fields of another added, which win."""
+        # Of a timeline that both have, the spacing of the later one counts.
         intervals_s = {one.name: one.interval_s for part in (self, other) for one in part.timelines.values()}
         return FieldCatalogue.of([*{**self.fields, **other.fields}.values()], intervals_s)
 
@@ -182,7 +184,8 @@ class Stated:
         return replace(self, statement=replace(self.statement, **parts))  # type: ignore[type-var]  # all are dataclasses
 
 
-_UNCHANGED: Any = object()  # None is a generation
+# No value that a part could have: None is a generation.
+_UNCHANGED: Any = object()
 
 
 @dataclass(frozen=True, init=False)
@@ -233,6 +236,7 @@ class TimelineBlock(Stated):
 
     def within(self, start: float, end: float) -> TimelineBlock:
         """Return the samples inside [start, end), as views."""
+        # Half-open: a sample at the end belongs to the span that begins there.
         low, high = np.searchsorted(self.times, [start, end], side="left")
         return self.take(slice(int(low), int(max(low, high))))
 

@@ -78,6 +78,7 @@ def _factory(create: Callable[[], ApplicationSession], url: str) -> Any:
         create, url=url, serializers=[MsgPackSerializer(), CBORSerializer(), JsonSerializer()]
     )
     factory.setProtocolOptions(
+        # A message over the limit ends the connection, so both sides have the same one.
         maxFramePayloadSize=MESSAGE_LIMIT_BYTES,
         maxMessagePayloadSize=MESSAGE_LIMIT_BYTES,
         autoPingInterval=PING_INTERVAL_S,
@@ -86,6 +87,7 @@ def _factory(create: Callable[[], ApplicationSession], url: str) -> Any:
         openHandshakeTimeout=CONNECT_TIMEOUT_S,
         closeHandshakeTimeout=1.0,
         tcpNoDelay=True,
+        # Who breaks the protocol is not waited for, as a closing handshake would.
         failByDrop=True,
     )
     factory.noisy = False
@@ -116,7 +118,8 @@ def find_login(settings: Settings, authid: str) -> tuple[str, str]:
             own = _consumer_login(settings, credentials)
             if own is not None:
                 return own
-    of_node = authid not in (HUB, CONSUMER)  # those two have roles of their own, and so fixed names
+    # Those two have roles of their own, and so fixed names.
+    of_node = authid not in (HUB, CONSUMER)
     if of_node and settings.wamp_user and settings.wamp_secret:
         return settings.wamp_user, settings.wamp_secret
     name = (settings.wamp_user if of_node else "") or authid

@@ -36,7 +36,8 @@ from sisock.wamp.session import Session, sign
 
 FAULTS = FaultLog()
 _USER, _SECRET = server_login(Settings.from_environment())
-_PAGING_S = 60.0  # within which the next page of a catalogue is asked for
+# Within which the next page of a catalogue is asked for.
+_PAGING_S = 60.0
 _LACKS_FIELDS = (
     "has neither get_fields nor _get_fields_blocking: give its class one of them, "
     "def get_fields(self, start, end), which returns the fields and their timelines"
@@ -97,6 +98,7 @@ class DataNodeServer(Session):
             self.leave()
             return
         self._report(self._lacking())
+        # Each session has its own: what an old one still tries ends with it.
         self._presence = Presence(self, str(self.name), self.description, details.session)
         procedures = self._procedures().items()
         yield self._presence.register({procedure(str(self.name), name): serve for name, serve in procedures})
@@ -109,7 +111,8 @@ class DataNodeServer(Session):
     def onOpen(self, transport: Any) -> None:  # noqa: N802 - Autobahn's name
         """Let the transport take long messages, and a step of the clock change no delay."""
         raise_transport_limits(transport)
-        keep_steady(reactor)  # whatever runner made it
+        # Whatever runner made it.
+        keep_steady(reactor)
         LIFELINE.session_opened()
         super().onOpen(transport)
 
@@ -228,6 +231,7 @@ class DataNodeServer(Session):
         if catalogue is None:
             catalogue = yield self._fields_in(*times.resolve_span(start, end, time.time()))
         if limit is not None:
+            # Kept for the pages that follow, which must be of the same catalogue.
             self._paged = (start, end), time.monotonic(), catalogue
         reply = yield self._in_thread(answer_fields, catalogue, limit, after)
         return reply
@@ -261,7 +265,8 @@ class DataNodeServer(Session):
                 halving.take(block)
                 continue
             if halving.must_part and not request.extended:
-                return False  # the original API's own word for it
+                # The original API's own word for it.
+                return False
             halving.refuse()
         downsampled = thins and not halving.parted
         remarks = self._reviewed(review, request, halving.thinned)
@@ -284,6 +289,7 @@ class DataNodeServer(Session):
                 continue
             yield self._in_thread(reading.take, block)
             edges.take(read, block)
+        # What lies beside the window is a convenience: nobody is to wait long for it.
         patience = self._patience()
         while (read := edges.read(reading.known)) is not None and patience.lasts():
             block = yield self._ask(read, catalogue, Review(read.span, self._proven))

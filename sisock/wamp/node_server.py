@@ -20,8 +20,10 @@ from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
 from sisock.wamp.data_node_server import DataNodeServer
 from sisock.wamp.inbox import Inbox
 
-SAME_POLL = 0.1  # of an interval: two polls closer than that would be one and the same
-SAMPLES_AT_ONCE = 50_000  # that many are reduced in about a millisecond
+# Of an interval: two polls closer than that would be one and the same.
+SAME_POLL = 0.1
+# That many are reduced in about a millisecond.
+SAMPLES_AT_ONCE = 50_000
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +52,8 @@ class NodeServer(DataNodeServer):
         yield super().onJoin(details)
 
     def _lacking(self) -> list[str]:
-        return []  # the node has what the contract demands
+        # The node has what the contract demands.
+        return []
 
     def _fields_in(self, start: float, end: float) -> Deferred[Any]:
         return threads.deferToThread(self._node.catalogue, start, end)
@@ -146,6 +149,7 @@ class _Polling:
         log.error("a poll failed and is left out: %s", failure.value)
 
     def _polled(self, _: None) -> None:
+        # Only now, so that a poll that takes long is never overtaken by the next one.
         self._reactor.callLater(until_next(self._wall(), self._node.poll_interval_s), self.poll)
 
 

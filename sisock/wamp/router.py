@@ -118,6 +118,7 @@ def _sole_router(state: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(state, error) from None
     try:
+        # The kernel lets go of it when the process dies in whatever way.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # left by a router that was killed; the process that the first names may be another one by now
         for left in ("node.pid", "router.sock"):
@@ -141,7 +142,8 @@ def _crossbar(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         env=_environment(settings),
         cwd=settings.state,
         stdin=subprocess.DEVNULL,
-        stdout=None if settings.loglevel == "debug" else subprocess.DEVNULL,  # a stray line; errors go to stderr
+        # All that comes there is a stray line; errors go to standard error.
+        stdout=None if settings.loglevel == "debug" else subprocess.DEVNULL,
         start_new_session=True,
         preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - it takes no lock
     )
@@ -153,6 +155,7 @@ def _crossbar(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask Crossbar to stop its workers and itself, then kill what is left."""
+    # The signal at which Crossbar stops its workers in order.
     process.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_DEADLINE_S)
@@ -211,7 +214,8 @@ def _stop_signals() -> Iterator[None]:
         raise _StopRequestedError
 
     previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    if previous[signal.SIGHUP] is signal.SIG_IGN:  # nohup
+    # Under nohup it stays ignored.
+    if previous[signal.SIGHUP] is signal.SIG_IGN:
         del previous[signal.SIGHUP]
     for number in previous:
         signal.signal(number, request_stop)

@@ -92,6 +92,7 @@ class Column(Stated):
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all there is as plain arrays, to be written to files; only of a column whose head is all there."""
         if self.first:
+            # Blocks are aligned to absolute indices, which an array in a file would begin anew.
             raise ValueError("a column whose first samples were dropped has indices that files would not keep")
         arrays = {"times": self.times.slice(0, self.stop), "values": self.values.slice(0, self.stop)}
         if self.steps is not None:
@@ -183,6 +184,7 @@ class Column(Stated):
         """Return what :meth:`index_of` returns, for one instant and much sooner."""
         low, high = self.first, self.stop
         if self.steps is not None:
+            # The step before is too early, so that the index lies in one block: a short search for it is left.
             block = self.steps.first + int(self.steps.values.searchsorted(instant))
             high = min(max(block * BLOCK, low), high)
             low = min(max((block - 1) * BLOCK, low), high)
@@ -202,6 +204,7 @@ class Column(Stated):
             first, last = (bucket_number(float(time[0]), width) for time in ends)
             if first == last:
                 return np.array([low], dtype=np.intp)
+            # With fewer edges than blocks, looking each of them up beats reading all times.
             if (last - first) * BLOCK < high - low:
                 return distinct(self.index_of(bucket_edges(first + 1, last, width)), low)
         return bucket_starts(self.times.slice(low, high), width) + low

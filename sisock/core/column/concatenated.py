@@ -51,6 +51,7 @@ class Concatenated:
         """Join columns that are at hand, at least one and none empty, each of which ends before the next begins."""
         starts = [column.times.slice(column.first, column.first + 1)[0] for column in columns]
         ends = [column.times.slice(column.stop - 1, column.stop)[0] for column in columns]
+        # A stop is the first time that is too late for a column.
         stops = np.nextafter(np.array(ends), np.inf)
         return cls(np.array(starts), stops, lambda low, high: columns[low:high], columns[0].dtype, statement)
 
@@ -62,6 +63,7 @@ class Concatenated:
     def newest(self, start: float, end: float) -> Samples:
         """Return the last sample inside [start, end), UNIX seconds, or none."""
         low, high = self._numbers(start, end)
+        # One by one: the last that has a sample is found soon, and no other need be opened.
         for number in range(high - 1, low - 1, -1):
             (column,) = self.open(number, number + 1)
             found = column.newest(start, end)

@@ -38,6 +38,7 @@ class Texts:
         """Encode an array of str."""
         numbers: dict[str, int] = {}
         codes = np.fromiter((numbers.setdefault(text, len(numbers)) for text in values), np.int32, len(values))
+        # Texts come from files that nobody checked: what is no Unicode must come back as it was.
         encoded = [text.encode("utf-8", "surrogatepass") for text in numbers]
         ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
         return cls(codes, ends, np.frombuffer(b"".join(encoded), dtype=np.uint8))

@@ -50,6 +50,7 @@ class Weighed(NamedTuple):
     def counted(self, starts: Indices) -> Counts:
         """Return how many finite values each bucket has."""
         if self.counts is not None:
+            # Counts are kept in 32 bits, which the sum of many may exceed.
             return np.add.reduceat(self.counts, starts, dtype=np.int64)
         lengths = stops_of(starts, len(self.means)) - starts
         if not self.missing.size:
@@ -160,6 +161,7 @@ class SampleBlocks:
         means = self.values.astype(np.float64)
         finite = np.isfinite(means)
         missing = _NONE if finite.all() else np.flatnonzero(~finite)
+        # Zeros add nothing, so that one pass sums up all buckets.
         means[missing] = 0.0
         return Weighed(means, None, missing)
 
@@ -208,6 +210,7 @@ def concatenate_blocks(several: Sequence[AggregatedBlocks]) -> AggregatedBlocks:
     """Return the blocks of several arrays one after the other; with their scatter where all have it."""
     low, high, mean, count = zip(*((one.low, one.high, one.mean, one.count) for one in several), strict=True)
     known = [one.scatter for one in several if one.scatter is not None]
+    # Blocks out of files of earlier versions have none.
     scatter = Scatter(*map(np.concatenate, zip(*known, strict=True))) if len(known) == len(several) else None
     return AggregatedBlocks(
         np.concatenate(low), np.concatenate(high), np.concatenate(mean), np.concatenate(count), scatter
@@ -355,9 +358,12 @@ def _scatter(blocks: Blocks, layout: _Layout, joined: AggregatedBlocks) -> Scatt
     The deviation is never larger than half of what lies between the lowest and the highest: equal values have none.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        # Halved before they are subtracted: the difference of two floats may be beyond all floats.
         most = np.multiply(joined.high, 0.5, dtype=np.float64) - np.multiply(joined.low, 0.5, dtype=np.float64)
         deviation, rest = _spread(blocks, layout, joined)
         exponents = np.frexp(most)[1]
+        # Squares of very large or small numbers leave the range of floats: such buckets are computed
+        # once more, in units of a power of two of their own, which rounds nothing.
         beside = np.abs(exponents) > _SQUARED
         if beside.any():
             scaled = (np.ldexp(one, exponents) for one in _spread(blocks, layout, joined, exponents))
@@ -375,14 +381,17 @@ def _spread(
         each = layout.each(-exponents)
         means, middle = np.ldexp(means, each), np.ldexp(middle, -exponents)
         own = None if own is None else Scatter(*(np.ldexp(one, each) for one in own))
+    # Deviations are from the bucket's own mean: sums of plain squares cancel beside a large mean.
     off = layout.less(means, middle)
     off[missing] = 0.0
     if own is not None:
+        # The rest is what rounding took from a mean: beside a large mean it is all that two blocks differ by.
         off += own.rest
     weighted = off if counts is None else off * counts
     squares = layout.product(off, weighted)
     if own is not None:
         squares += layout.product(own.deviation, own.deviation if counts is None else own.deviation * counts)
     count = np.maximum(joined.count, 1)
+    # The mean of what is left corrects both results for the rounding of the mean itself.
     rest = layout.total(weighted) / count
     return np.sqrt(np.maximum(squares / count - rest * rest, 0.0)), rest

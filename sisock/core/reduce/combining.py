@@ -30,6 +30,7 @@ _HUGE = np.finfo(np.float64).max
 
 def combine_counts(parts: Parts, starts: Indices) -> Values:
     """Return how many finite values each larger bucket has."""
+    # A sum with NaN in it would be NaN: unknown counts are left out, and alone stay unknown.
     known = ~np.isnan(parts["count"])
     total = np.add.reduceat(np.where(known, parts["count"], 0.0), starts)
     return np.where(np.logical_or.reduceat(known, starts), total, np.nan)
@@ -54,6 +55,7 @@ def combine_means(parts: Parts, starts: Indices) -> Values:
 def combine_sums(parts: Parts, starts: Indices) -> Values:
     """Return the sum of each larger bucket."""
     sums, (_, count) = parts["sum"], _finite(parts)
+    # Each sum stands as one value; where nothing was finite, it is what infinities added up to.
     return sum_of(AggregatedBlocks(sums, sums, np.where(count > 0, sums, 0.0), np.minimum(count, 1)), starts)
 
 

@@ -23,8 +23,10 @@ from sisock.core.reduce.selectors import is_state
 from sisock.core.reduce.summaries import NumberSummary, StateSummary, Summary
 
 _HUGE = np.finfo(np.float32).max
-_MOST_LEVELS = 5  # the counts of more would not fit their type, and a thousand million samples a block are enough
-_UPDATE_SAMPLES = BLOCK * 1024  # summarised at once, so that the passes over them find them in the processor's cache
+# The counts of more would not fit their type, and a thousand million samples a block are enough.
+_MOST_LEVELS = 5
+# Summarised at once, so that the passes over them find them in the processor's cache.
+_UPDATE_SAMPLES = BLOCK * 1024
 
 
 class Pyramid(ABC):
@@ -52,6 +54,7 @@ class Pyramid(ABC):
         self._first = max(self._first, index)
         for level, arrays in enumerate(self._levels, start=1):
             for one in arrays.values():
+                # No farther than the level has come: what lacks is skipped when it grows.
                 one.drop_before(min(index // BLOCK**level, one.stop))
 
     def cut(self, index: int) -> None:
@@ -82,6 +85,7 @@ class Pyramid(ABC):
 
     def _grow(self, level: int, samples: IndexedArray, stop: int) -> None:
         """Append the blocks up to ``stop`` of a level, counted from 0 here, but none of which parts were dropped."""
+        # A block of which parts were dropped cannot be summarised any more.
         below = self._first if level == 0 else next(iter(self._levels[level - 1].values())).first
         begin = max(self._stop(level), -(-below // BLOCK))
         if begin >= stop:
@@ -139,7 +143,8 @@ class StatePyramid(Pyramid):
         return {"change": np.bool_}
 
     def _of_samples(self, samples: IndexedArray, low: int, high: int) -> Sequence[NDArray[Any]]:
-        before = max(low - 1, self._first)  # the change of the first sample of all is never asked for
+        # The change of the first sample of all is never asked for.
+        before = max(low - 1, self._first)
         values = samples.slice(before, high)
         changes = np.zeros(high - low, dtype=np.bool_)
         changes[-(len(values) - 1) :] = values[1:] != values[:-1]

@@ -231,6 +231,7 @@ def add_newest(reduced: Samples, newest: Samples) -> Samples:
         One sample, or none.
     """
     (times, values), (newest_times, newest_values) = reduced, newest
+    # The newest sample may be the one that is kept of its bucket.
     if len(newest_times) and len(times) and times[-1] == newest_times[0] and _same(values[-1], newest_values[0]):
         return reduced
     return np.concatenate([times, newest_times]), np.concatenate([values, newest_values])
@@ -243,6 +244,7 @@ def bucket_starts(times: Times, width: float) -> Indices:
     first, last = bucket_number(float(times[0]), width), bucket_number(float(times[-1]), width)
     if first == last:
         return np.zeros(1, dtype=np.intp)
+    # Looking for edges is quicker where they are fewer than samples; of many empty buckets they are not.
     if last - first < len(times):
         return distinct(times.searchsorted(bucket_edges(first + 1, last, width)))
     return distinct(np.flatnonzero(np.diff(bucket_of(times, width))) + 1)
@@ -314,6 +316,7 @@ def _parts(values: Values, starts: Indices, at_once: int) -> Iterator[tuple[Valu
     while first < len(starts):
         reach = starts[first] + at_once
         last = len(starts) if reach >= len(values) else int(starts.searchsorted(reach, side="right")) - 1
+        # Whole buckets only: one that is longer than a part should be is a part of its own.
         last = max(last, first + 1)
         low = starts[first]
         high = starts[last] if last < len(starts) else len(values)

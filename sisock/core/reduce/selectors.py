@@ -65,6 +65,7 @@ def ragged(starts: Indices, stops: Indices) -> tuple[Indices, Indices]:
 
 def stops_of(starts: Indices, count: int) -> Indices:
     """Return the index after the last sample of each bucket."""
+    # Not np.append, which takes several times as long on short arrays.
     stops = np.empty_like(starts)
     stops[:-1] = starts[1:]
     stops[-1:] = count
@@ -124,6 +125,7 @@ def first_change(values: Values, starts: Indices) -> Indices:
 def first_true(flags: NDArray[np.bool_], starts: Indices) -> Indices:
     """Return the index of the first flag set of each bucket that has one; buckets may be empty."""
     hits = flags.nonzero()[0]
+    # Hits ascend, so the first one of a bucket is where the owner changes.
     owners = starts.searchsorted(hits, side="right")
     foremost = np.empty(len(hits), dtype=np.bool_)
     foremost[:1] = True
@@ -152,6 +154,7 @@ STATE_SELECTORS: Mapping[str, Selector] = {
 
 def _extremes(values: Values, starts: Indices, extreme: np.ufunc, worst: float) -> Values:
     """Return the extreme of each bucket, where ``worst`` hides any finite value: there once more without it."""
+    # fmin and fmax pass over NaN, but infinities win over all finite values.
     found: Values = extreme.reduceat(values, starts)
     if values.dtype.kind == "f" and (found == worst).any():
         better = extreme.reduceat(np.where(values == worst, np.nan, values), starts)
@@ -164,10 +167,12 @@ def _earliest_extreme(values: Values, starts: Indices, extremes: Callable[[Value
     if len(values) <= LONG_BUCKET * len(starts):
         return _earliest(values, extremes(values, starts), starts)
     stops = stops_of(starts, len(values))
-    length = isqrt(16 * len(values) // len(starts))  # so that looking for the run and inside it take as long
+    # So that looking for the run and inside it take as long.
+    length = isqrt(16 * len(values) // len(starts))
     numbers, own = ragged(np.zeros_like(starts), -((starts - stops) // length))
     runs = spread(starts, own, len(numbers)) + numbers * length
     of_runs = extremes(values, runs)
+    # The best run first, then the sample in it: no array is as long as the values but theirs.
     best = _earliest(of_runs, extremes(of_runs, own), own)
     inside, own = ragged(runs[best], stops_of(runs, len(values))[best])
     return inside[_earliest(values[inside], of_runs[best], own)]
@@ -175,6 +180,7 @@ def _earliest_extreme(values: Values, starts: Indices, extremes: Callable[[Value
 
 def _earliest(values: Values, wanted: Values, starts: Indices) -> Indices:
     """Return the first index of each bucket that has the wanted value, which is in it; NaN is wanted of NaN alone."""
+    # NaN equals nothing: a bucket of NaN alone keeps its first sample.
     hits = (values == spread(wanted, starts, len(values))).nonzero()[0]
     known = (wanted == wanted).nonzero()[0]  # noqa: PLR0124 - not NaN
     found = starts.copy()

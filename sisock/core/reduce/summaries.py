@@ -52,6 +52,7 @@ def _cuts(starts: Indices, stops: Indices, complete: Sequence[int]) -> tuple[NDA
     """Return the levels of the cuts of each range, and their ends in blocks of that level, shape (ranges, cuts)."""
     left: list[tuple[Indices, Indices]] = []
     right: list[tuple[Indices, Indices]] = []
+    # From both ends inwards: what lies beside the complete blocks of a level is left to the level below.
     for blocks in complete:
         low, high = -(-starts // BLOCK), np.minimum(stops // BLOCK, blocks)
         inside = low < high
@@ -112,6 +113,7 @@ class Summary(ABC):
     ) -> Indices:
         """Return the samples that stand for chosen cells, by choosing among the parts of each block."""
         levels, indices = cells.levels[chosen], cells.indices[chosen]
+        # From the top: what descends from one level is found again at the next.
         for level in range(len(self.levels), 0, -1):
             at = (levels == level).nonzero()[0]
             if at.size:
@@ -228,6 +230,7 @@ class StateSummary(Summary):
 
     def _changes(self, samples: IndexedArray, array: str, starts: Indices, stops: Indices) -> Indices:
         """Return the first sample that differs from a bucket's first: the first that differs from the one before."""
+        # The first sample of a bucket differs from one before the bucket, if at all.
         cells = self.cells(starts + 1, stops)
         if not len(cells.indices):
             return cells.indices

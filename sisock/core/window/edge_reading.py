@@ -85,7 +85,8 @@ class EdgeReading:
         if self._refusals > MOST_REFUSALS or not self._reached + self._length_s / 2 > self._reached:
             self._reached = self._request.end
         elif self._request.min_stride and not self._strided:
-            self._strided = True  # whoever thins begins with the first sample
+            # Whoever thins begins with the first sample.
+            self._strided = True
         else:
             self._strided = False
             self._length_s /= 2
@@ -110,9 +111,11 @@ class EdgeReading:
         """Take the first samples; of fields that have some already, and that are not asked for, nothing is noted."""
         if not self._following.keys() >= set(self._request.fields) - set(read.fields):
             return
+        # Ever farther: a field may have no sample for long, and each look costs a call.
         self._reached, self._strided = read.end, False
         self._length_s *= EDGE_GROWTH
-        most = MOST_FOLLOWING if read.stride is None else 1  # the others do not follow one another
+        # Thinned samples do not follow one another, but the first of them is the first.
+        most = MOST_FOLLOWING if read.stride is None else 1
         for name in read.fields:
             if name in self._following:
                 continue

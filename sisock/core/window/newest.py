@@ -47,6 +47,7 @@ class NewestSearch:
         self.newest: dict[str, Samples] = {}
         self._statements: dict[str, list[SpanStatement]] = {name: [] for name in fields}
         self._searched = self._end
+        # A shorter step back would not change the time that is reached.
         self._length_s = max(length_s, float(np.spacing(self._end)))
         self._longest_s = longest_s
         self._strided = False
@@ -58,7 +59,8 @@ class NewestSearch:
         """Return what to ask for next; None when nothing is left to look for, or to look in."""
         fields = tuple(name for name in self._fields if name in self.known and name not in self.newest)
         if self._searched == self._end:
-            fields = self._fields  # nothing was read of the end: what is stated there is wanted of all
+            # Nothing was read of the end yet: what is stated there is wanted of all fields.
+            fields = self._fields
         if not fields or self.is_exhausted or self._given_up:
             return None
         low = max(self._start, self._searched - self._length_s)
@@ -83,7 +85,8 @@ class NewestSearch:
         strided, self._strided = self._strided, False
         found = any(one is not None and one.times.size for one in map(block.find, read.fields))
         if strided and found and self._length_s > self._stride:
-            self._length_s /= 2  # somewhere in it the newest is, but perhaps not among these
+            # Somewhere in it the newest is, but perhaps not among these.
+            self._length_s /= 2
             return
         self._note(read.fields, read.span, block)
         self._length_s *= 2

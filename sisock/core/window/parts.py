@@ -12,8 +12,10 @@ import numpy as np
 from sisock.core.errors import BadReply
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 
-MOST_REFUSALS = 64  # one after the other
-MOST_HALVES = 1000  # that a span is read in: it took seconds, and whoever asked waits no longer
+# Refusals one after the other; each halves the span.
+MOST_REFUSALS = 64
+# Parts of a span: so many calls take seconds, and whoever asked waits no longer.
+MOST_HALVES = 1000
 UNSTATED = Statement(-math.inf)
 """What holds where a source has stated nothing: nothing is promised."""
 
@@ -102,6 +104,7 @@ class Halving:
             raise BadReply("the node says even of a short span that it holds more than it can give: ask for less")
         if len(self._parts) + len(self._open) >= MOST_HALVES:
             raise BadReply(f"the node gives so little at once that it takes over {MOST_HALVES} calls: ask for less")
+        # Taken from the end of the list, so the earlier half comes first.
         self._open += [(middle, high), (low, middle)]
 
     def block(self) -> DataBlock:
@@ -137,6 +140,7 @@ def join_statements(statements: Sequence[SpanStatement]) -> Statement:
         return UNSTATED
     _, latest = max(ends, key=lambda one: one[0])
     bounds = [_final_until(span, statement) for span, statement in statements]
+    # It changed while it was read: what came before is no part of what is stated now.
     if any(one.generation != latest.generation for _, one in ends):
         bounds.append(-math.inf)
     return replace(latest, finalized_until=min(bounds))

@@ -10,7 +10,8 @@ from typing import Any
 from sisock.core.model import Span
 from sisock.core.times import format_duration, format_iso8601
 
-MOST_REMARKS = 8  # of one field
+# Remarks about one field.
+MOST_REMARKS = 8
 LONGEST_REMARK = 500
 
 Remarked = Mapping[str, Sequence[str]]
@@ -75,6 +76,7 @@ class Once:
         if noted_at is not None and now - noted_at < self._again_s:
             return False
         self._noted_at[thing] = now
+        # The oldest comes first, to be forgotten first.
         self._noted_at.move_to_end(thing)
         while len(self._noted_at) > self._most:
             self._noted_at.popitem(last=False)

@@ -112,6 +112,7 @@ class SpanReading:
         assert request.min_stride is not None
         self._request = request
         self._reducer, self._stride = request.reduce, request.min_stride
+        # Taken from the end, so the first span comes first.
         self._open = list(request.spans or ())[::-1]
         self._samples: dict[str, list[Samples]] = {name: [] for name in request.fields}
         self._statements: dict[str, list[SpanStatement]] = {name: [] for name in request.fields}
@@ -170,6 +171,7 @@ class SpanReading:
         if name not in self._search.known:
             return None
         statement = self._search.statement(name) or UNSTATED
+        # A span may hold a later sample than the search found, if that came thinned.
         newest = _latest([*self._samples[name], self._search.newest.get(name, NO_SAMPLES)])
         return Reduction(
             tuple(self._samples[name]), newest, statement, final=_own_finals(self._statements[name], statement)

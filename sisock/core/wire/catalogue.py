@@ -102,6 +102,7 @@ def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
     if as_text(name) != name:
         problems.append(f"field {name!r} is left out: its name is no Unicode")
         return None
+    # What has no type is a number, as almost all is.
     kind = entry.get("type", "number")
     if kind not in FIELD_TYPES:
         problems.append(f"field '{name}' has the type {kind!r}: taken for a number; use number, string or bool")

@@ -163,12 +163,14 @@ class _ReplyReader:
         return known is not None and timeline in self._catalogue.timelines
 
     def _times_of(self, timeline: str) -> Any:
+        # Fields share a timeline, which is converted once.
         if timeline not in self._times:
             self._times[timeline] = as_times(_unpack(self._timelines[timeline].get("t"), "the times of its timeline"))
         return self._times[timeline]
 
     def _timeline_block(self, timeline: str, values: dict[str, Any]) -> TimelineBlock:
         block = TimelineBlock(self._times[timeline], values, statement=self._statement_of(timeline))
+        # Most come in order, and to find that out is much quicker than to sort.
         if np.all(block.times[1:] >= block.times[:-1]):
             return block
         return block.take(np.argsort(block.times, kind="stable"))
@@ -213,6 +215,7 @@ def _unpack(given: Any, what: str) -> Any:
         return ()
     if isinstance(given, Mapping) and "dtype" in given:
         dtype, data = given.get("dtype"), given.get("data")
+        # These types only: what the dtype is comes from somebody else.
         whole = dtype in PACKED_DTYPES and isinstance(data, bytes) and len(data) % np.dtype(dtype).itemsize == 0
         if not whole:
             raise ValueError(f"{what} are packed wrongly")

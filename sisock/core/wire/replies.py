@@ -62,6 +62,7 @@ def answer(
     OverAllowance
         In place of False, for callers that use an extension.
     """
+    # Cut before it is reduced, so that no extreme from outside stands for what is inside.
     block = block.within(request.start, request.end)
     if request.reduce is not None and request.min_stride is not None:
         block = reducers.reduce_block(block, request.reduce, request.min_stride)
@@ -81,7 +82,8 @@ def answer_columns(columns: Mapping[str, ReducibleSeries], request: DataRequest)
         When the reply would cost its caller the connection.
     """
     reply = _answer(reduce_window(columns, request), request, None)
-    assert reply is not False  # the original API has no reducers
+    # The original API has no reducers.
+    assert reply is not False
     return reply
 
 
@@ -172,6 +174,7 @@ def page_block(block: DataBlock, limit: int | None, after: float | None) -> tupl
 
 def _page_end(times: Any, limit: int) -> float:
     """Return the time of the last sample of a page, such that samples of that time are all on it."""
+    # A page ends before the time that would be torn apart, unless that would leave nothing.
     next_page = int(np.searchsorted(times, times[limit], side="left"))
     return float(times[max(next_page - 1, 0)])
 

@@ -78,6 +78,7 @@ def parse_request(
     Raises BadRequest, which names the argument and what it must be.
     """
     start, end = times.resolve_span(start, end, now)
+    # Zero, too, asks for every sample.
     stride = times.check_stride(min_stride) if min_stride else None
     _check_extensions(stride, reduce, spans, is_paged=limit is not None or after is not None)
     return DataRequest(

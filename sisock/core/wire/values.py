@@ -18,7 +18,8 @@ NESTED = "its values must be a plain list, not lists in a list: make each elemen
 def as_times(given: Any) -> Times:
     """Return timestamps as float64, shape (n,); ValueError in words, with what to do, when they are none."""
     array = np.asarray(given) if hasattr(given, "dtype") else given
-    if _are_dates(array):  # NumPy would make numbers of them, in whatever unit they happen to have
+    # NumPy would make numbers of them, in whatever unit they happen to have.
+    if _are_dates(array):
         way = "t.astype('datetime64[ns]').astype(float) / 1e9"
         raise ValueError(f"its timeline is of datetime64: {EXPECTED}, such as {way}")
     try:
@@ -76,7 +77,8 @@ def as_values(given: Any, field_type: FieldType | None) -> Values:
 def _flat_array(given: Any) -> NDArray[Any]:
     """Return a one-dimensional array, of objects where the values are not of one plain type."""
     if isinstance(given, np.ma.MaskedArray):
-        given = given.tolist()  # with None where it is masked
+        # With None where it is masked.
+        given = given.tolist()
     try:
         array = np.asarray(given)
     except ValueError:  # lists of unequal length among the values
@@ -97,6 +99,7 @@ def _type_of(array: NDArray[Any]) -> FieldType:
         return "bool"
     if array.dtype.kind in "fiu":
         return "number"
+    # Exact types: a truth value is a kind of whole number to isinstance().
     kinds = {type(value) for value in array if value is not None}
     if kinds == {bool}:
         return "bool"
@@ -109,6 +112,7 @@ def _numbers(array: NDArray[Any]) -> Values:
     if array.dtype.kind == "u" and array.size and array.max() <= INT64.max:
         return array.astype(np.int64)
     if array.dtype == object:
+        # NumPy would read numbers out of texts, and drop imaginary parts.
         wrong = next((value for value in array if isinstance(value, str | bytes | complex)), None)
         if wrong is not None:
             raise ValueError(_not_numbers(wrong))
