@@ -221,7 +221,9 @@ def _served(node: Any) -> dict[str, Any]:
 def _plain(found: Any) -> Any:
     """Return it as what JSON has."""
     if dataclasses.is_dataclass(found):
-        return {one.name: _plain(getattr(found, one.name)) for one in dataclasses.fields(found)}
+        plain = {one.name: _plain(getattr(found, one.name)) for one in dataclasses.fields(found)}
+        # The parts of a statement are those of the block itself in the version before.
+        return plain | plain.pop("statement", {})
     if isinstance(found, Mapping):
         return {name: _plain(one) for name, one in found.items()}
     if isinstance(found, np.ndarray):
