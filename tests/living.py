@@ -183,7 +183,7 @@ class LivingSite:
 
     def _compare(self, kept, true, start, resolution, *, held) -> None:
         name = kept.wanted.field
-        width = resolution.bucket_s(true.type)
+        width = resolution.buckets(true.type).width_s
         low, high = self.available_from[name], np.inf
         if np.isfinite(low):
             low = (bucket_number(low, width) + 1) * width

@@ -16,8 +16,7 @@ from sisock.core.reduce.reducers import Samples, add_newest
 from sisock.core.window.edge import Edge
 from sisock.core.window.remarks import Remarked
 from sisock.core.window.spans import NO_SAMPLES, Reduction
-from sisock.core.wire.requests import request_arguments
-from sisock.core.wire.spans import decode_reductions, decode_remarks
+from sisock.core.wire.spans import decode_reductions, decode_remarks, spans_arguments
 from sisock.gateway.drawing.planner import NodeQuestion
 from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.single_flight import CallsUnderWay, CallUnderWay
@@ -189,16 +188,14 @@ class CachedReader:
         return self._reading()
 
     def _reading(self) -> CachedReading:
-        remarks = {name: self._cache.remarks(key) for name, key in self._keys.items()}
+        remarks = dict(zip(self._keys, self._cache.remarks(self._keys.values()), strict=True))
         block = DataBlock({**self._empty, **self._blocks})
         return CachedReading(block, self._problems, {**remarks, **self._remarks}, self._edges.before, self._edges.held)
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
-        known = self._client.catalogue.find(name)
-        selection = question.resolution.selection(known.type if known else "number")
-        width = selection.width(question.resolution.stride_s)
-        reducer = question.resolution.reducer
-        return SeriesKey(self._client.name, name, reducer, width, selection.chooses, selection.looks_ahead)
+        field = self._client.catalogue.find(name)
+        buckets = question.resolution.buckets(field.type if field else "number")
+        return SeriesKey(self._client.name, name, question.resolution.reducer, *buckets)
 
     def _lacking(self, lookups: Mapping[str, Lookup]) -> dict[str, Lookup]:
         """Return what must be asked for."""
@@ -294,16 +291,15 @@ class CachedReader:
     ) -> dict[str, Reduction]:
         request = replace(self._request, fields=names, spans=spans, ahead=ahead_s, edge=edge[0], before=edge[1])
         under_way = CallUnderWay(frozenset(self._keys[name] for name in names), self._window, spans)
-        arguments, keywords = request_arguments(request)
+        arguments, keywords = spans_arguments(request)
         asked_at = self._clock.seconds()
         self._calls.begin(self._client.name, under_way)
         try:
             reply = await self._client.call(self._until - asked_at, "get_data", *arguments, **keywords)
             reductions = decode_reductions(reply, request)
             remarks = decode_remarks(reply, request)
-            for name in names:
-                self._remarks[name] = remarks.get(name, ())
-                self._cache.keep_remarks(self._keys[name], self._remarks[name])
+            self._remarks.update({name: remarks.get(name, ()) for name in names})
+            self._cache.keep_remarks({self._keys[name]: self._remarks[name] for name in names})
             for name, reduction in reductions.items():
                 identified = self._identified(inside(reduction, spans, self._window))
                 reductions[name] = identified

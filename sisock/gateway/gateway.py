@@ -15,7 +15,7 @@ from sisock.core.times import format_iso8601
 from sisock.gateway.cached_reader import CachedReader, CachedReading
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing.cells import Cells
-from sisock.gateway.drawing.gaps import break_line, is_live, silence, staleness
+from sisock.gateway.drawing.gaps import age_notice, break_line, is_live
 from sisock.gateway.drawing.planner import (
     LATER_REDUCERS,
     PLAIN,
@@ -28,7 +28,7 @@ from sisock.gateway.drawing.planner import (
     clamp_points,
     plan,
 )
-from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, draw_all, keep_few, splice_drawn
+from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, draw_all, keep_few, splice_all
 from sisock.gateway.earlier_reader import Earlier, with_earlier
 from sisock.gateway.gridder import Gridder
 from sisock.gateway.legacy_reader import LegacyReader
@@ -170,10 +170,8 @@ class Gateway:
         )
 
         def assemble(drawn: DrawnSeries) -> Answer:
-            finished = [
-                self._finish(splice_drawn(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
-            ]
-            return Answer(tuple(finished), start, end)
+            spliced = splice_all(asked.series, drawn, resolution)
+            return Answer(tuple(self._finish(one, asked, resolution, drawing) for one in spliced), start, end)
 
         return self._ask_all(asked, resolution).addCallback(assemble)
 
@@ -280,9 +278,8 @@ class Gateway:
     def _noted(self, series: Series, window: Span, drawing: Drawing) -> Series:
         """Return a series, as its samples came, with what its viewer should know of their age."""
         newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, window, self.now())
-        said = stale or silence(series, held_on_purpose=drawing.before is True)
-        return replace(series, notices=(*series.notices, said)) if said else series
+        notice = age_notice(series, newest, window, self.now(), held_on_purpose=drawing.before is True)
+        return replace(series, notices=(*series.notices, notice)) if notice else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> DrawnSeries:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]

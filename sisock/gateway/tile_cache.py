@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,7 @@ from sisock.gateway.tiles import (
 
 OVERHEAD_BYTES = 640  # of an entry: its key, with the objects in it, and its place in the table
 OBJECTS_BYTES = 360  # of a reduced span: its arrays without what they hold, its numbers and itself
+EDGE_OBJECTS_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
 MOST_CUTS = 4  # of one bucket, each for windows that begin at another time
 
 
@@ -173,15 +174,16 @@ class TileCache:
             return Lookup((), ((grid.start, grid.end),))
         return _Look(self._entries, key, last, now).at(grid)
 
-    def remarks(self, key: SeriesKey) -> Sequence[str]:
-        """Return what the node told of a field in words when it was asked last."""
-        return (self._any_remarks and self._entries.get(RemarksKey(key))) or ()
+    def remarks(self, keys: Iterable[SeriesKey]) -> list[Sequence[str]]:
+        """Return what the node told of each field in words when it was asked last."""
+        return [(self._any_remarks and self._entries.get(RemarksKey(key))) or () for key in keys]
 
-    def keep_remarks(self, key: SeriesKey, texts: Sequence[str]) -> None:
-        """Take what a node tells of a field in words: it is told until the node is asked again."""
-        if texts or self.remarks(key):
-            self._any_remarks = True
-            self._entries.put(RemarksKey(key), tuple(texts), sum(map(len, texts)))
+    def keep_remarks(self, remarks: Mapping[SeriesKey, Sequence[str]]) -> None:
+        """Take what a node tells of fields in words: it is told until the node is asked again."""
+        for key, texts in remarks.items():
+            if texts or (self._any_remarks and self._entries.get(RemarksKey(key))):
+                self._any_remarks = True
+                self._entries.put(RemarksKey(key), tuple(texts), sum(map(len, texts)))
 
     def keep(
         self,
@@ -248,7 +250,9 @@ class TileCache:
         finals = [one for one in self._entries.get(EdgesKey(scope)) or () if one.is_final]
         others = [one for one in finals if one.window[0] != edge.window[0]]
         edges = (edge.beside(finals), *others[: MOST_EDGES - 1])
-        self._entries.put(EdgesKey(scope), edges, sum(one.size_bytes for one in edges))
+        # Texts apart: there are few, and most edges are of numbers.
+        size_bytes = sum(EDGE_OBJECTS_BYTES + 16 * one.edge.following[0].size for one in edges)
+        self._entries.put(EdgesKey(scope), edges, size_bytes)
 
     def _keep_tail(
         self, scope: Scope, reduced: ReducedSpan, final: float, newest: ReducedSpan, asked_at: float

@@ -18,7 +18,6 @@ from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
 
 TILE_BUCKETS = 256
 NO_EDGE = Edge(None, NO_SAMPLES)
-EDGE_OBJECT_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
 MOST_EDGES = 16  # of one series
 LEAST_REACH_S = 1e-9  # brings the first sample and no more
 DENSE_REACH = 2.0  # spacings: what comes tells whether samples are still dense
@@ -168,11 +167,6 @@ class KeptEdge(NamedTuple):
         """Return the mean spacing of the first samples, seconds; infinite where there is but one."""
         times = self.edge.following[0]
         return float(times[-1] - times[0]) / (times.size - 1) if times.size > 1 else math.inf
-
-    @property
-    def size_bytes(self) -> int:
-        """Return the memory that it takes, texts apart."""
-        return EDGE_OBJECT_BYTES + 16 * self.edge.following[0].size
 
     def tells_of(self, start: float) -> bool:
         """Tell whether the first sample of a window that begins here follows from it."""
