@@ -192,7 +192,7 @@ class LivingSite:
                 return
             final = min(final[name] for _, final, _ in self.asked)
             high = bucket_number(final, width) * width if final > 0 else -np.inf
-            if resolution.selection(true.type).looks_ahead and true.times.size:  # without the first of many samples
+            if resolution.buckets(true.type).looks_ahead and true.times.size:  # without the first of many samples
                 low = max(low, (bucket_number(start, width) + 1) * width)
         if held and np.isfinite(low):
             return  # what the node has no more may be kept, and holds on

@@ -42,11 +42,14 @@ def spans_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
     }
     if request.reduce is not None:
         keywords["reduce"] = request.reduce
-    for name in ("packed", "ahead", "edge"):
-        if getattr(request, name):
-            keywords[name] = getattr(request, name)
-    if request.edge and request.before:
-        keywords["before"] = True
+    if request.packed:
+        keywords["packed"] = True
+    if request.ahead:
+        keywords["ahead"] = request.ahead
+    if request.edge:
+        keywords["edge"] = request.edge
+        if request.before:
+            keywords["before"] = True
     return [list(request.fields), request.start, request.end], keywords
 
 
