@@ -35,8 +35,11 @@ from sisock.gateway.tiles import (
     left_open,
 )
 
+# Data may change while they are asked for, or another's call may fail: then it is looked and asked again, a few times.
+# The last round asks for all of the window at once, so that what comes fits together.
 ROUNDS = 5
-PATIENT_ROUNDS = 2  # in which answers to others are waited for
+# In the first ones, others' calls are waited for; then this one asks itself, as those may fail for its own reasons.
+PATIENT_ROUNDS = 2
 
 
 class WindowEdges:
@@ -260,6 +263,7 @@ class CachedReader:
         try:
             reductions = await self._call(tuple(lacking), spans, self._ahead_s(lacking), self._edge_s(lacking))
         except CALL_FAILURES as error:
+            # No node tells in advance how large its reply will be: many fields are asked for in halves until it fits.
             if len(lacking) > 1 and isinstance(error, ApplicationError) and error.error == OverAllowance.uri:
                 names = list(lacking)
                 for part in (names[: len(names) // 2], names[len(names) // 2 :]):
@@ -305,6 +309,7 @@ class CachedReader:
                 reductions[name] = identified
                 self._cache.keep(self._keys[name], self._window, spans, identified, asked_at, ahead_s)
         finally:
+            # Only now those go on who wait for this call: by then all that it brought is kept, and they find it.
             self._calls.end(self._client.name, under_way)
         return reductions
 
@@ -317,7 +322,8 @@ class CachedReader:
     def _take(self, name: str, lookup: Lookup, spans: tuple[Span, ...], reduction: Reduction | None) -> None:
         """Put what was kept and what has come together, unless the data have become others between the two."""
         if reduction is None:
-            # Nodes of former versions took a field without samples in one of several spans for unknown.
+            # Nodes of former versions took a field without samples in one of several spans for unknown: it is asked
+            # for again, for the whole window.
             (self._absent if spans == (self._window,) else self._doubted).add(name)
             return
         same = lookup.statement is not None and lookup.statement.generation == reduction.statement.generation

@@ -33,10 +33,13 @@ __all__ = [
 CALL_FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 """What calls fail with; anything else is a mistake of ours, or a reply that broke the reading of it."""
 NO_SUCH_PROCEDURE = ApplicationError.NO_SUCH_PROCEDURE
-MISSES = 1  # one panel waits for a node that hangs, the next ones don't
+# One panel waits for a node that hangs, the next ones don't.
+MISSES = 1
 PAUSE_S = 2.0
-AHEAD_S = 60.0  # clocks of several machines may differ by that, and their samples are of the present yet
-CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
+# Clocks of several machines may differ by that, and their samples are of the present yet.
+AHEAD_S = 60.0
+# A node may look through files for its catalogue; no panel waits that long.
+CATALOGUE_TIMEOUT_S = 30.0
 log = Logger()
 _numbers = count(1)
 
@@ -214,6 +217,7 @@ class NodeClient:
         self._link = link
         self._deadline_s = deadline_s
         self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)
+        # What the URIs of its procedures begin with; composed once, not for each call.
         self._procedures = procedure(name, "")
         self.info: NodeInfo | None = None
         self.catalogue = FieldCatalogue()
@@ -300,10 +304,12 @@ class NodeClient:
         try:
             reply = await self._link.call(timeout_s, self._procedures + name, *arguments, **keywords)
         except DeadlinePassed as error:
+            # Who was given little time has not shown that it hangs.
             if timeout_s >= self._deadline_s / 2:
                 self.breaker.missed(in_words(error, self._deadline_s))
             raise
         except ApplicationError:
+            # An error is an answer: the node is there, whatever it thinks of the question.
             self.breaker.answered()
             raise
         self.breaker.answered()

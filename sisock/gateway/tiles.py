@@ -16,13 +16,18 @@ from sisock.core.times import bucket_number
 from sisock.core.window.edge import MOST_FOLLOWING, Edge, join_edges
 from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
 
+# A tile of fewer buckets costs more entries, one of more is copied longer when a bucket is added.
 TILE_BUCKETS = 256
 NO_EDGE = Edge(None, NO_SAMPLES)
 MOST_EDGES = 16  # of one series
-LEAST_REACH_S = 1e-9  # brings the first sample and no more
-DENSE_REACH = 2.0  # spacings: what comes tells whether samples are still dense
-NEARBY = 2.0  # patiences: who looked no longer ago, and at no other window, is somebody who looks on with others
-CLOSE_BUCKETS = 4.0  # asking for so much more than a field lacks costs less than a call of its own
+# Brings the first sample and no more.
+LEAST_REACH_S = 1e-9
+# In spacings: what comes tells whether samples are still dense.
+DENSE_REACH = 2.0
+# In patiences: who looked no longer ago, and at no other window, is somebody who looks on with others.
+NEARBY = 2.0
+# Asking for so much more than a field lacks costs less than a call of its own.
+CLOSE_BUCKETS = 4.0
 LONGEST_PATIENCE_S = 1.0
 
 
