@@ -28,7 +28,7 @@ from sisock.gateway.tiles import (
     TileGrid,
     add_first,
     add_held,
-    group_keys,
+    group_fields,
     inside,
     join_spans,
     lacking_s,
@@ -89,8 +89,8 @@ class WindowEdges:
         whole = add_held(first, edge, self._start) if name in self._holding else first
         if whole[0].size > first[0].size:
             self.held.add(name)
-        told = name in self.held or (self._asks_when_empty and not whole[0].size)
-        if told and edge.before is not None and edge.before[0].size:
+        is_wanted = name in self.held or (self._asks_when_empty and not whole[0].size)
+        if is_wanted and edge.before is not None and edge.before[0].size:
             self.before[name] = float(edge.before[0][0])
         return whole
 
@@ -206,7 +206,7 @@ class CachedReader:
         return {name: one for name, one in lookups.items() if not one.is_complete or edges.lacks(keys[name], one)}
 
     def _put(self, name: str, lookup: Lookup, came: Mapping[Span, Samples], reduction: Reduction | None) -> None:
-        """Put together what there is of a field; of an empty window it is asked what was before, if that is told."""
+        """Join what there is of a field; of an empty window it is asked what was before, where nodes tell that."""
         edge = lookup.edge
         if reduction is not None and reduction.edge is not None:
             edge = reduction.edge
@@ -251,7 +251,7 @@ class CachedReader:
         """Ask for what is lacking, side by side; ``whole`` asks for all of the window, whatever is kept."""
         anew = lacking if whole else self._doubted
         lacking = {name: Lookup((), (self._window,)) if name in anew else one for name, one in lacking.items()}
-        groups = group_keys({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
+        groups = group_fields({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
         asking = [
             Deferred.fromCoroutine(self._ask({name: lacking[name] for name in names}, spans))
             for spans, names in groups
@@ -320,7 +320,7 @@ class CachedReader:
         return replace(reduction, statement=replace(reduction.statement, generation=f"session {self._client.number}"))
 
     def _take(self, name: str, lookup: Lookup, spans: tuple[Span, ...], reduction: Reduction | None) -> None:
-        """Put what was kept and what has come together, unless the data have become others between the two."""
+        """Join what was kept and what has come, unless the data have become others between the two."""
         if reduction is None:
             # Nodes of former versions took a field without samples in one of several spans for unknown: it is asked
             # for again, for the whole window.

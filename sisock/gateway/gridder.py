@@ -118,15 +118,17 @@ class Gridder:
     ) -> Series:
         resolution = Resolution(reducer, cells.part_s, cells.parts, few=True)
         (measured,) = splice_all([wanted], drawn[reducer], resolution)
-        said = self._noted(measured, (cells.start, cells.end), drawing)
+        noted = self._noted(measured, (cells.start, cells.end), drawing)
         series = {name: _by_bucket(wanted, found, cells, name) for name, found in drawn.items()}
-        nulls = drawing.breaks and (drawing.aligns or said.interval_s is not None)
+        nulls = drawing.breaks and (drawing.aligns or noted.interval_s is not None)
         laid = lay(series, reducer, cells, nulls=nulls, until=self._now())
-        return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
+        return replace(laid, notices=tuple(dict.fromkeys((*noted.notices, *laid.notices, *cells.remarks))))
 
     def _too_many(self, wanted: SeriesWanted) -> Series:
-        said = "cells of this length are made of too many parts for so long a range and so many series: ask for fewer"
-        return Series.missing(wanted, said, self._directory.field(wanted))
+        problem = (
+            "cells of this length are made of too many parts for so long a range and so many series: ask for fewer"
+        )
+        return Series.missing(wanted, problem, self._directory.field(wanted))
 
 
 def _by_bucket(wanted: SeriesWanted, drawn: DrawnSeries, cells: Cells, reducer: str) -> Series:

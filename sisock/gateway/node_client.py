@@ -118,8 +118,8 @@ def _application_error(error: ApplicationError) -> str:
         return "is listed by the hub, but serves nothing: it has just left, or is still starting"
     if error.error == ApplicationError.CANCELED:
         return "left while it was asked"
-    said = "; ".join(str(argument) for argument in error.args) or error.error
-    return f"answered with an error: {said}"
+    message = "; ".join(str(argument) for argument in error.args) or error.error
+    return f"answered with an error: {message}"
 
 
 class Breaker:

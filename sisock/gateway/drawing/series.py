@@ -28,7 +28,7 @@ def _no_times() -> Times:
 
 @dataclass(frozen=True)
 class Series:
-    """The samples of one field that may be drawn, and what must be said about them.
+    """The samples of one field that may be drawn, and what a viewer should know of them.
 
     Parameters
     ----------
@@ -116,15 +116,15 @@ def draw_all(
         wanted = SeriesWanted(node, name)
         field = catalogue.find(name)
         samples = block.find(name)
-        said = tuple(f"node '{node}': {remark}" for remark in remarks.get(name, ()))
+        notices = tuple(f"node '{node}': {remark}" for remark in remarks.get(name, ()))
         if field is None:
             drawn[wanted] = Series.missing(wanted, str(UnknownField(node, name, catalogue.fields)))
         elif samples is not None:
             interval_s = catalogue.timelines[field.timeline].interval_s
             series = draw_field(wanted, field, interval_s, samples, resolution)
-            drawn[wanted] = replace(series, notices=said) if said else series
-        elif said:
-            drawn[wanted] = Series.missing(wanted, "; ".join(said), field)
+            drawn[wanted] = replace(series, notices=notices) if notices else series
+        elif notices:
+            drawn[wanted] = Series.missing(wanted, "; ".join(notices), field)
         else:
             interval_s = catalogue.timelines[field.timeline].interval_s
             drawn[wanted] = Series(wanted, type=field.type, units=field.units, interval_s=interval_s)
@@ -221,7 +221,7 @@ def keep_few(series: Series, resolution: Resolution, start: float, end: float) -
 
 
 Seam = Callable[[Series, Series, float], Samples]
-"""Puts two series together, of which the first one is final up to a time; +inf where it says nothing of that."""
+"""Splices two series, of which the first one is final up to a time; +inf where it says nothing of that."""
 
 
 def splice_all(wanted: Iterable[SeriesWanted], drawn: DrawnSeries, resolution: Resolution) -> list[Series]:
@@ -253,7 +253,7 @@ def splice_by(wanted: SeriesWanted, parts: Sequence[Series], seam: Seam) -> Seri
     Parameters
     ----------
     seam
-        Puts the samples of two series together, which both have some.
+        Splices the samples of two series, which both have some.
     """
     return replace(reduce(partial(_append, seam=seam), parts), wanted=wanted)
 
@@ -264,8 +264,8 @@ def _append(first: Series, second: Series, seam: Seam) -> Series:
     before = max((part.before for part in (first, second) if part.before is not None), default=None)
     first, second = _without_older(first, before), _without_older(second, before)
     if not first.times.size or not second.times.size:
-        told = second if second.times.size or first.problem else first
-        return replace(told, before=before, problem=problem, notices=notices)
+        filled = second if second.times.size or first.problem else first
+        return replace(filled, before=before, problem=problem, notices=notices)
     if first.type != second.type:
         mismatch = f"'{second.wanted.target}' is left out: it is a {second.type}, not a {first.type}"
         return replace(first, problem="; ".join(filter(None, (problem, mismatch))), notices=notices)
