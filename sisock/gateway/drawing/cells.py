@@ -1,4 +1,4 @@
-"""The cells of a grid that all series of a request have in common, so that they can be joined and calculated with; pure.
+"""The cells of a grid that all series of a request have in common, so that they can be joined; pure.
 
 A value in a cell stands at the cell's start, or at the window's start in the first one. Nodes and what is kept of
 their answers know nothing of cells: they are asked for buckets aligned to the epoch, of which each cell is made.
