@@ -1,4 +1,4 @@
-"""What a buffer is given, checked and turned into arrays, before any of it is taken."""
+"""A batch of samples for a buffer: checked, sorted and turned into arrays before any of it is taken."""
 
 from __future__ import annotations
 
