@@ -17,6 +17,8 @@ from typing import Any
 
 import psutil
 
+from sisock.nodes.live.live_timelines import unused_name
+
 logger = logging.getLogger(__name__)
 
 SLOW_INTERVAL_S = 9.5  # just under ten, so that a poll a second takes every tenth even when it comes a little early
@@ -236,11 +238,7 @@ def _labelled(names: Iterable[str]) -> list[tuple[str, str]]:
     labels: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_") or "unnamed"
-        label, count = plain, 1
-        while label in labels:
-            count += 1
-            label = f"{plain}-{count}"
-        labels[label] = name
+        labels[unused_name(plain, labels)] = name
     return [(name, label) for label, name in labels.items()]
 
 
