@@ -24,7 +24,8 @@ _LEAST_COPIED = 16384
 _LEAST_SAMPLES, _FEW_SAMPLES = 256, 16
 # So that a chunk which has expired but for a little is no great part of the memory.
 _CHUNKS_KEPT = 24
-_SUMMARY_BYTES = 1  # a value's share of the summaries, with room to grow
+# A value's share of the summaries, with room to grow.
+_SUMMARY_BYTES = 1
 
 
 class Chunk(NamedTuple):
@@ -202,6 +203,7 @@ class Chunks:
 
     def until(self, stop: int) -> Chunks:
         """Return these with the samples before an absolute index only, and with a last chunk to write to."""
+        # The last is copied, as readers of what was there before may still look at its arrays.
         kept = self.chunks[: self._used(stop)] or self.chunks[:1]
         return Chunks((*kept[:-1], kept[-1].copied(stop, kept[-1].room)))
 
@@ -264,6 +266,7 @@ def _with_inserted(
         np.insert(chunk.times[:count], places, times),
         tuple(np.insert(old[:count], places, new) for old, new in zip(chunk.values, values, strict=True)),
     )
+    # The last chunk keeps the room that it has, so that what comes next is written behind it.
     if is_last and whole.room < chunk.room:
         yield whole.copied(stop + len(times), chunk.room)
     elif whole.room <= 2 * CHUNK_SAMPLES:

@@ -184,6 +184,7 @@ class RollingBuffer:
 
     def limit(self, max_bytes: float) -> None:
         """Allow another number of bytes from now on; the oldest samples go at once where they are over it."""
+        # To let go of samples changes the summaries, which readers may ask for at the same time.
         with self._guard:
             self._max_bytes = self._budget.most_bytes = max_bytes
             self._show(self._state, self._state.position)

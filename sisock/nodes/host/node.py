@@ -70,7 +70,7 @@ class HostNode(LiveNode):
         readings = self._sample(now)
         timelines = self._with_new_timelines(self._without_stale_timelines(self._after_jump(now), now), readings)
         for buffer in timelines.buffers.values():
-            # The clock was ahead, and is set right.
+            # The clock was ahead, and is set right. A difference of two polls may be chance.
             if _newest(buffer) > now + 2 * self.poll_interval_s:
                 buffer.forget_after(now)
             _append(buffer, now, readings)
@@ -135,6 +135,7 @@ class HostNode(LiveNode):
                 groups.setdefault(_group(name, reading.value), []).append(name)
         fields, buffers = dict(timelines.fields), dict(timelines.buffers)
         for (group, _), names in groups.items():
+            # What appears later is on a timeline of its own: a buffer's fields never change.
             timeline = unused_name(group, buffers)
             for name in names:
                 reading = readings[name]
@@ -157,6 +158,7 @@ def _append(buffer: RollingBuffer, now: float, readings: Mapping[str, Reading]) 
         value = readings[name].value if name in readings else None
         if value is not None and _type(value) == kind:
             row[name] = value
+    # Of fields of other types there is one on a timeline, so that what is missing beside others is a number.
     if row:
         buffer.append(now, {name: row.get(name, math.nan) for name in buffer.fields})
 

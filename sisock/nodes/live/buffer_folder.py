@@ -28,6 +28,7 @@ from sisock.nodes.live.write_ahead_log import FileLog, Recovered, fresh_generati
 
 log = logging.getLogger(__name__)
 
+# A clock that nobody sets right again within an hour is taken to be right.
 ASIDE_S = 3600.0
 _LOCK = "lock"
 _SUFFIX, _DISCARDED = ".samples", ".discarded"
@@ -135,6 +136,7 @@ class BufferFolder:
         except OSError as error:
             self._warn(error)
             return None
+        # The system lets go of it when the process ends, however it does.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -148,6 +150,7 @@ class BufferFolder:
         if self._lock is None or self._folder is None:
             return []
         paths = [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+        # A process ended while it removed these.
         for path in paths:
             if path.name.endswith(_DISCARDED):
                 _empty(path)
@@ -248,7 +251,7 @@ def _remove(path: Path) -> None:
 
 
 def _empty(path: Path) -> None:
-    for suffix in (write_ahead_log.SUFFIX, write_ahead_log.UNNAMED_SUFFIX):
+    for suffix in (write_ahead_log.LOG_SUFFIX, write_ahead_log.UNNAMED_SUFFIX):
         for file in path.glob(f"*{suffix}"):
             file.unlink()
     path.rmdir()

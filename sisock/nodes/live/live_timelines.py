@@ -36,12 +36,14 @@ class LiveTimelines:
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return every field with at least one sample in [start, end), UNIX seconds."""
+        # What is empty in the span is left out, and so is the interval of its timeline.
         alive = {name: buffer for name, buffer in self.buffers.items() if buffer.count(start, end)}
         fields = [one for one in self.fields.values() if one.timeline in alive]
         return FieldCatalogue.of(fields, {name: buffer.interval_s for name, buffer in alive.items()})
 
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
         """Return every sample of the known fields inside [start, end), UNIX seconds, under the names asked for."""
+        # One block for all fields of a timeline: they share its times, as they are at one moment.
         blocks = {}
         for timeline, columns in self._columns_by_timeline(fields).items():
             block = self.buffers[timeline].block(columns.values(), start, end)
@@ -61,6 +63,7 @@ class LiveTimelines:
         """Return for each timeline of the known fields the column of each name as it was asked for."""
         asked: dict[str, dict[str, str]] = {}
         for name in dict.fromkeys(fields):
+            # A field's own name wins over an alias of another.
             served = self.fields.get(name) or self.fields.get(self.aliases.get(name, ""))
             if served is not None:
                 columns = asked.setdefault(served.timeline, {})

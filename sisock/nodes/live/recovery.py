@@ -13,7 +13,7 @@ from sisock.nodes.live.log_file import LogDamaged, LogFile
 from sisock.nodes.live.write_ahead_log import Recovered, WrittenFile
 
 MakeBuffer = Callable[[Mapping[str, FieldType]], RollingBuffer]
-_FILES, _UNNAMED_FILES = f"*{write_ahead_log.SUFFIX}", f"*{write_ahead_log.UNNAMED_SUFFIX}"
+_FILES, _UNNAMED_FILES = f"*{write_ahead_log.LOG_SUFFIX}", f"*{write_ahead_log.UNNAMED_SUFFIX}"
 # Some file systems know the time of a change to two seconds.
 _CLOCK_TOLERANCE_NS = 2_500_000_000
 

@@ -21,7 +21,7 @@ from sisock.nodes.live.log_file import Header
 LEAST_FILE_BYTES, MOST_FILE_BYTES = 4096, 8 * 2**20
 # So that a file which has expired but for a little is an eighth of the disk at most.
 FILES_KEPT = 8
-SUFFIX, UNNAMED_SUFFIX = ".journal", ".new"
+LOG_SUFFIX, UNNAMED_SUFFIX = ".journal", ".new"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -198,7 +198,7 @@ class FileLog:
             _write_progress(file, one.bytes)
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"{number:08d}{SUFFIX}"
+        return self._folder / f"{number:08d}{LOG_SUFFIX}"
 
 
 def cut_file(path: Path, length: int) -> None:

@@ -27,6 +27,7 @@ ALL_FEEDS = "observatory.*.feeds.*"
 _FEED = re.compile(r"[^\s.#]+\.[^\s.#]*\.feeds\.[^\s.#]*")
 _ROUTER = re.compile(r"ws://[^\s/]+(/\S*)?")
 _MOST_TOLD = 1000
+# Naming that takes less than this is done for each message.
 _QUICK_S = 0.02
 
 
@@ -108,12 +109,14 @@ class OcsFeedNode(LiveNode):
 
     def poll(self, now: float) -> None:
         """Let go of what is no longer kept."""
+        # By its own clock that never steps: ``now`` says nothing of how long a block was silent.
         with self._guard:
             self._blocks.tidy()
             self._update(at_once=True)
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return every field with at least one sample in [start, end), UNIX seconds."""
+        # Read without the lock: at worst a field comes a question later, and most questions wait for nobody.
         if self._blocks.version != self._named_version:
             with self._guard:
                 self._update(at_once=True)

@@ -64,6 +64,7 @@ class Origin:
         return timeline, cls(address, block, agent_class, units)
 
 
+# Told apart by identity, which makes it a key of dictionaries.
 @dataclass(frozen=True, eq=False)
 class LiveTimeline:
     """Fields of a block that come in the same messages, by their names in the feed."""
@@ -145,6 +146,7 @@ class BlockTimelines:
         buffers = sorted((one.buffer for one in self._timelines.values()), key=lambda buffer: buffer.bytes)
         share = _share_of_each([buffer.bytes for buffer in buffers], self._limits.max_bytes)
         for buffer in buffers:
+            # To set one takes the lock of the buffer, and most of the time none changes.
             if buffer.max_bytes != share:
                 buffer.limit(share)
         self.count_bytes()
@@ -161,6 +163,7 @@ class BlockTimelines:
         plan = self._plans.get((*origin.key, columns))
         if plan is None:
             plan = self._make_plan(origin, columns)
+            # Names that are made up anew in each message must not fill the memory.
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
             self._plans[(*origin.key, columns)] = plan
@@ -175,6 +178,7 @@ class BlockTimelines:
             members = new if timeline is None else known.setdefault(timeline, [])
             members.append(column)
         plan = [(self._timeline_of_just(members, timeline), members) for timeline, members in known.items()]
+        # Those that are known go on, however many new ones an agent makes up.
         if len(self.owners) + len(new) > MOST_FIELDS:
             self._tell(origin.address, "further fields are left out", f"{MOST_FIELDS} are as many as are kept")
         elif new:
@@ -204,6 +208,7 @@ class BlockTimelines:
     def _copy(self, timeline: LiveTimeline, name: str, fields: Mapping[str, FieldType]) -> LiveTimeline:
         """Begin a timeline with the past that some fields have on another."""
         copy = self._begin(name, timeline.origin, fields)
+        # What was dropped before is not known of the copy either.
         block = timeline.buffer.block(fields, -math.inf, math.inf)
         if block.available_from > -math.inf:
             copy.buffer.forget_before(block.available_from)
