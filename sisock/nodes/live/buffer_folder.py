@@ -36,7 +36,7 @@ _NAME = re.compile(rf"[0-9a-f]{{32}}{re.escape(_SUFFIX)}({re.escape(_DISCARDED)}
 
 Kept = TypeVar("Kept")
 TakeBuffer = Callable[[RollingBuffer, Mapping[str, Any]], bool]
-"""Called with a buffer and what was said about it; tells whether it is used."""
+"""Called with a buffer and the ``about`` of it; returns whether it is used."""
 
 
 class BufferFolder:
@@ -84,7 +84,7 @@ class BufferFolder:
     def restored(
         self, duration_s: float, max_bytes: float = math.inf, late_s: float = 0.0
     ) -> list[tuple[RollingBuffer, Mapping[str, Any]]]:
-        """Return the buffers of an earlier process, each with what was said about it; call it once, before others."""
+        """Return the buffers of an earlier process, each with its ``about``; call it once, before others."""
         found = []
         for path in self._log_folders():
             try:
@@ -159,7 +159,7 @@ class BufferFolder:
     def _go_on(
         self, path: Path, buffer: RollingBuffer, recovered: Recovered
     ) -> tuple[RollingBuffer, Mapping[str, Any]]:
-        """Go on with the log of a buffer; return that, and what was said about it."""
+        """Go on with the log of a buffer; return that, and its ``about``."""
         header = recovered.header
         file_log = FileLog(path, header.fields, header.about, self._warn, recovered)
         if not recovered.is_proven:
@@ -220,12 +220,12 @@ class _Warning:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        self._is_said = False
+        self._is_written = False
 
     def __call__(self, error: OSError) -> None:
         reason = "another process uses it" if error.errno == errno.EWOULDBLOCK else error.strerror or str(error)
-        if not self._is_said:
-            self._is_said = True
+        if not self._is_written:
+            self._is_written = True
             log.warning(
                 "samples cannot be kept in %s: %s. They are in memory only, and lost when this process ends",
                 self._folder,

@@ -74,7 +74,7 @@ class FileLog:
     fields
         The type of each field, in the order in which values come.
     about
-        What the owner of the buffer wants to be told after a restart, as for JSON.
+        What the owner of the buffer wants beside it after a restart, as for JSON.
     failed
         Called with the error when something could not be written. Nothing is written after that, and the generation
         is another one.

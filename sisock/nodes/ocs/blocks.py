@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sisock.core.buffer.rolling import RollingBuffer
 from sisock.nodes.live.buffer_folder import Aside, BufferFolder
 from sisock.nodes.ocs.messages import BlockRows, FeedBlock
-from sisock.nodes.ocs.timelines import BlockTimelines, Limits, LiveTimeline, Origin, Tell
+from sisock.nodes.ocs.timelines import BlockTimelines, Limits, LiveTimeline, Origin, Warn
 from sisock.nodes.ocs_names import Key
 
 # A jump of a clock by more than that is believed when the next message confirms it.
@@ -69,14 +69,14 @@ class LiveBlocks:
         folder: str | None,
         now: Callable[[], float],
         steady: Callable[[], float],
-        tell: Tell,
+        warn: Warn,
     ) -> None:
         self._limits = limits
         self._now = now
         self._steady = steady
-        self._tell = tell
+        self._warn = warn
         self._folder = BufferFolder(folder)
-        self._timelines = BlockTimelines(self._folder, limits, tell)
+        self._timelines = BlockTimelines(self._folder, limits, warn)
         self._clocks: dict[tuple[str, str], _BlockClock] = {}
         # What lies beyond is from a clock that was ahead: it is restored where there is nothing else of a field.
         latest = now() + MOST_AHEAD_S
@@ -135,7 +135,7 @@ class LiveBlocks:
             self._put_aside(clock, key, believed)
         if clock.ahead:
             address, block = key
-            self._tell(address, f"times of block '{block:.80}' jump ahead", "they are left out unless more follow")
+            self._warn(address, f"times of block '{block:.80}' jump ahead", "they are left out unless more follow")
         clock.newest = max([clock.newest, *(one.newest for one in believed)])
         return believed
 

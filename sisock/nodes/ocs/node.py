@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ALL_FEEDS = "observatory.*.feeds.*"
 _FEED = re.compile(r"[^\s.#]+\.[^\s.#]*\.feeds\.[^\s.#]*")
 _ROUTER = re.compile(r"ws://[^\s/]+(/\S*)?")
-_MOST_TOLD = 1000
+_MOST_WARNINGS = 1000
 # Naming that takes less than this is done for each message.
 _QUICK_S = 0.02
 
@@ -91,18 +91,18 @@ class OcsFeedNode(LiveNode):
             raise ConfigurationError(f"ocs_feed: late_s is {late_s}, but must be a number of seconds, or 0")
         # Of the blocks, and of what is served: events, polls and questions for all fields come from several threads.
         self._guard = threading.Lock()
-        self._told: set[tuple[str, str]] = set()
-        self._blocks = LiveBlocks(Limits(buffer_time, max_mib * MIB, late_s), folder, clock, steady, self._tell)
+        self._warned: set[tuple[str, str]] = set()
+        self._blocks = LiveBlocks(Limits(buffer_time, max_mib * MIB, late_s), folder, clock, steady, self._warn)
         self._named_version = -1
         self._name_at = -math.inf
         self._update(at_once=True)
 
     def receive(self, topic: str, *arguments: Any) -> None:
-        """Take one event of a feed; what is wrong with it is said once, and left out."""
+        """Take one event of a feed; what is wrong with it is left out, with one warning."""
         message = read_message(arguments)
         with self._guard:
             for what, why in message.problems:
-                self._tell(topic, what, why)
+                self._warn(topic, what, why)
             for block in message.blocks:
                 self._blocks.take(topic, message.agent_class, block)
             self._update()
@@ -139,7 +139,7 @@ class OcsFeedNode(LiveNode):
         aliases, unclear = aliases_of(names)
         if unclear:
             what = "names of the original that several fields would have mean none of them"
-            self._tell("", what, f"such as {', '.join(unclear[:3])}")
+            self._warn("", what, f"such as {', '.join(unclear[:3])}")
         alias_of = {name: alias for alias, name in aliases.items()}
         return LiveTimelines(
             fields={names[key]: self._describe(key, names[key], one, alias_of) for key, one in owners.items()},
@@ -156,10 +156,10 @@ class OcsFeedNode(LiveNode):
         aliases = (alias_of[name],) if name in alias_of else ()
         return Field(name, timeline.name, key.kind, units, description, aliases)
 
-    def _tell(self, topic: str, what: str, why: str) -> None:
-        """Say once what is left out; the number of things that are said is bounded."""
-        if (topic, what) not in self._told and len(self._told) < _MOST_TOLD:
-            self._told.add((topic, what))
+    def _warn(self, topic: str, what: str, why: str) -> None:
+        """Warn once of what is left out; the number of warnings is bounded."""
+        if (topic, what) not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add((topic, what))
             log.warning("%s: %s", f"{topic}: {what}" if topic else what, why)
 
 

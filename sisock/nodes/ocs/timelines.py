@@ -17,7 +17,7 @@ from sisock.nodes.ocs_names import Key
 MOST_FIELDS = 50_000
 _MOST_PLANS = 10_000
 
-Tell = Callable[[str, str, str], None]
+Warn = Callable[[str, str, str], None]
 """Called with a topic, what is left out and why."""
 
 
@@ -55,7 +55,7 @@ class Origin:
 
     @classmethod
     def from_about(cls, about: Mapping[str, Any]) -> tuple[str, Origin] | None:
-        """Return the timeline and the block that a buffer was kept for; None when they are not said."""
+        """Return the timeline and the block that a buffer was kept for; None where they are not in it."""
         texts = [about.get(name) for name in ("timeline", "address", "block", "agent_class")]
         units = about.get("units")
         if not all(isinstance(text, str) for text in texts) or not isinstance(units, dict):
@@ -94,10 +94,10 @@ class BlockTimelines:
         Makes the buffers.
     """
 
-    def __init__(self, folder: BufferFolder, limits: Limits, tell: Tell) -> None:
+    def __init__(self, folder: BufferFolder, limits: Limits, warn: Warn) -> None:
         self._folder = folder
         self._limits = limits
-        self._tell = tell
+        self._warn = warn
         self._timelines: dict[str, LiveTimeline] = {}
         # Agents send the same fields again and again: where they go is found once.
         self._plans: dict[tuple[str, str, tuple[Typed, ...]], Plan] = {}
@@ -180,7 +180,7 @@ class BlockTimelines:
         plan = [(self._timeline_of_just(members, timeline), members) for timeline, members in known.items()]
         # Those that are known go on, however many new ones an agent makes up.
         if len(self.owners) + len(new) > MOST_FIELDS:
-            self._tell(origin.address, "further fields are left out", f"{MOST_FIELDS} are as many as are kept")
+            self._warn(origin.address, "further fields are left out", f"{MOST_FIELDS} are as many as are kept")
         elif new:
             plan.append((self._begin(self._unused(".".join(origin.key)), origin, dict(new)), new))
         return plan
