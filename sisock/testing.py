@@ -34,7 +34,7 @@ from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_entry, encode_i
 from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES, answer, answer_spans
 from sisock.core.wire.requests import parse_request
 from sisock.core.wire.values import as_times, as_values
-from sisock.gateway.rpc import NO_SUCH_PROCEDURE
+from sisock.gateway.node_client import NO_SUCH_PROCEDURE
 from sisock.wamp.data_node_server import Patience
 
 if TYPE_CHECKING:

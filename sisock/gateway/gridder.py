@@ -13,7 +13,7 @@ from sisock.gateway.directory import Directory
 from sisock.gateway.drawing.cells import Cells, choose_cells
 from sisock.gateway.drawing.laying import by_bucket, lay, parts_of, seam
 from sisock.gateway.drawing.planner import Asked, Drawing, Resolution, SeriesWanted, clamp_points
-from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, splice_by, splice_drawn
+from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, splice_all, splice_by
 
 FEWEST_ON_GRID = 8
 MOST_PART_VALUES = 5_000_000  # of one request, which cells are made of
@@ -116,7 +116,8 @@ class Gridder:
     def _lay(
         self, wanted: SeriesWanted, drawn: Mapping[str, DrawnSeries], reducer: str, drawing: Drawing, cells: Cells
     ) -> Series:
-        measured = splice_drawn(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts, few=True))
+        resolution = Resolution(reducer, cells.part_s, cells.parts, few=True)
+        (measured,) = splice_all([wanted], drawn[reducer], resolution)
         said = self._noted(measured, (cells.start, cells.end), drawing)
         series = {name: _by_bucket(wanted, found, cells, name) for name, found in drawn.items()}
         nulls = drawing.breaks and (drawing.aligns or said.interval_s is not None)
@@ -129,7 +130,7 @@ class Gridder:
 
 
 def _by_bucket(wanted: SeriesWanted, drawn: DrawnSeries, cells: Cells, reducer: str) -> Series:
-    """Return a series with one value for each bucket, put together of its parts."""
+    """Return a series with one value for each bucket, spliced of its parts."""
     parts = [by_bucket(drawn[part], cells.part_s) for part in wanted.parts]
     if len(parts) == 1:
         return parts[0]

@@ -23,8 +23,7 @@ from sisock.core.window.review import Review
 from sisock.core.wire.data import decode_data
 from sisock.core.wire.requests import request_arguments
 from sisock.gateway.drawing.planner import NodeQuestion
-from sisock.gateway.node_client import NodeClient
-from sisock.gateway.rpc import CALL_FAILURES
+from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.tiles import add_first
 
 FIRST_LEGACY_SPAN_S = 10.0

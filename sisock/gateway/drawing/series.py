@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Series:
     problem: str | None = None
     notices: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def newest(self) -> float | None:
         """Time of the newest sample in the window, UNIX seconds; None when there is none."""
         return float(self.times[-1]) if self.times.size > self.held else None
@@ -153,7 +153,7 @@ def draw_field(
             block = _bounded(wanted.field, block, resolution)
     except ValueError as error:
         return Series.missing(wanted, f"node '{wanted.node}': field '{wanted.field}' is left out: {error}", field)
-    bucket_s = resolution.bucket_s(field.type)
+    bucket_s = resolution.buckets(field.type).width_s
     decimated = _is_decimated(block, interval_s, resolution, bucket_s)
     return Series(
         wanted,
@@ -212,7 +212,7 @@ def keep_few(series: Series, resolution: Resolution, start: float, end: float) -
     each = selection.samples_per_bucket
     has_last = "last" in selection.picks
     count = max((room if has_last else room - 1) // each, 1)
-    edges = equal_edges(start, end, count, resolution.bucket_s(series.type))
+    edges = equal_edges(start, end, count, resolution.buckets(series.type).width_s)
     starts = distinct(np.searchsorted(series.times, edges[1:-1]))
     samples = reduce_samples(series.times, series.values, selection, starts[starts < series.times.size])
     if not has_last and samples[0].size < room:
@@ -224,10 +224,11 @@ Seam = Callable[[Series, Series, float], Samples]
 """Puts two series together, of which the first one is final up to a time; +inf where it says nothing of that."""
 
 
-def splice_drawn(wanted: SeriesWanted, drawn: DrawnSeries, resolution: Resolution) -> Series:
-    """Return the series that was wanted, of the one or several that nodes were asked for."""
-    parts = wanted.parts
-    return drawn[wanted] if len(parts) == 1 else splice(wanted, [drawn[part] for part in parts], resolution)
+def splice_all(wanted: Iterable[SeriesWanted], drawn: DrawnSeries, resolution: Resolution) -> list[Series]:
+    """Return the series that were wanted, each of the one or several that nodes were asked for."""
+    return [
+        drawn[one] if one in drawn else splice(one, [drawn[part] for part in one.parts], resolution) for one in wanted
+    ]
 
 
 def splice(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) -> Series:
