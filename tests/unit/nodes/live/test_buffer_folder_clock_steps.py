@@ -14,8 +14,9 @@ from sisock.core.wire.replies import answer_spans
 from sisock.core.wire.requests import parse_request
 from sisock.gateway.drawing.planner import Drawing, SeriesWanted, choose_resolution
 from sisock.gateway.gateway import Gateway
-from sisock.nodes.host.node import ASIDE_S, HostNode
+from sisock.nodes.host.node import HostNode
 from sisock.nodes.host.readings import Reading
+from sisock.nodes.live.buffer_folder import ASIDE_S
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
