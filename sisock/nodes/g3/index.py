@@ -186,8 +186,8 @@ class G3Index:
         """Return the field that an alias means; None when there is none, or several."""
         return self._refreshed().aliases.get(alias)
 
-    def stretches(self, field: str, files: Collection[str] | None = None) -> Sequence[FileSpan]:
-        """Return what is known of a field in some files, or in all of them."""
+    def spans_of(self, field: str, files: Collection[str] | None = None) -> Sequence[FileSpan]:
+        """Return the spans of a field in some files, or in all of them."""
         contents = self._refreshed()
         where = contents.places.get(field, ())
         if not where:
@@ -198,7 +198,7 @@ class G3Index:
         for row in self._ask(lambda connection: list(_spans(connection, list(kinds), keys))):
             parts[row.path].append(row)
         return [
-            _stretch(contents.fields[field], own, unified_kind(kinds[row.block_id] for row in own))
+            _span_of(contents.fields[field], own, unified_kind(kinds[row.block_id] for row in own))
             for own in parts.values()
         ]
 
@@ -269,13 +269,13 @@ def _interval_s(where: Iterable[_Block]) -> float | None:
     return (last - first) / (count - 1) if last > first else None
 
 
-def _stretch(described: Field, rows: Sequence[Any], kind: str) -> FileSpan:
+def _span_of(described: Field, rows: Sequence[Any], kind: str) -> FileSpan:
     """Return what a file has of a field, of which it may have several blocks."""
     one = rows[0]
     return FileSpan(
         file=one.path,
         signature=(one.mtime_ns, one.size, int(one.inode)),
-        identity=one.identity,
+        generation=one.identity,
         field=replace(described, type=TYPE_OF_KIND[kind]),
         dtype=np.dtype(DTYPE_OF_TYPE[kind]).name,
         count=sum(row.samples for row in rows),

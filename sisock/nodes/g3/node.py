@@ -17,6 +17,7 @@ from sisock.core.column.series import ReducibleSeries
 from sisock.core.errors import ConfigurationError, NodeUnavailable
 from sisock.core.model import DataBlock, FieldCatalogue, TimelineBlock
 from sisock.core.reduce.reducers import reduce_block
+from sisock.nodes.archive.segment_loader import SegmentLoader, reading_with
 from sisock.nodes.archive.segments import SegmentCache
 from sisock.nodes.archive.series_archive import SeriesArchive
 from sisock.nodes.archive.served_field import ServedField
@@ -92,8 +93,9 @@ class G3Node:
         archive = archive or str(Path(folder).resolve())
         self._scanner = G3Scanner(Path(folder), G3Store(engine, archive), frames)
         self._index = G3Index(engine, archive, units)
-        parts = SegmentCache(Path(cache), "g3", SCANNER_VERSION) if cache else None
-        self._archive = _G3Archive(self._index, folder, partial(read_fields, frames), parts)
+        read = reading_with(Path(folder), partial(read_fields, frames))
+        segments = SegmentCache(Path(cache), "g3", SCANNER_VERSION) if cache else None
+        self._archive = _G3Archive(self._index, SegmentLoader(Path(folder), read, segments))
         self._clock = clock
         self._rest_until = -math.inf
         self._is_stuck = False
@@ -190,6 +192,6 @@ def _bounded(block: DataBlock, most: int) -> DataBlock:
 class _G3Archive(SeriesArchive):
     """An archive whose index decides on timelines, which depend on all files."""
 
-    def _timeline(self, name: str, state: ServedField) -> str:
+    def _timeline(self, name: str, served: ServedField) -> str:
         assert isinstance(self._index, G3Index)
-        return self._index.timeline(name) or super()._timeline(name, state)
+        return self._index.timeline(name) or super()._timeline(name, served)

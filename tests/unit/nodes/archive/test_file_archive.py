@@ -1,4 +1,4 @@
-"""Files are watched, read again when they change, and identified."""
+"""Files are watched, read again when they change, and served under a generation."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_file_that_grows_is_served(folder):
 
 
 def test_a_half_written_row_is_served_once_it_is_whole(folder):
-    """A row that is written in two pieces never shows a piece."""
+    """A row that is written in two steps is never shown after the first."""
     folder.write("1500 1\n1560 2")
     assert folder.values() == [1]
     generation = folder.block().generation
@@ -140,7 +140,7 @@ def test_a_touched_file_keeps_its_generation(folder):
 
 
 def test_the_generation_survives_a_restart(folder):
-    """Another process that finds the same samples gives them the same identity, and other samples another."""
+    """Another process that finds the same samples gives them the same generation, and other samples another."""
     folder.write("1500 1\n")
     folder.write("1500 2\n", "wind.dat")
     other = Folder(folder.path)
