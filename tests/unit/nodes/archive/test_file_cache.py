@@ -134,7 +134,7 @@ def test_after_a_restart_files_are_not_read_again(setting):
 
 
 def test_what_an_earlier_version_kept_is_used_as_it_is(setting, monkeypatch):
-    """An entry without deviations is not made anew: it gives the same under the same generation, deviations as well."""
+    """An entry without deviations is not made anew: it gives the same under the same name, deviations as well."""
 
     def reduced() -> dict[str, list[bytes]]:
         column = setting.archive.columns(["a.number"])["a.number"]

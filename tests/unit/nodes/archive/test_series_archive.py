@@ -103,7 +103,7 @@ def test_only_what_is_wanted_is_read(site):
 
 
 def test_fields_of_one_question_are_read_together(site):
-    """Each file is read once for all the fields that are asked for in one question, whatever is compacted meanwhile."""
+    """Each file is read once for all fields that are asked for in one question, whatever is compacted meanwhile."""
     span = (BEGIN, BEGIN + 20 * HOUR_S)
     for series in site.archive.columns(["a", "c"]).values():
         assert len(series.reduced(*span, "mean", 100.0)[0]) > 100
