@@ -102,24 +102,29 @@ class SeriesArchive:
         """Return the timeline that a field is on."""
         return served.spans.field.timeline
 
-    def _count(self, served: ServedField, part: SegmentSlice) -> int:
+    def _count(self, served: ServedField, segment_slice: SegmentSlice) -> int:
         """Return how many samples are in a slice."""
-        if len(part.segments) == 1 and part.is_whole and part.segments[0].samples is not None:
-            return part.segments[0].samples
-        column = self._open(served, part, lambda _: {})
+        first, *others = segment_slice.segments
+        if not others and segment_slice.is_whole and first.samples is not None:
+            return first.samples
+        column = self._open(served, segment_slice, lambda _: {})
         return column.stop - column.first
 
-    def _open(self, served: ServedField, part: SegmentSlice, waiting: Waiting) -> Column:
+    def _open(self, served: ServedField, segment_slice: SegmentSlice, waiting: Waiting) -> Column:
         """Return the column of a slice."""
-        if part.column is not None:
-            return part.column
-        columns = [self._loader.column(segment, waiting) for segment in part.segments]
+        if segment_slice.column is not None:
+            return segment_slice.column
+        columns = [self._loader.column(segment, waiting) for segment in segment_slice.segments]
         if len(columns) > 1:
-            column = join_columns([one.cut(part.start, part.stop) for one in columns], served.spans.dtype)
+            column = join_columns(
+                [one.cut(segment_slice.start, segment_slice.stop) for one in columns], served.spans.dtype
+            )
             # A file that could not be read is tried again at the next question.
-            part.column = None if any(segment.is_provisional for segment in part.segments) else column
+            segment_slice.column = (
+                None if any(segment.is_provisional for segment in segment_slice.segments) else column
+            )
             return column
-        return columns[0] if part.is_whole else columns[0].cut(part.start, part.stop)
+        return columns[0] if segment_slice.is_whole else columns[0].cut(segment_slice.start, segment_slice.stop)
 
     def _compact(self, name: str, served: ServedField, span: Span, waiting: Waiting) -> ServedField:
         """Return a field with few segments inside a span; what is compacted for that, later questions find as well."""

@@ -15,7 +15,7 @@ from sisock.nodes.archive.file_archive import FileFormat
 from sisock.nodes.archive.format import Contents, FieldSamples, in_order
 from sisock.nodes.text.rows import complete_lines, problem_of, read_time_and_value
 
-FILE_NAME = re.compile(r"targets_(\w+?)_(\d+)_(\d+)")
+TARGETS_FILE = re.compile(r"targets_(\w+?)_(\d+)_(\d+)")
 UNITS: Mapping[str, str] = {
     "humidity": "%",
     "pressure": "mBar",
@@ -38,7 +38,7 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 def read_targets(path: Path) -> Contents:
     """Read a file: its samples in order of time, and in words what is wrong with it."""
-    named = FILE_NAME.fullmatch(path.stem)
+    named = TARGETS_FILE.fullmatch(path.stem)
     if named is None:
         return Contents(problem=f"'{path}' is left out: its name is not targets_<field>_<ctime>_<ctime>.dat")
     raw = path.read_bytes()
