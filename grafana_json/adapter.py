@@ -22,10 +22,10 @@ from grafana_json.rows import Arguments, parse_rows, points_of_each
 from grafana_json.status import NodeHealth, Status, gather
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
-from sisock.gateway import Gateway
 from sisock.gateway.directory import NodeState, Snapshot
 from sisock.gateway.drawing.planner import NEWEST, SeriesWanted
 from sisock.gateway.drawing.series import Series
+from sisock.gateway.gateway import Gateway
 
 MOST_POINTS_AT_ONCE = 50_000  # that many become JSON in a few milliseconds
 MOST_POINTS_IN_A_REPLY = 5_000_000  # some 200 MB of JSON

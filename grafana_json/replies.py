@@ -16,7 +16,7 @@ from grafana_json.units import grafana_unit
 from sisock.core.model import Times, Values
 from sisock.core.times import format_duration
 from sisock.gateway.drawing.series import Series
-from sisock.gateway.tiles import Lru
+from sisock.gateway.tile_cache import Lru
 
 PointsWriter = Callable[[Hashable, Times, Values], Any]
 """From the series' identity and its samples to what :func:`grafana_json.replies.encode` takes for its points."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.model import DataBlock, Span
 from sisock.core.times import format_iso8601
-from sisock.gateway.cached_reader import CachedReader, CachedReading, CallsUnderWay
+from sisock.gateway.cached_reader import CachedReader, CachedReading
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing.cells import Cells
 from sisock.gateway.drawing.gaps import break_line, is_live, silence, staleness
@@ -32,8 +32,8 @@ from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, draw_all,
 from sisock.gateway.earlier_reader import Earlier, with_earlier
 from sisock.gateway.gridder import Gridder
 from sisock.gateway.legacy_reader import LegacyReader
-from sisock.gateway.node_client import NodeClient
-from sisock.gateway.rpc import Caller, RouterLink
+from sisock.gateway.node_client import Caller, NodeClient, RouterLink
+from sisock.gateway.single_flight import CallsUnderWay
 from sisock.gateway.tile_cache import TileCache
 
 DEADLINE_S = 2.0
@@ -71,8 +71,8 @@ class Gateway:
         self._clock = clock
         self._deadline_s = deadline_s
         self._link = RouterLink(caller, clock, wall)
-        self._store = TileCache(cache_bytes)
-        self._questions = CallsUnderWay()
+        self._cache = TileCache(cache_bytes)
+        self._calls = CallsUnderWay()
         self.directory = Directory(self._link, deadline_s)
         self._gridder = Gridder(self.directory, self.now, self._ask_all, self._drawn_plainly, self._noted)
 
@@ -190,78 +190,80 @@ class Gateway:
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[DrawnSeries]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
         try:
-            peer = self.directory.peer(question.node)
+            client = self.directory.client(question.node)
         except UnknownNode as error:
             return succeed(self._without(question, self.directory.gone(question.node), str(error), until))
         if self._link.outage:
-            return succeed(self._without(question, peer, self._link.outage, until))
-        asking = Deferred.fromCoroutine(self._ask_peer(peer, question, until))
-        return asking.addErrback(lambda failure: self._all_missing(question, peer.explain(_cause(failure))))
+            return succeed(self._without(question, client, self._link.outage, until))
+        asking = Deferred.fromCoroutine(self._ask_node(client, question, until))
+        return asking.addErrback(lambda failure: self._all_missing(question, client.explain(_cause(failure))))
 
-    def _without(self, question: NodeQuestion, peer: NodeClient | None, reason: str, until: float) -> DrawnSeries:
+    def _without(self, question: NodeQuestion, client: NodeClient | None, reason: str, until: float) -> DrawnSeries:
         """Return what is kept of a node that cannot be asked."""
         reason = self._link.outage or reason
-        if peer is None:
+        if client is None:
             return self._all_missing(question, reason)
-        if peer.left_at is not None and not self._link.outage:
-            reason = f"{reason} since {format_iso8601(peer.left_at)}"
-        return self._drawn(peer, question, self._reader(peer, question, until).kept(NodeUnavailable(reason)))
+        if client.left_at is not None and not self._link.outage:
+            reason = f"{reason} since {format_iso8601(client.left_at)}"
+        return self._drawn(client, question, self._reader(client, question, until).kept(NodeUnavailable(reason)))
 
-    async def _ask_peer(self, peer: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+    async def _ask_node(self, client: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
         try:
-            await self._introduce(peer, until)
+            await self._introduce(client, until)
         except (DeadlinePassed, NodeUnavailable) as error:
-            return self._drawn(peer, question, self._reader(peer, question, until).kept(error))
-        assert peer.info is not None
-        if "spans" not in peer.info.capabilities:
-            return await self._ask_original(peer, question, until)
-        if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
-            return self._all_missing(question, peer.cannot(question.resolution.reducer))
-        reading = await self._reader(peer, question, until).read()
-        if "edge" not in peer.info.capabilities and not reading.problems:
-            earlier = await self._earlier(peer, question, reading.block, until)
+            return self._drawn(client, question, self._reader(client, question, until).kept(error))
+        assert client.info is not None
+        if "spans" not in client.info.capabilities:
+            return await self._ask_original(client, question, until)
+        if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in client.info.capabilities:
+            return self._all_missing(question, client.cannot(question.resolution.reducer))
+        reading = await self._reader(client, question, until).read()
+        if "edge" not in client.info.capabilities and not reading.problems:
+            earlier = await self._earlier(client, question, reading.block, until)
             reading = replace(reading, block=earlier.block, before=earlier.before, held=earlier.held)
-        return self._drawn(peer, question, reading)
+        return self._drawn(client, question, reading)
 
-    def _reader(self, peer: NodeClient, question: NodeQuestion, until: float) -> CachedReader:
-        return CachedReader(peer, question, self._store, self._questions, self._clock, until)
+    def _reader(self, client: NodeClient, question: NodeQuestion, until: float) -> CachedReader:
+        return CachedReader(client, question, self._cache, self._calls, self._clock, until)
 
-    async def _earlier(self, peer: NodeClient, question: NodeQuestion, block: DataBlock, until: float) -> Earlier:
+    async def _earlier(self, client: NodeClient, question: NodeQuestion, block: DataBlock, until: float) -> Earlier:
         """Look for what was before a window, for so short a time that a node which is late with it is not skipped."""
         soon = self._clock.seconds() + EARLIER_SHARE * self._deadline_s
-        return await with_earlier(peer, question, block, self._clock, min(until, soon))
+        return await with_earlier(client, question, block, self._clock, min(until, soon))
 
-    def _drawn(self, peer: NodeClient, question: NodeQuestion, reading: CachedReading) -> DrawnSeries:
-        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, {}, question.resolution)
+    def _drawn(self, client: NodeClient, question: NodeQuestion, reading: CachedReading) -> DrawnSeries:
+        drawn = draw_all(
+            client.name, question.request.fields, client.catalogue, reading.block, {}, question.resolution
+        )
         drawn = _with_before(drawn, question, reading)
-        _note_newest(peer, drawn, self.now())
+        _note_newest(client, drawn, self.now())
         for name, texts in reading.remarks.items():
             if not texts:
                 continue
-            wanted = SeriesWanted(peer.name, name)
-            said = (f"node '{peer.name}': {text}" for text in texts)
+            wanted = SeriesWanted(client.name, name)
+            said = (f"node '{client.name}': {text}" for text in texts)
             drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
         for name, problem in reading.problems.items():
-            wanted = SeriesWanted(peer.name, name)
+            wanted = SeriesWanted(client.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
         return drawn
 
-    async def _introduce(self, peer: NodeClient, until: float) -> None:
+    async def _introduce(self, client: NodeClient, until: float) -> None:
         """Wait until the node has said what it can."""
-        if peer.info is None:
-            await peer.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
-        if peer.info is None:
+        if client.info is None:
+            await client.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
+        if client.info is None:
             raise NodeUnavailable(
-                peer.problem or f"node '{peer.name}' has not said yet what it can; it is asked again"
+                client.problem or f"node '{client.name}' has not said yet what it can; it is asked again"
             )
 
-    async def _ask_original(self, peer: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
-        reading = await LegacyReader(peer, question, self._clock, until).read()
-        earlier = await self._earlier(peer, question, reading.block, until)
+    async def _ask_original(self, client: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+        reading = await LegacyReader(client, question, self._clock, until).read()
+        earlier = await self._earlier(client, question, reading.block, until)
         fields, resolution = question.request.fields, question.resolution
-        drawn = draw_all(peer.name, fields, peer.catalogue, earlier.block, reading.remarks, resolution)
+        drawn = draw_all(client.name, fields, client.catalogue, earlier.block, reading.remarks, resolution)
         drawn = _with_before(drawn, question, earlier)
-        _note_newest(peer, drawn, self.now())
+        _note_newest(client, drawn, self.now())
         return {
             wanted: replace(
                 series, notices=(reading.notice, *series.notices), problem=series.problem or reading.problem
@@ -313,9 +315,9 @@ def _with_before(
     return told
 
 
-def _note_newest(peer: NodeClient, drawn: DrawnSeries, now: float) -> None:
+def _note_newest(client: NodeClient, drawn: DrawnSeries, now: float) -> None:
     """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
         newest = series.before if series.newest is None else series.newest
-        if newest is not None and (wanted.field in peer.newest or is_live(series, now)):
-            peer.note_newest(wanted.field, newest)
+        if newest is not None and (wanted.field in client.newest or is_live(series, now)):
+            client.note_newest(wanted.field, newest)

@@ -1,30 +1,122 @@
-"""One data node as the gateway knows it: what it serves, what it can, and whether it is worth asking."""
+"""One data node as the gateway knows it: what it serves, what it can, and calling it, while that is worth it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
-from autobahn.wamp.exception import ApplicationError
-from twisted.internet.defer import Deferred
+from autobahn.wamp.exception import ApplicationError, TransportLost
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
 from sisock.core import times
-from sisock.core.errors import NodeUnavailable
+from sisock.core.errors import NodeUnavailable, SisockError
 from sisock.core.model import FieldCatalogue
 from sisock.core.wire.catalogue import PAGE_FIELDS, CataloguePages, decode_catalogue
 from sisock.core.wire.info import NodeInfo, decode_info, procedure
-from sisock.gateway.rpc import CALL_FAILURES, NO_SUCH_PROCEDURE, RouterLink, SingleFlight, in_words
+from sisock.gateway.single_flight import SingleFlight
 
+__all__ = [
+    "CALL_FAILURES",
+    "NO_SUCH_PROCEDURE",
+    "ApplicationError",
+    "Caller",
+    "DeadlinePassed",
+    "RouterLink",
+    "TransportLost",
+    "in_words",
+]
+
+CALL_FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
+"""What calls fail with; anything else is a mistake of ours, or a reply that broke the reading of it."""
+NO_SUCH_PROCEDURE = ApplicationError.NO_SUCH_PROCEDURE
 MISSES = 1  # one panel waits for a node that hangs, the next ones don't
 PAUSE_S = 2.0
 AHEAD_S = 60.0  # clocks of several machines may differ by that, and their samples are of the present yet
 CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
 log = Logger()
 _numbers = count(1)
+
+
+class Caller(Protocol):
+    """What can call WAMP procedures: a session that is joined, or a fake."""
+
+    def call(self, procedure: str, *arguments: Any, **keywords: Any) -> Deferred[Any]:
+        """Call a procedure by its full URI."""
+
+
+class RouterLink:
+    """Calls through whichever session is connected now.
+
+    Parameters
+    ----------
+    clock
+        Twisted's IReactorTime, for whatever takes time; a step of the wall clock should not touch it.
+    wall
+        Returns the present, UNIX seconds, for what people are told; the clock's time unless given.
+    """
+
+    def __init__(self, caller: Caller | None, clock: Any, wall: Callable[[], float] | None = None) -> None:
+        self.clock = clock
+        self.wall: Callable[[], float] = wall or clock.seconds
+        self._caller = caller
+        self._since = self.wall()
+
+    def connected(self, caller: Caller) -> None:
+        """Use this session from now on."""
+        self._caller = caller
+        self._since = self.wall()
+
+    def disconnected(self) -> None:
+        """Note that the session is gone."""
+        if self._caller is not None:
+            self._caller = None
+            self._since = self.wall()
+
+    @property
+    def outage(self) -> str | None:
+        """Return in words that the router is not connected, and since when; None while it is."""
+        if self._caller is not None:
+            return None
+        return f"the router is not connected since {times.format_iso8601(self._since)}"
+
+    def call(self, timeout_s: float, procedure: str, *arguments: Any, **keywords: Any) -> Deferred[Any]:
+        """Call a procedure; the Deferred fails with DeadlinePassed when no answer came within ``timeout_s``."""
+        if self._caller is None:
+            raise NodeUnavailable(self.outage)
+        # The router's own timeouts work in whole seconds and leak concurrency slots.
+        reply = maybeDeferred(self._caller.call, procedure, *arguments, **keywords)
+        return reply.addTimeout(max(timeout_s, 0.0), self.clock)
+
+
+def in_words(error: BaseException, deadline_s: float) -> str:
+    """Return what happened to a call, as the rest of a sentence that starts with the node."""
+    if isinstance(error, DeadlinePassed):
+        return f"did not answer within {times.format_duration(deadline_s)}"
+    if isinstance(error, TransportLost) or _is_closing(error):
+        return "could not be asked: the connection to the router was lost; it is made again by itself"
+    if isinstance(error, ApplicationError):
+        return _application_error(error)
+    if isinstance(error, SisockError):
+        return f"was not asked or not understood: {error}"
+    return f"sent something that broke the reading of it ({type(error).__name__}: {error})"
+
+
+def _is_closing(error: BaseException) -> bool:
+    """Tell whether a call ended because its session did, which Autobahn makes look like an answer."""
+    return isinstance(error, ApplicationError) and error.error.startswith("wamp.close.")
+
+
+def _application_error(error: ApplicationError) -> str:
+    if error.error == NO_SUCH_PROCEDURE:
+        return "is listed by the hub, but serves nothing: it has just left, or is still starting"
+    if error.error == ApplicationError.CANCELED:
+        return "left while it was asked"
+    said = "; ".join(str(argument) for argument in error.args) or error.error
+    return f"answered with an error: {said}"
 
 
 class Breaker:
@@ -108,12 +200,12 @@ class _Known:
 
 
 class NodeClient:
-    """A node from when it appears until it is gone; one that comes back is a new peer."""
+    """A node from when it appears until it is gone; one that comes back is a new client."""
 
     def __init__(self, name: str, description: str, link: RouterLink, deadline_s: float) -> None:
         self.name = name
         self.description = description
-        self.number = next(_numbers)  # tells it from other peers of the same name
+        self.number = next(_numbers)  # tells it from other clients of the same name
         self.breaker = Breaker(link.clock.seconds, wall=link.wall)
         self._link = link
         self._deadline_s = deadline_s
@@ -123,7 +215,7 @@ class NodeClient:
         self.left_at: float | None = None
 
     def inherit(self, former: NodeClient) -> None:
-        """Go on with what a former peer of this name served, until this one has told."""
+        """Go on with what a former client of this name served, until this one has told."""
         self._known.catalogue = former.catalogue
         self._known.newest = former.newest
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,9 +16,7 @@ from sisock.core.times import bucket_number
 from sisock.core.window.edge import MOST_FOLLOWING, Edge, join_edges
 from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
 
-OVERHEAD_BYTES = 640  # of an entry: its key, with the objects in it, and its place in the table
 TILE_BUCKETS = 256
-OBJECTS_BYTES = 360  # of a piece: its arrays without what they hold, its numbers and itself
 NO_EDGE = Edge(None, NO_SAMPLES)
 EDGE_OBJECT_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
 MOST_EDGES = 16  # of one series
@@ -28,43 +24,7 @@ LEAST_REACH_S = 1e-9  # brings the first sample and no more
 DENSE_REACH = 2.0  # spacings: what comes tells whether samples are still dense
 NEARBY = 2.0  # patiences: who looked no longer ago, and at no other window, is somebody who looks on with others
 CLOSE_BUCKETS = 4.0  # asking for so much more than a field lacks costs less than a call of its own
-
-
-class Lru:
-    """Entries by key, each with its size in bytes; not for use by several threads.
-
-    Parameters
-    ----------
-    capacity_bytes
-        The most that all entries take together; 0 keeps nothing.
-    """
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self.capacity_bytes = capacity_bytes
-        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self.size_bytes = 0
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        return len(self._entries)
-
-    def get(self, key: Hashable) -> Any:
-        """Return an entry, which is then the one used last; None when it is not there."""
-        found = self._entries.get(key)
-        if found is None:
-            return None
-        self._entries.move_to_end(key)
-        return found[0]
-
-    def put(self, key: Hashable, value: Any, size_bytes: int) -> None:
-        """Keep an entry in place of the one of that key, and drop what was used longest ago for it."""
-        size_bytes += OVERHEAD_BYTES
-        former = self._entries.pop(key, None)
-        self._entries[key] = (value, size_bytes)
-        self.size_bytes += size_bytes - (former[1] if former else 0)
-        while self.size_bytes > self.capacity_bytes:
-            _, (_, dropped_bytes) = self._entries.popitem(last=False)
-            self.size_bytes -= dropped_bytes
+LONGEST_PATIENCE_S = 1.0
 
 
 class ReducedSpan(NamedTuple):
@@ -76,7 +36,7 @@ class ReducedSpan(NamedTuple):
     values: Values
 
     def part(self, start: float, end: float) -> ReducedSpan:
-        """Return the part of a span whose ends are edges of buckets, or ends of this piece."""
+        """Return the part of a span whose ends are edges of buckets, or ends of this span."""
         if start == self.start and end == self.end:
             return self
         times = self.times
@@ -89,40 +49,28 @@ class ReducedSpan(NamedTuple):
         times = self.times
         return not times.size or bool(times[0] >= start and times[-1] < end)
 
-    def owned(self) -> ReducedSpan:
-        """Return the same in arrays of its own, which keep nothing larger in memory."""
-        if self.times.base is None and self.values.base is None:
-            return self
-        return ReducedSpan(self.start, self.end, self.times.copy(), self.values.copy())
 
-    @property
-    def size_bytes(self) -> int:
-        """Return the memory that it takes, texts included."""
-        texts = sum(map(sys.getsizeof, self.values)) if self.values.dtype.hasobject else 0
-        return OBJECTS_BYTES + self.times.nbytes + self.values.nbytes + texts
-
-
-def join_spans(pieces: Sequence[ReducedSpan]) -> ReducedSpan:
-    """Return consecutive pieces as one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    filled = [piece for piece in pieces if piece.times.size] or [pieces[0]]
+def join_spans(reduced: Sequence[ReducedSpan]) -> ReducedSpan:
+    """Return consecutive reduced spans as one."""
+    if len(reduced) == 1:
+        return reduced[0]
+    filled = [one for one in reduced if one.times.size] or [reduced[0]]
     times, values = filled[0].times, filled[0].values
     if len(filled) > 1:
-        times = np.concatenate([piece.times for piece in filled])
-        values = np.concatenate([piece.values for piece in filled])
-    return ReducedSpan(pieces[0].start, pieces[-1].end, times, values)
+        times = np.concatenate([one.times for one in filled])
+        values = np.concatenate([one.values for one in filled])
+    return ReducedSpan(reduced[0].start, reduced[-1].end, times, values)
 
 
-def join_touching(former: ReducedSpan | None, piece: ReducedSpan) -> ReducedSpan:
-    """Return the union of two pieces of whole buckets where they touch, else the latter."""
-    if former is None or former.end < piece.start or piece.end < former.start:
-        return piece
+def join_touching(former: ReducedSpan | None, reduced: ReducedSpan) -> ReducedSpan:
+    """Return the union of two spans of whole buckets where they touch, else the latter."""
+    if former is None or former.end < reduced.start or reduced.end < former.start:
+        return reduced
     parts = [former]
-    if piece.start < former.start:
-        parts.insert(0, piece.part(piece.start, former.start))
-    if piece.end > former.end:
-        parts.append(piece.part(former.end, piece.end))
+    if reduced.start < former.start:
+        parts.insert(0, reduced.part(reduced.start, former.start))
+    if reduced.end > former.end:
+        parts.append(reduced.part(former.end, reduced.end))
     return join_spans(parts)
 
 
@@ -134,6 +82,8 @@ class TileGrid:
 
     Parameters
     ----------
+    first, last
+        Numbers of the buckets that its ends lie in.
     tiles
         Numbers of the tiles, each with the part of it that is inside the window and whole.
     head, foot
@@ -143,6 +93,8 @@ class TileGrid:
     start: float
     end: float
     width: float
+    first: int
+    last: int
     tiles: Sequence[tuple[int, Span]]
     head: Span | None
     foot: Span | None
@@ -150,13 +102,13 @@ class TileGrid:
     @classmethod
     def of(cls, start: float, end: float, width: float) -> TileGrid:
         """Lay a window [start, end), which is not empty, on buckets of a width in seconds."""
-        first, stop = bucket_number(start, width), bucket_number(end, width)
-        cut_start, cut_end = first * width < start, stop * width < end
-        if first == stop and cut_start:
-            return cls(start, end, width, (), (start, end), None)
+        first, last = bucket_number(start, width), bucket_number(end, width)
+        cut_start, cut_end = first * width < start, last * width < end
+        if first == last and cut_start:
+            return cls(start, end, width, first, last, (), (start, end), None)
         head = (start, (first + 1) * width) if cut_start else None
-        foot = (stop * width, end) if cut_end else None
-        return cls(start, end, width, _tiles(first + cut_start, stop, width), head, foot)
+        foot = (last * width, end) if cut_end else None
+        return cls(start, end, width, first, last, _tiles(first + cut_start, last, width), head, foot)
 
 
 def _tiles(first: int, stop: int, width: float) -> Sequence[tuple[int, Span]]:
@@ -168,14 +120,14 @@ def _tiles(first: int, stop: int, width: float) -> Sequence[tuple[int, Span]]:
     return tiles
 
 
-def left_open(span: Span, pieces: Sequence[ReducedSpan]) -> list[Span]:
-    """Return the parts of a span that consecutive pieces inside it leave open."""
+def left_open(span: Span, kept: Sequence[ReducedSpan]) -> list[Span]:
+    """Return the parts of a span that consecutive reduced spans inside it leave open."""
     open_parts = []
     low = span[0]
-    for piece in pieces:
-        if piece.start > low:
-            open_parts.append((low, piece.start))
-        low = piece.end
+    for one in kept:
+        if one.start > low:
+            open_parts.append((low, one.start))
+        low = one.end
     return [*open_parts, (low, span[1])] if low < span[1] else open_parts
 
 
@@ -367,3 +319,99 @@ def cut_to(samples: Samples, span: Span) -> Samples:
         return samples
     low, high = times.searchsorted(span)
     return times[low:high], values[low:high]
+
+
+class SeriesKey(NamedTuple):
+    """One field as it is drawn.
+
+    Parameters
+    ----------
+    width
+        Of the buckets, seconds.
+    chooses
+        Whether the reducer chooses samples such that its choice from many is its choice from some of them, if it lies
+        among those.
+    looks_ahead
+        Whether few samples tell what it keeps of each later part of a bucket.
+    """
+
+    node: str
+    field: str
+    reducer: str
+    width: float
+    chooses: bool = True
+    looks_ahead: bool = False
+
+    @property
+    def patience_s(self) -> float:
+        """How long what is not final may serve others, seconds."""
+        return min(self.width, LONGEST_PATIENCE_S)
+
+
+class Scope(NamedTuple):
+    """A series under one generation of its data."""
+
+    key: SeriesKey
+    generation: str | None
+
+
+# The keys. Tuples of the same values are equal whatever their class, so each has its kind among its values.
+class StatementKey(NamedTuple):
+    """Of a :class:`LastStatement`."""
+
+    node: str
+    field: str
+    kind: str = "statement"
+
+
+class RemarksKey(NamedTuple):
+    """Of what a node tells of a field in words, a tuple of texts."""
+
+    key: SeriesKey
+    kind: str = "remarks"
+
+
+class TileKey(NamedTuple):
+    """Of a :class:`ReducedSpan` of whole final buckets, all or consecutive ones of a tile."""
+
+    scope: Scope
+    number: int
+    kind: str = "tile"
+
+
+class CutsKey(NamedTuple):
+    """Of what windows cut off a final bucket, a tuple of :class:`ReducedSpan`, the last one asked for first."""
+
+    scope: Scope
+    bucket: int
+    kind: str = "cuts"
+
+
+class AheadKey(NamedTuple):
+    """Of a :class:`ReducedSpan` with what windows that begin inside it keep of a final bucket."""
+
+    scope: Scope
+    bucket: int
+    kind: str = "ahead"
+
+
+class EdgesKey(NamedTuple):
+    """Of what lies at the starts of windows, a tuple of :class:`KeptEdge`, the last one asked for first."""
+
+    scope: Scope
+    kind: str = "edges"
+
+
+class NewestKey(NamedTuple):
+    """Of the newest sample of a final window, a :class:`ReducedSpan` of the window."""
+
+    scope: Scope
+    end: float
+    kind: str = "newest"
+
+
+class TailKey(NamedTuple):
+    """Of a :class:`Tail`."""
+
+    scope: Scope
+    kind: str = "tail"

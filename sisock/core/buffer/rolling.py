@@ -13,7 +13,7 @@ from sisock.core.buffer.batch import DTYPES, checked_batch, exact_row
 from sisock.core.buffer.chunks import Budget, Chunk, Chunks
 from sisock.core.buffer.summaries import BufferSummaries
 from sisock.core.column.column import Column
-from sisock.core.model import FieldType, TimelineBlock, Times, Values
+from sisock.core.model import FieldType, Statement, TimelineBlock, Times, Values
 
 
 class Position(NamedTuple):
@@ -76,13 +76,13 @@ class _State(NamedTuple):
     def oldest(self) -> float | None:
         return self.chunks.time_at(self.first) if self.first < self.mark.stop else None
 
-    def statement(self, late_s: float) -> tuple[float, float, str]:
+    def statement(self, late_s: float) -> Statement:
         """Return what holds for any part of it: until when it is final, from when on there is something, and whose."""
         oldest, mark = self.oldest, self.mark
         finalized_until = -math.inf if oldest is None else mark.newest - late_s
         available_from = max(mark.floor, -math.inf if oldest is None else oldest) if mark.dropped else -math.inf
         generation = f"{self.generation}+{mark.revision}" if mark.revision else self.generation
-        return finalized_until, available_from, generation
+        return Statement(finalized_until, available_from, generation)
 
 
 class RollingBuffer:
@@ -267,7 +267,7 @@ class RollingBuffer:
             for name in names
             if name in self._positions
         }
-        return TimelineBlock(state.chunks.times.slice(low, high), values, *state.statement(self._late_s))
+        return TimelineBlock(state.chunks.times.slice(low, high), values, statement=state.statement(self._late_s))
 
     def column(self, name: str) -> Column:
         """Return a field's samples with what makes reducing them quick; raise KeyError when it is unknown."""
@@ -279,7 +279,7 @@ class RollingBuffer:
         with self._guard:
             state = self._state
             steps, summaries = self._coarse.read(state.chunks, state.first, state.mark.stop, [*positions.values()])
-        finalized_until, available_from, generation = state.statement(self._late_s)
+        statement = state.statement(self._late_s)
         return {
             name: Column(
                 times=state.chunks.times,
@@ -288,9 +288,7 @@ class RollingBuffer:
                 first=state.first,
                 steps=steps,
                 summary=summary,
-                finalized_until=finalized_until,
-                available_from=available_from,
-                generation=generation,
+                statement=statement,
             )
             for (name, position), summary in zip(positions.items(), summaries, strict=True)
         }

@@ -6,10 +6,9 @@ A format is a *reader*, a function from a path to :class:`Contents`, and a :clas
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sisock.core.column.series import ReducibleSeries
@@ -122,7 +121,7 @@ class FileArchive(SeriesArchive):
         # A file that became another a moment ago speaks for itself: it is not what was stated.
         if column.statement == stated or column.generation != first.generation:
             return column
-        return dataclasses.replace(column, finalized_until=stated.finalized_until, generation=stated.generation)
+        return replace(column, statement=stated)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sisock.core.column.column import Column
 from sisock.core.column.mapped import arrays_of, column_of
-from sisock.core.model import Field, Values
+from sisock.core.model import Field, Statement, Values
 from sisock.core.reduce.indexed_array import BLOCK
 from sisock.nodes.archive.array_cache import (
     VERSION_DIGITS,
@@ -148,10 +148,10 @@ class ArchivedFile:
         for one in contents.columns:
             one.times.flags.writeable = False
             one.values.flags.writeable = False
-            finalized_until = float(one.times[-1]) if len(one.times) else -math.inf
+            stated = Statement(float(one.times[-1]) if len(one.times) else -math.inf)
             # Of fewer samples than a block has, there is nothing to sum up.
             make = Column.of if len(one.times) >= BLOCK else Column.plain
-            column = make(one.times, one.values, finalized_until=finalized_until)
+            column = make(one.times, one.values, stated)
             columns.append(ServedColumn.of(one.field, column))
         return cls(signature, "", 0, tuple(columns), contents.problem)
 
@@ -187,9 +187,7 @@ class ArchivedFile:
 
     def under(self, generation: str, readings: int) -> ArchivedFile:
         """Return the file under a generation, with columns that state it."""
-        columns = [
-            ServedColumn.of(one.field, dataclasses.replace(one.open(), generation=generation)) for one in self.columns
-        ]
+        columns = [ServedColumn.of(one.field, one.open().restated(generation=generation)) for one in self.columns]
         return dataclasses.replace(self, generation=generation, readings=readings, columns=tuple(columns))
 
     def digest(self) -> str:
@@ -308,7 +306,7 @@ def _unpack_column(entry: CacheEntry, described: Mapping[str, Any], generation: 
 
     def make() -> Column:
         arrays = {name: entry.array(file) for name, file in described["arrays"].items()}
-        return column_of(arrays, generation, -math.inf if newest is None else newest)
+        return column_of(arrays, Statement(-math.inf if newest is None else newest, generation=generation))
 
     dtype = np.dtype(described["dtype"])
     return ServedColumn(Field(**described["field"]), dtype, described["samples"], described["oldest"], newest, make)

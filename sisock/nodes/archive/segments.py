@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sisock.core.column.column import Column
 from sisock.core.column.mapped import arrays_of, column_of
-from sisock.core.model import Times
+from sisock.core.model import Statement, Times
 from sisock.nodes.archive.array_cache import VERSION_DIGITS, ArrayCache, CacheEntry, DamagedEntry, absolute, digest
 from sisock.nodes.archive.file_spans import FileSpans
 from sisock.nodes.archive.format import FileSpan
@@ -210,7 +210,8 @@ class SegmentCache:
     def open(self, entry: CacheEntry) -> Column:
         """Return the column of a segment; DamagedEntry when it is no longer to be had."""
         # Nothing is stated of a segment's column: that is for the whole field to do.
-        return column_of({name: entry.array(file) for name, file in entry.meta["arrays"].items()}, "", -math.inf)
+        arrays = {name: entry.array(file) for name, file in entry.meta["arrays"].items()}
+        return column_of(arrays, Statement(-math.inf, generation=""))
 
     def store(self, folder: Path, segment: Segment, column: Column) -> CacheEntry | None:
         """Store the column of a segment; None where that cannot be done."""

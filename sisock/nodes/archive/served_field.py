@@ -164,7 +164,7 @@ def join_timelines(series: Mapping[str, ReducibleSeries], timelines: Mapping[str
     for name, one in series.items():
         times, values = one.within(*span)
         # The statement after the samples: what could not be read of them is not final.
-        block = TimelineBlock.stating(one.statement, times, {name: values})
+        block = TimelineBlock(times, {name: values}, statement=one.statement)
         timeline = timelines[name]
         other = blocks.get(timeline)
         if other is None:
@@ -179,7 +179,7 @@ def join_timelines(series: Mapping[str, ReducibleSeries], timelines: Mapping[str
 def _join_blocks(block: TimelineBlock, other: TimelineBlock) -> TimelineBlock:
     """Return two blocks with the same times as one, which promises what both do."""
     statement = _join_statements(block.statement, other.statement)
-    return TimelineBlock.stating(statement, block.times, {**block.values, **other.values})
+    return TimelineBlock(block.times, {**block.values, **other.values}, statement=statement)
 
 
 def _join_statements(one: Statement, other: Statement) -> Statement:

@@ -151,7 +151,7 @@ def test_a_start_that_moves_on_is_not_asked_for_within_the_same_second(feed):
 
 def test_a_node_that_cannot_look_ahead_is_not_asked_to(feed):
     """A node that does not say that it can is sent no argument that it does not know."""
-    peer = feed.gateway.directory.peer("feed")
+    peer = feed.gateway.directory.client("feed")
     feed.draw()
     peer._known.info = replace(peer.info, capabilities=peer.info.capabilities - {"ahead"})
     feed.pass_time(5)
@@ -381,7 +381,7 @@ def test_memory_is_bounded():
     feed = Feed(NAMES[:5], cache_bytes=100_000)
     for number in range(20):
         feed.draw(length=60.0, end=NOW - 60.0 * number)
-    assert 50_000 < feed.gateway._store.size_bytes <= 100_000
+    assert 50_000 < feed.gateway._cache.size_bytes <= 100_000
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_what_is_kept_takes_no_more_memory_than_is_counted(length, points, reduc
             feed.draw(length=length, end=NOW - 1.0 - 5.3 * number, points=points, reducer=reducer)
         gc.collect()
         with_all = tracemalloc.get_traced_memory()[0]
-        feed.gateway._store._kept._entries.clear()
+        feed.gateway._cache._entries._entries.clear()
         gc.collect()
         kept = with_all - tracemalloc.get_traced_memory()[0]
     finally:
