@@ -14,10 +14,10 @@ import pytest
 from sisock.core.column.column import Column
 from sisock.core.errors import ConfigurationError
 from sisock.core.model import Field
-from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.file_archive import FileArchive, FileFormat
 from sisock.nodes.archive.file_cache import ServedColumn
 from sisock.nodes.archive.format import Contents, FieldSamples, in_order
-from sisock.nodes.text.weather import WeatherNode
+from sisock.nodes.text.weather import WeatherNode, read_apex
 
 ALL_TIME = (1e-3, 4e9)
 
@@ -236,6 +236,23 @@ def test_what_is_no_archive_is_passed_over(folder):
     for name in (".hidden.dat", "notes.txt", "temp.dat.bak", "bell\a.dat", ".dat"):
         folder.write("1500 1\n", name)
     assert folder.names() == []
+
+
+def test_a_format_makes_the_class_of_its_nodes(tmp_path):
+    """A node is called what its format says, or what its options say, and a wrong option is an error of that class."""
+    logs = FileFormat("logs", "Logs of a machine", ("*.log",), read_apex, version=1)
+    node_class = logs.node_class("LogNode")
+    (tmp_path / "temp.log").write_text("1500 1\n")
+    node = node_class(tmp_path)
+    assert (node.name, node.description) == ("logs", "Logs of a machine")
+    assert set(node.catalogue(*ALL_TIME).fields) == {"temp"}
+    assert (node_class.__name__, node_class.__module__) == ("LogNode", read_apex.__module__)
+    other = node_class(tmp_path, name="mine", description="Mine", cache=tmp_path / "cache")
+    assert (other.name, other.description) == ("mine", "Mine")
+    assert set(other.catalogue(*ALL_TIME).fields) == {"temp"}
+    assert "logs 1" in next((tmp_path / "cache").rglob("meta.json")).read_text()
+    with pytest.raises(TypeError, match=r"^LogNode\.__init__\(\) got an unexpected keyword argument 'foldr'"):
+        node_class(foldr=tmp_path)
 
 
 def test_an_unchanged_file_is_read_once(tmp_path):
