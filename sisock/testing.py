@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -308,7 +308,7 @@ def _block(name: str, given_times: Iterable[float], given_values: Iterable[Any])
     times = as_times(given_times if isinstance(given_times, np.ndarray) else list(given_times))
     values = as_values(given_values if isinstance(given_values, np.ndarray) else list(given_values), None)
     whole = TimelineBlock(times, {name: values}, generation="fake")
-    return replace(whole, finalized_until=float(times[-1]) if times.size else -np.inf)
+    return whole.restated(finalized_until=float(times[-1]) if times.size else -np.inf)
 
 
 def _through_the_wire(reply: Any) -> Any:

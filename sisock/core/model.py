@@ -1,7 +1,7 @@
-"""What the parts of sisock speak of among themselves: fields, timelines, requests and blocks of samples.
+"""The words that all parts of sisock share: fields, timelines, requests, statements and blocks of samples.
 
 Times are UNIX seconds as float64; spans are half-open, [start, end). Dictionaries exist only on the wire,
-and only :mod:`sisock.core.wire.info` knows their keys.
+and only :mod:`sisock.core.wire` knows their keys.
 """
 
 from __future__ import annotations
@@ -134,23 +134,10 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a node states about the samples of a timeline; each part as in :class:`TimelineBlock`."""
-
-    finalized_until: float = math.inf
-    available_from: float = -math.inf
-    generation: str | None = None
-
-
-@dataclass(frozen=True)
-class TimelineBlock:
-    """Samples of the fields of one timeline.
+    """What a node states about the samples of a timeline.
 
     Parameters
     ----------
-    times
-        Shape (n,), float64 UNIX seconds, ascending; equal times may follow one another.
-    values
-        One array of shape (n,) for each field: float64 or int64 for numbers, bool, or object holding str.
     finalized_until
         No sample before this time will change or be added any more; +inf when none ever will, -inf when nothing
         is promised.
@@ -161,21 +148,80 @@ class TimelineBlock:
         changed after all. None when the source has no such notion.
     """
 
-    times: Times
-    values: Mapping[str, Values]
     finalized_until: float = math.inf
     available_from: float = -math.inf
     generation: str | None = None
 
-    @classmethod
-    def stating(cls, statement: Statement, times: Times, values: Mapping[str, Values]) -> Self:
-        """Return samples about which something is stated."""
-        return cls(times, values, statement.finalized_until, statement.available_from, statement.generation)
+
+ALL_FINAL = Statement()
+"""The statement on samples to which nothing will be added, and of which nothing was dropped."""
+
+
+class Stated:
+    """Samples that carry a statement, the parts of which can be read as if they were the samples' own."""
+
+    statement: Statement
 
     @property
-    def statement(self) -> Statement:
-        """Return what is stated about the samples."""
-        return Statement(self.finalized_until, self.available_from, self.generation)
+    def finalized_until(self) -> float:
+        """The time before which nothing changes any more, UNIX seconds."""
+        return self.statement.finalized_until
+
+    @property
+    def available_from(self) -> float:
+        """The time before which nothing is kept, UNIX seconds."""
+        return self.statement.available_from
+
+    @property
+    def generation(self) -> str | None:
+        """The identity of the data."""
+        return self.statement.generation
+
+    def restated(self, **parts: Any) -> Self:
+        """Return the same samples with some parts of their statement replaced, each by its name."""
+        return replace(self, statement=replace(self.statement, **parts))  # type: ignore[type-var]  # all are dataclasses
+
+
+_UNCHANGED: Any = object()  # None is a generation
+
+
+@dataclass(frozen=True, init=False)
+class TimelineBlock(Stated):
+    """Samples of the fields of one timeline, and the statement on them.
+
+    Parameters
+    ----------
+    times
+        Shape (n,), float64 UNIX seconds, ascending; equal times may follow one another.
+    values
+        One array of shape (n,) for each field: float64 or int64 for numbers, bool, or object holding str.
+    finalized_until, available_from, generation
+        As in :class:`Statement`; what is given wins over the same part of ``statement``.
+    statement
+        What is stated about the samples.
+    """
+
+    times: Times
+    values: Mapping[str, Values]
+    statement: Statement
+
+    def __init__(
+        self,
+        times: Times,
+        values: Mapping[str, Values],
+        finalized_until: float = _UNCHANGED,
+        available_from: float = _UNCHANGED,
+        generation: str | None = _UNCHANGED,
+        *,
+        statement: Statement = ALL_FINAL,
+    ) -> None:
+        # Nodes of other people give the parts one by one, here and to dataclasses.replace(), which hands over the
+        # statement of before as well.
+        parts = (("finalized_until", finalized_until), ("available_from", available_from), ("generation", generation))
+        given: dict[str, Any] = {name: part for name, part in parts if part is not _UNCHANGED}
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "statement", replace(statement, **given) if given else statement)
 
     def take(self, selection: slice | NDArray[np.intp] | NDArray[np.bool_]) -> TimelineBlock:
         """Return the block with only the selected samples; a slice copies nothing."""

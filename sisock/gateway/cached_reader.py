@@ -214,7 +214,7 @@ class CachedReader:
                 edge = replace(edge, before=lookup.edge.before)
         times, values = self._edges.added(self._keys[name], _join_samples(lookup, came, reduction), edge)
         statement = (reduction.statement if reduction else lookup.statement) or Statement()
-        block = TimelineBlock.stating(statement, times, {name: values})
+        block = TimelineBlock(times, {name: values}, statement=statement)
         if not times.size and self._edges.asks_before(name, edge):
             self._empty[name] = block
         else:

@@ -35,7 +35,6 @@ MOST_LEGACY_VALUES = MOST_REPLIES * VALUES_IN_A_REPLY
 LEGACY_GROWTH = 8.0
 REFUSALS_BEFORE_STRIDE = 6  # one after the other: what fits is found sooner, unless the node wants a stride
 LEAST_LEGACY_TIME_S = 0.1
-TOTALS = frozenset({"count", "sum"})
 
 
 class SpanWalk:
@@ -194,7 +193,8 @@ class LegacyReader:
         spacing = times.format_duration(self._question.request.min_stride or 0.0)
         moment = times.format_iso8601(self._thinned_before)
         lacking = "short excursions may be missing"
-        if self._question.request.reduce in TOTALS:
+        reducer = self._question.request.reduce
+        if reducer is not None and find_reducer(reducer).numbers.adds_up:
             lacking = "what is counted or summed there is far too low: ask for a shorter range"
         return f"{text}; before {moment} only one sample in {spacing} was read, so {lacking}"
 
@@ -212,7 +212,7 @@ def join_replies(pieces: Sequence[DataBlock], fields: Sequence[str]) -> DataBloc
         found = [piece.find(name) for piece in pieces]
         parts = [part.of_field(name) for part in found if part is not None]
         if parts:
-            joined[name] = replace(_join_timelines(name, parts), finalized_until=-np.inf)
+            joined[name] = _join_timelines(name, parts).restated(finalized_until=-np.inf)
     return DataBlock(joined)
 
 

@@ -13,7 +13,7 @@ from sisock.core.buffer.batch import DTYPES, checked_batch, exact_row
 from sisock.core.buffer.chunks import Budget, Chunk, Chunks
 from sisock.core.buffer.summaries import BufferSummaries
 from sisock.core.column.column import Column
-from sisock.core.model import FieldType, TimelineBlock, Times, Values
+from sisock.core.model import FieldType, Statement, TimelineBlock, Times, Values
 
 
 class Position(NamedTuple):
@@ -76,7 +76,7 @@ class _State(NamedTuple):
     def oldest(self) -> float | None:
         return self.chunks.time_at(self.first) if self.first < self.position.stop else None
 
-    def statement(self, late_s: float) -> tuple[float, float, str]:
+    def statement(self, late_s: float) -> Statement:
         """Return what holds for any part of it: until when it is final, from when on there is something, and whose."""
         oldest, position = self.oldest, self.position
         finalized_until = -math.inf if oldest is None else position.newest - late_s
@@ -84,7 +84,7 @@ class _State(NamedTuple):
             max(position.floor, -math.inf if oldest is None else oldest) if position.dropped else -math.inf
         )
         generation = f"{self.generation}+{position.revision}" if position.revision else self.generation
-        return finalized_until, available_from, generation
+        return Statement(finalized_until, available_from, generation)
 
 
 class RollingBuffer:
@@ -273,7 +273,7 @@ class RollingBuffer:
         values = {
             name: state.chunks.values(self._numbers[name]).slice(low, high) for name in names if name in self._numbers
         }
-        return TimelineBlock(state.chunks.times.slice(low, high), values, *state.statement(self._late_s))
+        return TimelineBlock(state.chunks.times.slice(low, high), values, statement=state.statement(self._late_s))
 
     def column(self, name: str) -> Column:
         """Return a field's samples with what makes reducing them quick; raise KeyError when it is unknown."""
@@ -287,7 +287,7 @@ class RollingBuffer:
             steps, summaries = self._summaries.read(
                 state.chunks, state.first, state.position.stop, [*numbers.values()]
             )
-        finalized_until, available_from, generation = state.statement(self._late_s)
+        statement = state.statement(self._late_s)
         return {
             name: Column(
                 times=state.chunks.times,
@@ -296,9 +296,7 @@ class RollingBuffer:
                 first=state.first,
                 steps=steps,
                 summary=summary,
-                finalized_until=finalized_until,
-                available_from=available_from,
-                generation=generation,
+                statement=statement,
             )
             for (name, number), summary in zip(numbers.items(), summaries, strict=True)
         }

@@ -1,4 +1,4 @@
-"""A 64-way summary of a long series: what is needed to reduce any span without reading all of its samples.
+"""Pyramids: 64-way summaries of a long series, from which any span is reduced without reading all of its samples.
 
 Block b of level L covers the samples ``[b * 64**L, (b + 1) * 64**L)`` by absolute index; only complete blocks are
 kept, what lies beside them is read raw. Of numbers a block knows the value that is *chosen* as its lowest and as its
@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sisock.core.reduce.aggregates import BlockBuckets, SampleBuckets, Scatter, summed_blocks
+from sisock.core.reduce.aggregates import AggregatedBlocks, SampleBlocks, Scatter, join_every
 from sisock.core.reduce.indexed_array import BLOCK, GrowingArray, IndexedArray
 from sisock.core.reduce.selectors import is_state
 from sisock.core.reduce.summaries import NumberSummary, StateSummary, Summary
@@ -96,11 +96,11 @@ class Pyramid(ABC):
 
     def _append(self, level: int, samples: IndexedArray, low: int, high: int) -> None:
         if level == 0:
-            made = self._of_samples(samples, low, high)
+            summarised = self._of_samples(samples, low, high)
         else:
             below = self._levels[level - 1]
-            made = self._of_blocks({name: one.view().slice(low, high) for name, one in below.items()})
-        for one, values in zip(self._levels[level].values(), made, strict=True):
+            summarised = self._of_blocks({name: one.view().slice(low, high) for name, one in below.items()})
+        for one, values in zip(self._levels[level].values(), summarised, strict=True):
             one.append(values)
 
 
@@ -115,15 +115,15 @@ class NumberPyramid(Pyramid):
 
     def _of_samples(self, samples: IndexedArray, low: int, high: int) -> Sequence[NDArray[Any]]:
         values = samples.slice(low, high)
-        return _arrays(summed_blocks(SampleBuckets(values), len(values), BLOCK))
+        return _arrays(join_every(SampleBlocks(values), len(values), BLOCK))
 
     def _of_blocks(self, parts: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         low, high, mean, count, deviation, rest = parts.values()
-        blocks = BlockBuckets(low, high, mean, count, Scatter(deviation, rest))
-        return _arrays(summed_blocks(blocks, len(low), BLOCK))
+        blocks = AggregatedBlocks(low, high, mean, count, Scatter(deviation, rest))
+        return _arrays(join_every(blocks, len(low), BLOCK))
 
 
-def _arrays(blocks: BlockBuckets) -> Sequence[NDArray[Any]]:
+def _arrays(blocks: AggregatedBlocks) -> Sequence[NDArray[Any]]:
     assert blocks.scatter is not None
     deviation, rest = blocks.scatter
     # Single precision is enough, and its range where any precision matters.

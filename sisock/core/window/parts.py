@@ -124,7 +124,7 @@ def join_block_parts(parts: Sequence[tuple[Span, DataBlock]], fields: Iterable[s
         if filled:
             times = np.concatenate([one.times for one in filled])
             values = np.concatenate([one.values[name] for one in filled])
-            timelines[name] = TimelineBlock.stating(join_said(said), times, {name: values})
+            timelines[name] = TimelineBlock(times, {name: values}, statement=join_said(said))
         elif any(statement for _, statement in said):
             stated[name] = join_said(said)
     return DataBlock(timelines, stated)

@@ -149,7 +149,7 @@ class Review:
         names = [name for name in block.values if name not in self._inside and (sure or name not in self._proven)]
         self._suspects = {**dict.fromkeys(names, text), **self._suspects}
         # What it calls final may be so in another unit: then an empty span would be kept, and the word on it lost.
-        return replace(block, finalized_until=-math.inf) if names else block
+        return block.restated(finalized_until=-math.inf) if names else block
 
     def _note_inside(self, block: TimelineBlock) -> None:
         self._inside.update(block.values)

@@ -76,10 +76,7 @@ def reduce_window(columns: Mapping[str, ReducibleSeries], request: DataRequest) 
         selection = find_reducer(request.reduce).for_dtype(column.dtype)
         newest = column.newest(request.start, request.end) if selection.adds_newest else NO_SAMPLES
         times, values = add_newest(reduced, newest)
-        stated = column.statement
-        blocks[name] = TimelineBlock(
-            times, {name: values}, stated.finalized_until, stated.available_from, stated.generation
-        )
+        blocks[name] = TimelineBlock(times, {name: values}, statement=column.statement)
     return DataBlock(blocks)
 
 

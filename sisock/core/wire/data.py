@@ -167,7 +167,7 @@ class _ReplyReader:
         return self._times[timeline]
 
     def _timeline_block(self, timeline: str, values: dict[str, Any]) -> TimelineBlock:
-        block = TimelineBlock.stating(self._statement_of(timeline), self._times[timeline], values)
+        block = TimelineBlock(self._times[timeline], values, statement=self._statement_of(timeline))
         if np.all(block.times[1:] >= block.times[:-1]):
             return block
         return block.take(np.argsort(block.times, kind="stable"))

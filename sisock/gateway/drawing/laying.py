@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.model import Times, Values
-from sisock.core.reduce.combining import PARTS, combine_buckets
-from sisock.core.reduce.reducers import Samples
+from sisock.core.reduce.reducers import PARTS, Samples, combine_buckets
 from sisock.core.reduce.selectors import Indices, stops_of
 from sisock.core.times import bucket_of
 from sisock.gateway.drawing.cells import SLACK, Cells

@@ -87,7 +87,7 @@ class Drawing:
     @property
     def on_grid(self) -> bool:
         """Whether numbers are drawn as one value a cell: all that is made of buckets is."""
-        return self.aligns or find_reducer(self.reducer).numbers.make is not None
+        return self.aligns or not find_reducer(self.reducer).numbers.chooses
 
 
 PLAIN = Drawing()

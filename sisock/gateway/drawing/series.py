@@ -210,7 +210,7 @@ def keep_few(series: Series, resolution: Resolution, start: float, end: float) -
         reducer = SMALLER[reducer]
     selection = find_reducer(reducer).for_type(series.type)
     each = selection.samples_per_bucket
-    has_last = "last" in selection.picks
+    has_last = selection.keeps_last
     count = max((room if has_last else room - 1) // each, 1)
     edges = equal_edges(start, end, count, resolution.buckets(series.type).width_s)
     starts = distinct(np.searchsorted(series.times, edges[1:-1]))
