@@ -169,9 +169,9 @@ OTHER_DICTIONARIES = {
     "sisock/nodes/g3/reader.py": "frames of housekeeping files",
     "sisock/nodes/host/node.py": "what is kept beside a buffer on disk",
     "sisock/nodes/live/log_file.py": "the head of a log file",
-    "sisock/nodes/ocs/blocks.py": "what is kept beside a buffer on disk",
     "sisock/nodes/ocs/messages.py": "what agents publish",
     "sisock/nodes/ocs/node.py": "the options of a node",
+    "sisock/nodes/ocs/timelines.py": "what is kept beside a buffer on disk",
     "sisock/nodes/table/notes.py": "a YAML file that people write",
     "sisock/wamp/crossbar_config.py": "Crossbar's configuration",
 }

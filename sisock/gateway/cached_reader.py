@@ -16,8 +16,7 @@ from sisock.core.reduce.reducers import Samples, add_newest
 from sisock.core.window.edge import Edge
 from sisock.core.window.remarks import Remarked
 from sisock.core.window.spans import NO_SAMPLES, Reduction
-from sisock.core.wire.requests import request_arguments
-from sisock.core.wire.spans import decode_reductions, decode_remarks
+from sisock.core.wire.spans import decode_reductions, decode_remarks, spans_arguments
 from sisock.gateway.drawing.planner import NodeQuestion
 from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.single_flight import CallsUnderWay, CallUnderWay
@@ -29,15 +28,18 @@ from sisock.gateway.tiles import (
     TileGrid,
     add_first,
     add_held,
-    group_keys,
+    group_fields,
     inside,
     join_spans,
     lacking_s,
     left_open,
 )
 
+# Data may change while they are asked for, or another's call may fail: then it is looked and asked again, a few times.
+# The last round asks for all of the window at once, so that what comes fits together.
 ROUNDS = 5
-PATIENT_ROUNDS = 2  # in which answers to others are waited for
+# In the first ones, others' calls are waited for; then this one asks itself, as those may fail for its own reasons.
+PATIENT_ROUNDS = 2
 
 
 class WindowEdges:
@@ -87,8 +89,8 @@ class WindowEdges:
         whole = add_held(first, edge, self._start) if name in self._holding else first
         if whole[0].size > first[0].size:
             self.held.add(name)
-        told = name in self.held or (self._asks_when_empty and not whole[0].size)
-        if told and edge.before is not None and edge.before[0].size:
+        is_wanted = name in self.held or (self._asks_when_empty and not whole[0].size)
+        if is_wanted and edge.before is not None and edge.before[0].size:
             self.before[name] = float(edge.before[0][0])
         return whole
 
@@ -189,16 +191,14 @@ class CachedReader:
         return self._reading()
 
     def _reading(self) -> CachedReading:
-        remarks = {name: self._cache.remarks(key) for name, key in self._keys.items()}
+        remarks = dict(zip(self._keys, self._cache.remarks(self._keys.values()), strict=True))
         block = DataBlock({**self._empty, **self._blocks})
         return CachedReading(block, self._problems, {**remarks, **self._remarks}, self._edges.before, self._edges.held)
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
-        known = self._client.catalogue.find(name)
-        selection = question.resolution.selection(known.type if known else "number")
-        width = selection.width(question.resolution.stride_s)
-        reducer = question.resolution.reducer
-        return SeriesKey(self._client.name, name, reducer, width, selection.chooses, selection.looks_ahead)
+        field = self._client.catalogue.find(name)
+        buckets = question.resolution.buckets(field.type if field else "number")
+        return SeriesKey(self._client.name, name, question.resolution.reducer, *buckets)
 
     def _lacking(self, lookups: Mapping[str, Lookup]) -> dict[str, Lookup]:
         """Return what must be asked for."""
@@ -206,7 +206,7 @@ class CachedReader:
         return {name: one for name, one in lookups.items() if not one.is_complete or edges.lacks(keys[name], one)}
 
     def _put(self, name: str, lookup: Lookup, came: Mapping[Span, Samples], reduction: Reduction | None) -> None:
-        """Put together what there is of a field; of an empty window it is asked what was before, if that is told."""
+        """Join what there is of a field; of an empty window it is asked what was before, where nodes tell that."""
         edge = lookup.edge
         if reduction is not None and reduction.edge is not None:
             edge = reduction.edge
@@ -251,7 +251,7 @@ class CachedReader:
         """Ask for what is lacking, side by side; ``whole`` asks for all of the window, whatever is kept."""
         anew = lacking if whole else self._doubted
         lacking = {name: Lookup((), (self._window,)) if name in anew else one for name, one in lacking.items()}
-        groups = group_keys({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
+        groups = group_fields({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
         asking = [
             Deferred.fromCoroutine(self._ask({name: lacking[name] for name in names}, spans))
             for spans, names in groups
@@ -263,6 +263,7 @@ class CachedReader:
         try:
             reductions = await self._call(tuple(lacking), spans, self._ahead_s(lacking), self._edge_s(lacking))
         except CALL_FAILURES as error:
+            # No node tells in advance how large its reply will be: many fields are asked for in halves until it fits.
             if len(lacking) > 1 and isinstance(error, ApplicationError) and error.error == OverAllowance.uri:
                 names = list(lacking)
                 for part in (names[: len(names) // 2], names[len(names) // 2 :]):
@@ -294,21 +295,21 @@ class CachedReader:
     ) -> dict[str, Reduction]:
         request = replace(self._request, fields=names, spans=spans, ahead=ahead_s, edge=edge[0], before=edge[1])
         under_way = CallUnderWay(frozenset(self._keys[name] for name in names), self._window, spans)
-        arguments, keywords = request_arguments(request)
+        arguments, keywords = spans_arguments(request)
         asked_at = self._clock.seconds()
         self._calls.begin(self._client.name, under_way)
         try:
             reply = await self._client.call(self._until - asked_at, "get_data", *arguments, **keywords)
             reductions = decode_reductions(reply, request)
             remarks = decode_remarks(reply, request)
-            for name in names:
-                self._remarks[name] = remarks.get(name, ())
-                self._cache.keep_remarks(self._keys[name], self._remarks[name])
+            self._remarks.update({name: remarks.get(name, ()) for name in names})
+            self._cache.keep_remarks({self._keys[name]: self._remarks[name] for name in names})
             for name, reduction in reductions.items():
                 identified = self._identified(inside(reduction, spans, self._window))
                 reductions[name] = identified
                 self._cache.keep(self._keys[name], self._window, spans, identified, asked_at, ahead_s)
         finally:
+            # Only now those go on who wait for this call: by then all that it brought is kept, and they find it.
             self._calls.end(self._client.name, under_way)
         return reductions
 
@@ -319,9 +320,10 @@ class CachedReader:
         return replace(reduction, statement=replace(reduction.statement, generation=f"session {self._client.number}"))
 
     def _take(self, name: str, lookup: Lookup, spans: tuple[Span, ...], reduction: Reduction | None) -> None:
-        """Put what was kept and what has come together, unless the data have become others between the two."""
+        """Join what was kept and what has come, unless the data have become others between the two."""
         if reduction is None:
-            # Nodes of former versions took a field without samples in one of several spans for unknown.
+            # Nodes of former versions took a field without samples in one of several spans for unknown: it is asked
+            # for again, for the whole window.
             (self._absent if spans == (self._window,) else self._doubted).add(name)
             return
         same = lookup.statement is not None and lookup.statement.generation == reduction.statement.generation

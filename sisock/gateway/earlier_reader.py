@@ -16,7 +16,7 @@ from sisock.core.window.newest import NewestSearch
 from sisock.core.window.spans import NO_SAMPLES
 from sisock.core.wire.data import decode_data
 from sisock.core.wire.requests import request_arguments
-from sisock.core.wire.spans import decode_reductions
+from sisock.core.wire.spans import decode_reductions, spans_arguments
 from sisock.gateway.drawing.planner import NodeQuestion
 from sisock.gateway.legacy_reader import LONGEST_REPLY_VALUES
 from sisock.gateway.node_client import CALL_FAILURES, NodeClient
@@ -100,7 +100,7 @@ class EarlierReader:
         start = self._request.start
         low = max(start - longest_s(self._client.catalogue.spacings_s(fields), fields), EARLIEST)
         request = replace(self._request, fields=tuple(fields), start=low, end=start, reduce="last", spans=())
-        arguments, keywords = request_arguments(request)
+        arguments, keywords = spans_arguments(request)
         reply = await self._client.call(self._time_left_s, "get_data", *arguments, **keywords)
         for name, reduction in decode_reductions(reply, request).items():
             self._note(name, reduction.newest, found)

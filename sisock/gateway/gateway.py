@@ -15,7 +15,7 @@ from sisock.core.times import format_iso8601
 from sisock.gateway.cached_reader import CachedReader, CachedReading
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing.cells import Cells
-from sisock.gateway.drawing.gaps import break_line, is_live, silence, staleness
+from sisock.gateway.drawing.gaps import age_notice, break_line, is_live
 from sisock.gateway.drawing.planner import (
     LATER_REDUCERS,
     PLAIN,
@@ -28,7 +28,7 @@ from sisock.gateway.drawing.planner import (
     clamp_points,
     plan,
 )
-from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, draw_all, keep_few, splice_drawn
+from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, draw_all, keep_few, splice_all
 from sisock.gateway.earlier_reader import Earlier, with_earlier
 from sisock.gateway.gridder import Gridder
 from sisock.gateway.legacy_reader import LegacyReader
@@ -170,10 +170,8 @@ class Gateway:
         )
 
         def assemble(drawn: DrawnSeries) -> Answer:
-            finished = [
-                self._finish(splice_drawn(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
-            ]
-            return Answer(tuple(finished), start, end)
+            spliced = splice_all(asked.series, drawn, resolution)
+            return Answer(tuple(self._finish(one, asked, resolution, drawing) for one in spliced), start, end)
 
         return self._ask_all(asked, resolution).addCallback(assemble)
 
@@ -182,10 +180,10 @@ class Gateway:
         parts = [part for one in asked.series for part in one.parts]
         asking = [self._ask(question, asked.until) for question in plan(parts, asked.start, asked.end, resolution)]
 
-        def together(outcomes: list[DrawnSeries]) -> DrawnSeries:
+        def join_drawn(outcomes: list[DrawnSeries]) -> DrawnSeries:
             return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
 
-        return gatherResults(asking, consumeErrors=True).addCallback(together)
+        return gatherResults(asking, consumeErrors=True).addCallback(join_drawn)
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[DrawnSeries]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
@@ -208,6 +206,7 @@ class Gateway:
         return self._drawn(client, question, self._reader(client, question, until).kept(NodeUnavailable(reason)))
 
     async def _ask_node(self, client: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+        # What a node can is known before it is asked: older ones would take an extension for an error.
         try:
             await self._introduce(client, until)
         except (DeadlinePassed, NodeUnavailable) as error:
@@ -218,6 +217,8 @@ class Gateway:
         if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in client.info.capabilities:
             return self._all_missing(question, client.cannot(question.resolution.reducer))
         reading = await self._reader(client, question, until).read()
+        # Nodes of former versions don't say what was before a window: they are asked for it on its own, and only
+        # where all else came, for a node in trouble should not be asked once more.
         if "edge" not in client.info.capabilities and not reading.problems:
             earlier = await self._earlier(client, question, reading.block, until)
             reading = replace(reading, block=earlier.block, before=earlier.before, held=earlier.held)
@@ -238,11 +239,11 @@ class Gateway:
         drawn = _with_before(drawn, question, reading)
         _note_newest(client, drawn, self.now())
         for name, texts in reading.remarks.items():
-            if not texts:
-                continue
-            wanted = SeriesWanted(client.name, name)
-            said = (f"node '{client.name}': {text}" for text in texts)
-            drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
+            # Most nodes have none, and a copy of each series would be made for nothing.
+            if texts:
+                wanted = SeriesWanted(client.name, name)
+                notices = (f"node '{client.name}': {text}" for text in texts)
+                drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *notices))
         for name, problem in reading.problems.items():
             wanted = SeriesWanted(client.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
@@ -279,10 +280,10 @@ class Gateway:
 
     def _noted(self, series: Series, window: Span, drawing: Drawing) -> Series:
         """Return a series, as its samples came, with what its viewer should know of their age."""
+        # Of a quantity that several nodes serve, the newest sample of any of them counts.
         newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, window, self.now())
-        said = stale or silence(series, held_on_purpose=drawing.before is True)
-        return replace(series, notices=(*series.notices, said)) if said else series
+        notice = age_notice(series, newest, window, self.now(), held_on_purpose=drawing.before is True)
+        return replace(series, notices=(*series.notices, notice)) if notice else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> DrawnSeries:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
@@ -306,13 +307,14 @@ def _with_before(
     drawn: dict[SeriesWanted, Series], question: NodeQuestion, known: CachedReading | Earlier
 ) -> dict[SeriesWanted, Series]:
     """Return series with the times of the last samples before the window, where these are known."""
-    told = dict(drawn) if known.before else drawn
+    whole = dict(drawn) if known.before else drawn
     for name, time in known.before.items():
         wanted = SeriesWanted(question.node, name)
-        series = told[wanted]
+        series = whole[wanted]
+        # Of a field whose samples were refused meanwhile nothing is drawn, and so nothing held.
         held = name in known.held and series.times.size > 0 and series.times[0] == question.request.start
-        told[wanted] = replace(series, before=time, held=bool(held))
-    return told
+        whole[wanted] = replace(series, before=time, held=bool(held))
+    return whole
 
 
 def _note_newest(client: NodeClient, drawn: DrawnSeries, now: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,8 +40,11 @@ from sisock.gateway.tiles import (
     left_open,
 )
 
-OVERHEAD_BYTES = 640  # of an entry: its key, with the objects in it, and its place in the table
-OBJECTS_BYTES = 360  # of a reduced span: its arrays without what they hold, its numbers and itself
+# Measured, of an entry: its key, with the objects in it, and its place in the table.
+OVERHEAD_BYTES = 640
+# Of a reduced span, and of an edge: their arrays without what these hold, their numbers and themselves.
+OBJECTS_BYTES = 360
+EDGE_OBJECTS_BYTES = 800
 MOST_CUTS = 4  # of one bucket, each for windows that begin at another time
 
 
@@ -156,7 +159,8 @@ class TileCache:
 
     def __init__(self, capacity_bytes: int) -> None:
         self._entries = Lru(capacity_bytes)
-        self._any_remarks = False  # at most sites there are none, and each series is looked up
+        # At most sites there are no remarks, and each series is looked up at each refresh.
+        self._any_remarks = False
 
     @property
     def size_bytes(self) -> int:
@@ -173,15 +177,16 @@ class TileCache:
             return Lookup((), ((grid.start, grid.end),))
         return _Look(self._entries, key, last, now).at(grid)
 
-    def remarks(self, key: SeriesKey) -> Sequence[str]:
-        """Return what the node told of a field in words when it was asked last."""
-        return (self._any_remarks and self._entries.get(RemarksKey(key))) or ()
+    def remarks(self, keys: Iterable[SeriesKey]) -> list[Sequence[str]]:
+        """Return what the node told of each field in words when it was asked last."""
+        return [(self._any_remarks and self._entries.get(RemarksKey(key))) or () for key in keys]
 
-    def keep_remarks(self, key: SeriesKey, texts: Sequence[str]) -> None:
-        """Take what a node tells of a field in words: it is told until the node is asked again."""
-        if texts or self.remarks(key):
-            self._any_remarks = True
-            self._entries.put(RemarksKey(key), tuple(texts), sum(map(len, texts)))
+    def keep_remarks(self, remarks: Mapping[SeriesKey, Sequence[str]]) -> None:
+        """Take what a node tells of fields in words: it is told until the node is asked again."""
+        for key, texts in remarks.items():
+            if texts or (self._any_remarks and self._entries.get(RemarksKey(key))):
+                self._any_remarks = True
+                self._entries.put(RemarksKey(key), tuple(texts), sum(map(len, texts)))
 
     def keep(
         self,
@@ -199,7 +204,7 @@ class TileCache:
         self._entries.put(StatementKey(key.node, key.field), LastStatement(statement, asked_at), 0)
         scope = Scope(key, statement.generation)
         final = min(statement.finalized_until, window[1])
-        # Of each span, and of the window's end, until when it is final: the node may know more of one than of all.
+        # Of each span, and of the window's end, until when it is final: a node may know less of one than of all.
         finals = [min(final, own) for own in reduction.final or [final] * (len(spans) + 1)]
         reduced = [ReducedSpan(*span, *samples) for span, samples in zip(spans, reduction.pieces, strict=False)]
         for one, own in zip(reduced, finals, strict=False):
@@ -208,6 +213,7 @@ class TileCache:
             self._keep_ahead(scope, ReducedSpan(window[0], window[0] + ahead_s, *reduction.ahead), final)
         if reduction.edge is not None:
             self._keep_edge(scope, KeptEdge.of(window, reduction.edge, asked_at, finals[-1]))
+        # A copy of the one sample: a view would keep the whole reply in memory.
         newest = ReducedSpan(*window, *(part.copy() for part in reduction.newest))
         if window[1] <= final:
             self._entries.put(NewestKey(scope, window[1]), newest, size_bytes_of(newest))
@@ -248,12 +254,15 @@ class TileCache:
         finals = [one for one in self._entries.get(EdgesKey(scope)) or () if one.is_final]
         others = [one for one in finals if one.window[0] != edge.window[0]]
         edges = (edge.beside(finals), *others[: MOST_EDGES - 1])
-        self._entries.put(EdgesKey(scope), edges, sum(one.size_bytes for one in edges))
+        # Texts apart: there are few, and most edges are of numbers.
+        size_bytes = sum(EDGE_OBJECTS_BYTES + 16 * one.edge.following[0].size for one in edges)
+        self._entries.put(EdgesKey(scope), edges, size_bytes)
 
     def _keep_tail(
         self, scope: Scope, reduced: ReducedSpan, final: float, newest: ReducedSpan, asked_at: float
     ) -> None:
         """Keep the end of a window from its first bucket that is not final."""
+        # What is final of it is in tiles already.
         low, width = reduced.start, scope.key.width
         if final > low:
             low = max(low, bucket_number(final, width) * width)

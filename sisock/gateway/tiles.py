@@ -16,14 +16,18 @@ from sisock.core.times import bucket_number
 from sisock.core.window.edge import MOST_FOLLOWING, Edge, join_edges
 from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
 
+# A tile of fewer buckets costs more entries, one of more is copied longer when a bucket is added.
 TILE_BUCKETS = 256
 NO_EDGE = Edge(None, NO_SAMPLES)
-EDGE_OBJECT_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
 MOST_EDGES = 16  # of one series
-LEAST_REACH_S = 1e-9  # brings the first sample and no more
-DENSE_REACH = 2.0  # spacings: what comes tells whether samples are still dense
-NEARBY = 2.0  # patiences: who looked no longer ago, and at no other window, is somebody who looks on with others
-CLOSE_BUCKETS = 4.0  # asking for so much more than a field lacks costs less than a call of its own
+# Brings the first sample and no more.
+LEAST_REACH_S = 1e-9
+# In spacings: what comes tells whether samples are still dense.
+DENSE_REACH = 2.0
+# In patiences: who looked no longer ago, and at no other window, is somebody who looks on with others.
+NEARBY = 2.0
+# Asking for so much more than a field lacks costs less than a call of its own.
+CLOSE_BUCKETS = 4.0
 LONGEST_PATIENCE_S = 1.0
 
 
@@ -169,11 +173,6 @@ class KeptEdge(NamedTuple):
         times = self.edge.following[0]
         return float(times[-1] - times[0]) / (times.size - 1) if times.size > 1 else math.inf
 
-    @property
-    def size_bytes(self) -> int:
-        """Return the memory that it takes, texts apart."""
-        return EDGE_OBJECT_BYTES + 16 * self.edge.following[0].size
-
     def tells_of(self, start: float) -> bool:
         """Tell whether the first sample of a window that begins here follows from it."""
         before = self.edge.before
@@ -196,9 +195,9 @@ class KeptEdge(NamedTuple):
         """Return it with what was before its window, where that was not asked for and follows from others."""
         if self.edge.before is None:
             for one in others:
-                told = one.at(self.window)
-                if told is not None and told.before is not None:
-                    return self._replace(edge=Edge(told.before, self.edge.following))
+                other = one.at(self.window)
+                if other is not None and other.before is not None:
+                    return self._replace(edge=Edge(other.before, self.edge.following))
         return self
 
     def is_dense(self, patience_s: float) -> bool:
@@ -255,35 +254,35 @@ def _begins_with(drawn: Samples, following: Samples) -> bool:
     return bool(following[0][0] == times[0] and (following[1][0] == values[0] or following[1][0] != following[1][0]))
 
 
-def group_keys(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[tuple[Span, ...], list[str]]]:
+def group_fields(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[tuple[Span, ...], list[str]]]:
     """Return which fields are asked for which spans, as few calls as cost little more than what is lacking.
 
-    Fields on buckets of one width are asked for together where they lack about the same.
+    Fields on buckets of one width share a call where they lack about the same.
     """
     groups: list[tuple[float, tuple[Span, ...], list[str]]] = []
     for name, (width, missing) in lacking.items():
         for position, (other_width, spans, names) in enumerate(groups):
-            united = join_close([*spans, *missing])
+            joined = join_overlapping([*spans, *missing])
             if (
                 width == other_width
-                and length_of(united) <= min(length_of(spans), length_of(missing)) + CLOSE_BUCKETS * width
+                and length_of(joined) <= min(length_of(spans), length_of(missing)) + CLOSE_BUCKETS * width
             ):
-                groups[position] = (width, united, [*names, name])
+                groups[position] = (width, joined, [*names, name])
                 break
         else:
             groups.append((width, tuple(missing), [name]))
     return [(few_enough(spans), names) for _, spans, names in groups]
 
 
-def join_close(spans: Iterable[Span]) -> tuple[Span, ...]:
+def join_overlapping(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Return the union of spans as few ascending ones."""
-    united: list[Span] = []
+    joined: list[Span] = []
     for low, high in sorted(spans):
-        if united and low <= united[-1][1]:
-            united[-1] = united[-1][0], max(high, united[-1][1])
+        if joined and low <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(high, joined[-1][1])
         else:
-            united.append((low, high))
-    return tuple(united)
+            joined.append((low, high))
+    return tuple(joined)
 
 
 def few_enough(spans: tuple[Span, ...]) -> tuple[Span, ...]:

@@ -14,7 +14,7 @@ from sisock.core.window.spans import check_spans
 
 
 def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional and keyword arguments of a call of ``get_data``; extensions only where they are used."""
+    """Return positional and keyword arguments of a call of ``get_data`` without spans; extensions only where used."""
     keywords: dict[str, Any] = {"min_stride": request.min_stride}
     for name in ("reduce", "limit", "after"):
         value = getattr(request, name)
@@ -22,14 +22,6 @@ def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
             keywords[name] = value
     if request.packed:
         keywords["packed"] = True
-    if request.spans is not None:
-        keywords["spans"] = [list(span) for span in request.spans]
-    if request.ahead:
-        keywords["ahead"] = request.ahead
-    if request.edge:
-        keywords["edge"] = request.edge
-        if request.before:
-            keywords["before"] = True
     return [list(request.fields), request.start, request.end], keywords
 
 

@@ -1,4 +1,4 @@
-"""The cells of a grid that all series of a request have in common, so that they can be put together; pure.
+"""The cells of a grid that all series of a request have in common, so that they can be joined; pure.
 
 A value in a cell stands at the cell's start, or at the window's start in the first one. Nodes and what is kept of
 their answers know nothing of cells: they are asked for buckets aligned to the epoch, of which each cell is made.
@@ -36,7 +36,7 @@ class Cells:
     part_s
         Width of the buckets that nodes are asked for, seconds; each edge is the start of one.
     remarks
-        What is to be said of the cells, in words.
+        What a viewer should know of the cells, in words.
     """
 
     start: float
@@ -110,7 +110,7 @@ def choose_cells(
     Parameters
     ----------
     intervals_s
-        Mean spacings of the series that are put together, seconds.
+        Mean spacings of the series, seconds.
     least_s
         The shortest that somebody wants, seconds; it need not be a step of the ladder.
     """

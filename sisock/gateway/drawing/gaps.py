@@ -124,7 +124,7 @@ def break_line(series: Series, resolution: Resolution) -> Series:
     """
     if series.type != "number" or series.interval_s is None or resolution.max_points < FEWEST_REDUCED:
         return series
-    bucket_s = resolution.bucket_s(series.type)
+    bucket_s = resolution.buckets(series.type).width_s
     times, values = break_gaps(series.times, series.values, bucket_s, resolution.max_points, series.interval_s)
     return series if times is series.times else replace(series, times=times, values=values)
 
@@ -137,6 +137,13 @@ def grows(series: Series) -> bool:
 def is_live(series: Series, now: float) -> bool:
     """Tell whether a series is seen to grow: its node says so, or its newest sample is of now, UNIX seconds."""
     return series.newest is not None and (grows(series) or series.newest >= now - NOW_S)
+
+
+def age_notice(
+    series: Series, newest: float, window: Span, now: float, *, held_on_purpose: bool = False
+) -> str | None:
+    """Return in words what a viewer should know of the age of a series' samples; see the two functions that follow."""
+    return staleness(series, newest, window, now) or silence(series, held_on_purpose=held_on_purpose)
 
 
 def staleness(series: Series, newest: float, window: Span, now: float) -> str | None:

@@ -1,7 +1,7 @@
 """Series on the cells of a grid, made of what reducers left of buckets; pure.
 
 A node's samples stand where they were measured, behind them its newest one. The buckets that they are of get one value
-each, parts of merged series are put together by bucket, and buckets become cells.
+each, parts of a quantity that several nodes serve are spliced by bucket, and buckets become cells.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def _weighable(series: Mapping[str, Series], reducer: str) -> Mapping[str, Serie
         return series
     drawn = series[reducer]
     alike = replace(drawn, values=np.ones(drawn.times.size), problem=None)
-    said = f"the mean is of buckets that count alike, because {counts.problem}"
-    return {reducer: replace(drawn, notices=(*drawn.notices, said) if drawn.times.size else ()), "count": alike}
+    notice = f"the mean is of buckets that count alike, because {counts.problem}"
+    return {reducer: replace(drawn, notices=(*drawn.notices, notice) if drawn.times.size else ()), "count": alike}
 
 
 def _problems(series: Mapping[str, Series]) -> str | None:

@@ -153,7 +153,7 @@ def test_a_node_that_cannot_look_ahead_is_not_asked_to(feed):
     """A node that does not say that it can is sent no argument that it does not know."""
     peer = feed.gateway.directory.client("feed")
     feed.draw()
-    peer._known.info = replace(peer.info, capabilities=peer.info.capabilities - {"ahead"})
+    peer.info = replace(peer.info, capabilities=peer.info.capabilities - {"ahead"})
     feed.pass_time(5)
     feed.draw()
     assert ["ahead" in keywords for name, _, keywords in feed.node.calls if name == "get_data"] == [False, False]
@@ -256,7 +256,7 @@ def test_a_bucket_that_expired_in_part_is_not_kept(feed):
     feed.draw()
     feed.pass_time(2)
     feed.draw()
-    width = choose_resolution(NOW - 600, NOW, 1000).bucket_s("number")
+    width = choose_resolution(NOW - 600, NOW, 1000).buckets("number").width_s
     assert feed.calls()[1][0][1] == np.ceil(feed.available_from / width) * width
 
 
@@ -409,7 +409,7 @@ def test_a_thousand_refreshes_change_no_final_bucket(feed):
     feed.fill()
     drawn = {}
     changed = 0
-    width = choose_resolution(0.0, 3000.0, 200).bucket_s("number")
+    width = choose_resolution(0.0, 3000.0, 200).buckets("number").width_s
     for _ in range(1000):
         feed.pass_time(5)
         series = feed.draw(length=3000.0, points=200)[0]

@@ -318,13 +318,12 @@ def test_an_end_is_not_put_behind_what_lies_after_it():
 
 def test_remarks_are_told_until_the_node_has_none():
     """What a node tells of a field in words is forgotten once it answers without."""
-    store = TileCache(2**20)
-    assert store.remarks(KEY) == ()
-    store.keep_remarks(KEY, ["slow"])
-    store.keep_remarks(MEAN, [])
-    assert (store.remarks(KEY), store.remarks(MEAN)) == (("slow",), ())
-    store.keep_remarks(KEY, [])
-    assert store.remarks(KEY) == ()
+    cache = TileCache(2**20)
+    assert cache.remarks([KEY]) == [()]
+    cache.keep_remarks({KEY: ["slow"], MEAN: []})
+    assert cache.remarks([KEY, MEAN]) == [("slow",), ()]
+    cache.keep_remarks({KEY: []})
+    assert cache.remarks([KEY]) == [()]
 
 
 def test_an_end_is_not_fresh_because_something_else_is():

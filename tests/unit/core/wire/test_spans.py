@@ -11,8 +11,8 @@ from sisock.core.model import DataRequest, Statement
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire import replies
 from sisock.core.wire.replies import answer_spans
-from sisock.core.wire.requests import parse_request, request_arguments
-from sisock.core.wire.spans import decode_reductions, encode_reductions
+from sisock.core.wire.requests import parse_request
+from sisock.core.wire.spans import decode_reductions, encode_reductions, spans_arguments
 
 TIMES = np.arange(1000.0, 2000.0)
 COLUMNS = {
@@ -182,7 +182,7 @@ def test_spans_need_a_reducer():
 
 def test_the_arguments_of_a_call_are_those_that_are_parsed():
     """A request survives the way to a node."""
-    arguments, keywords = request_arguments(REQUEST)
+    arguments, keywords = spans_arguments(REQUEST)
     assert parse_request(*arguments, now=5e9, **keywords) == REQUEST
 
 
