@@ -129,6 +129,11 @@ def break_line(series: Series, resolution: Resolution) -> Series:
     return series if times is series.times else replace(series, times=times, values=values)
 
 
+def is_overdue(silence_s: float, interval_s: float, least_s: float = STALE_S) -> bool:
+    """Tell whether a field that sends a sample each ``interval_s`` has been silent for too long to be well, seconds."""
+    return silence_s > max(STALE_INTERVALS * interval_s, least_s)
+
+
 def grows(series: Series) -> bool:
     """Tell whether its node says until when all is there, and that this is before the window's end."""
     return math.isfinite(series.finalized_until)
@@ -174,7 +179,7 @@ def staleness(series: Series, newest: float, window: Span, now: float) -> str | 
     newest = newest if known is None else max(newest, known)
     heard = max(newest, start) if known is None else newest
     silence_s = min(end, now) - heard  # what came after the end was not asked for
-    if not max(STALE_INTERVALS * series.interval_s, STALE_S) < silence_s:
+    if not is_overdue(silence_s, series.interval_s):
         return None
     if silence_s <= SPACINGS * _usual_at_end(series):
         return None
