@@ -221,6 +221,13 @@ def _first_step(width: Fraction, strides: int) -> float:
     return LADDER[position]
 
 
+def mean_spacing(oldest: float | None, newest: float | None, count: int) -> float | None:
+    """Return the mean spacing of samples, seconds; None for fewer than two, or when all are at one time."""
+    if oldest is None or newest is None or count < 2 or not newest > oldest:  # noqa: PLR2004 - a spacing needs two
+        return None
+    return float(newest - oldest) / (count - 1)
+
+
 def bucket_edges(first: int, last: int, width: float) -> Times:
     """Return the starts ``k * width`` of the buckets from ``first`` to ``last``, both included, in float64."""
     return np.arange(first, last + 1, dtype=np.int64).astype(np.float64) * width

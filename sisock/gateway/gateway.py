@@ -37,7 +37,8 @@ from sisock.gateway.single_flight import CallsUnderWay
 from sisock.gateway.tile_cache import TileCache
 
 DEADLINE_S = 2.0
-EARLIER_SHARE = 0.4  # of the deadline: who misses less than half of it is not skipped
+# Of the deadline: who misses less than half of it is not skipped.
+EARLIER_SHARE = 0.4
 CACHE_BYTES = 256 * 2**20
 
 
@@ -136,6 +137,7 @@ class Gateway:
         least_s
             The shortest stride that somebody wants, seconds.
         """
+        # Grafana asks for windows that end before they begin, while somebody types.
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
         points = clamp_points(max_points)

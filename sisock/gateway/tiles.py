@@ -225,6 +225,7 @@ def lacking_s(kept: Sequence[KeptEdge], start: float, now: float, patience_s: fl
     near_s = NEARBY * patience_s
     nearby = (one for one in kept if abs(start - one.window[0]) <= near_s and 0 <= now - one.asked_at <= near_s)
     near = next(nearby, None)
+    # Nobody knows yet how dense samples are, or whether others look, so the first time a whole moment is asked for.
     if near is None:
         return LEAST_REACH_S if kept else patience_s
     return max(DENSE_REACH * near.spacing_s, LEAST_REACH_S) if near.is_dense(patience_s) else patience_s
@@ -312,6 +313,7 @@ def inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reducti
 def cut_to(samples: Samples, span: Span) -> Samples:
     """Return the samples inside a span; BadReply where they are not in order."""
     times, values = samples
+    # All that is kept is searched by bisection: what is not in order would not be found, and be asked for for ever.
     if times.size > 1 and not (times[1:] >= times[:-1]).all():
         raise BadReply("the answer to 'get_data' with spans is not in order of time")
     if not times.size or (times[0] >= span[0] and times[-1] < span[1]):

@@ -14,6 +14,7 @@ from sisock.core.buffer.chunks import Budget, Chunk, Chunks
 from sisock.core.buffer.summaries import BufferSummaries
 from sisock.core.column.column import Column
 from sisock.core.model import FieldType, Statement, TimelineBlock, Times, Values
+from sisock.core.times import mean_spacing
 
 
 class Position(NamedTuple):
@@ -152,10 +153,7 @@ class RollingBuffer:
     def interval_s(self) -> float | None:
         """The mean spacing of the samples kept, in seconds; None when there is none."""
         state = self._state
-        count, oldest, newest = state.position.stop - state.first, state.oldest, state.position.newest
-        if count < 2 or oldest is None or newest <= oldest:  # noqa: PLR2004 - a spacing needs two
-            return None
-        return float(newest - oldest) / (count - 1)
+        return mean_spacing(state.oldest, state.position.newest, state.position.stop - state.first)
 
     @property
     def fields(self) -> Mapping[str, FieldType]:

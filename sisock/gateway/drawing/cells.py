@@ -93,6 +93,7 @@ def equal_cells(start: float, end: float, count: int) -> Cells:
 def equal_edges(start: float, end: float, count: int, width: float) -> Times:
     """Return the edges of parts of a window as equal as whole buckets of a width allow; fewer where there are few."""
     first, stop = _touched(start, end, width)
+    # Parts of whole buckets, not of seconds: only so does a node's bucket never lie in two of them.
     numbers = np.rint(np.linspace(first, stop, min(count, stop - first) + 1))
     edges: Times = numbers * width
     return edges
@@ -120,8 +121,10 @@ def choose_cells(
         shortest_s = max(slowest_s, least_s)
         room = (end - start) / shortest_s if shortest_s else math.inf
         return equal_cells(start, end, max(min(max_points, math.floor(min(room, max_points))), 1))
+    # What somebody wants holds exactly, also where it is no step of the ladder.
     if least_s and least_s * CLOSE >= interval_s and math.ceil((end - start) / least_s) < max_points:
         return aligned_cells(start, end, least_s)
+    # One more than may be drawn: on a grid the newest sample has no point of its own.
     width = stride_for_points(start, end, max_points + 1, 1, 1)
     if slowest_s > width:
         width = ladder_stride(min(slowest_s, LADDER[-1]))

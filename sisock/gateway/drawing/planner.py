@@ -12,16 +12,19 @@ from sisock.core.reduce.reducers import find_reducer
 from sisock.gateway.drawing.every import Every
 
 SEPARATOR = "::"
-MERGE = "+"  # no node has it in its name
+# No node has it in its name.
+MERGE = "+"
 DEFAULT_POINTS = 1000
 MOST_POINTS = 50_000
 FEWEST_REDUCED = 8
-EDGE_POINTS = 2  # what holds at the window's start, and the first sample
-ROOM_FOR_EDGE = 16  # points, of which those two are no great part
+# What holds at the window's start, and the first sample; where there are so many points, they are no great part.
+EDGE_POINTS = 2
+ROOM_FOR_EDGE = 16
 POINTS_FOR_FEW = 1000
 DEFAULT_REDUCER = "minmax"
 LATER_REDUCERS = frozenset({"count", "sum", "stddev"})  # which nodes must say that they have
-POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
+# About 4 MB packed as JSON, well inside every node's allowance.
+POINTS_IN_A_CALL = 200_000
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from sisock.core.wire.values import as_values
 from sisock.gateway.drawing.cells import equal_edges
 from sisock.gateway.drawing.planner import FEWEST_REDUCED, Resolution, SeriesWanted
 
-_KINDS: Mapping[FieldType, str] = {"number": "fi", "bool": "b", "string": "O"}  # that dtypes of a type have
+# The kinds of dtypes that values of a type have.
+_KINDS: Mapping[FieldType, str] = {"number": "fi", "bool": "b", "string": "O"}
 # What is drawn in place of a reducer that keeps more samples than there is room for.
 SMALLER: Mapping[str, str] = {"m4": "minmax", "minmax": "last"}
 
@@ -239,7 +240,8 @@ def splice(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution
     """
     whole = splice_by(wanted, parts, _seam)
     name = wanted.field
-    if whole.times.size > resolution.max_points and not resolution.few:  # the bucket at the seam has samples of both
+    # The bucket at the seam has samples of both.
+    if whole.times.size > resolution.max_points and not resolution.few:
         block = DataBlock({name: TimelineBlock(whole.times, {name: whole.values})})
         reduced = reduce_block(block, resolution.reducer, resolution.stride_s).timelines[name]
         newest = slice(max(reduced.times.size - resolution.max_points, 0), None)

@@ -18,6 +18,7 @@ from sisock.core.column.column import Column
 from sisock.core.column.mapped import arrays_of, column_of
 from sisock.core.model import Field, Statement, Values
 from sisock.core.reduce.indexed_array import BLOCK
+from sisock.core.times import mean_spacing
 from sisock.nodes.archive.array_cache import (
     VERSION_DIGITS,
     ArrayCache,
@@ -79,9 +80,7 @@ class ServedColumn:
     @property
     def interval_s(self) -> float | None:
         """The mean spacing in seconds; None for fewer than two samples, or when all are at one time."""
-        if self.oldest is None or self.newest is None or self.newest <= self.oldest:
-            return None
-        return (self.newest - self.oldest) / (self.count - 1)
+        return mean_spacing(self.oldest, self.newest, self.count)
 
     def open(self) -> Column:
         """Return the column; it is opened once."""

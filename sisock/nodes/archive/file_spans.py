@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sisock.core.model import Field, FieldType, Times
+from sisock.core.times import mean_spacing
 from sisock.nodes.archive.format import FileSpan
 
 SEALED_AFTER_S = 60.0
@@ -104,8 +105,7 @@ class FileSpans:
 
     def interval_of(self, count: int) -> float | None:
         """Return the mean spacing in seconds, given how many samples there are."""
-        length_s = float(self.newest.max() - self.oldest[0])
-        return length_s / (count - 1) if length_s > 0 and count > 1 else None
+        return mean_spacing(self.oldest[0], self.newest.max(), count)
 
     def field_on(self, timeline: str) -> Field:
         """Return the field as it is served on a timeline."""

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sisock.core.errors import NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue, FieldType
+from sisock.core.times import mean_spacing
 from sisock.nodes.archive.array_cache import digest
 from sisock.nodes.archive.format import FileSpan
 from sisock.nodes.g3.frames import DTYPE_OF_TYPE, TYPE_OF_KIND, field_name, unified_kind
@@ -278,7 +279,7 @@ def _interval_s(where: Iterable[_Block]) -> float | None:
     found = list(where)
     count = sum(block.count for block in found)
     first, last = min(block.first for block in found), max(block.last for block in found)
-    return (last - first) / (count - 1) if last > first else None
+    return mean_spacing(first, last, count)
 
 
 def _span_of(described: Field, rows: Sequence[Any], kind: str) -> FileSpan:
