@@ -11,13 +11,13 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.model import DataBlock, Span
+from sisock.core.reduce.reducers import find_reducer
 from sisock.core.times import format_iso8601
 from sisock.gateway.cached_reader import CachedReader, CachedReading
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing.cells import Cells
 from sisock.gateway.drawing.gaps import age_notice, break_line, is_live
 from sisock.gateway.drawing.planner import (
-    LATER_REDUCERS,
     PLAIN,
     Asked,
     Drawing,
@@ -216,7 +216,8 @@ class Gateway:
         assert client.info is not None
         if "spans" not in client.info.capabilities:
             return await self._ask_original(client, question, until)
-        if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in client.info.capabilities:
+        capability = find_reducer(question.resolution.reducer).capability
+        if capability and capability not in client.info.capabilities:
             return self._all_missing(question, client.cannot(question.resolution.reducer))
         reading = await self._reader(client, question, until).read()
         # Nodes of former versions don't say what was before a window: they are asked for it on its own, and only

@@ -111,11 +111,20 @@ class Selection:
 
 @dataclass(frozen=True)
 class Reducer:
-    """A way to downsample: what it keeps of numbers, and what of states."""
+    """A way to downsample.
+
+    Parameters
+    ----------
+    numbers, states
+        What it keeps of each.
+    capability
+        What a node must say that it can, beside reducing spans; empty for what all that reduce can.
+    """
 
     name: str
     numbers: Selection
     states: Selection
+    capability: str = ""
 
     def for_type(self, field_type: FieldType) -> Selection:
         """Return the selection for the fields of a type."""
@@ -337,8 +346,8 @@ def _of_states(*names: str) -> Selection:
     return Selection(tuple(STATE_SELECTORS[name] for name in names))
 
 
-def _aggregating(name: str, aggregate: Aggregate) -> Reducer:
-    return Reducer(name, Selection(aggregate=aggregate), _CHANGES)
+def _aggregating(name: str, aggregate: Aggregate, capability: str = "") -> Reducer:
+    return Reducer(name, Selection(aggregate=aggregate), _CHANGES, capability)
 
 
 # A state that lasts for one sample is never lost, whatever is done with numbers.
@@ -354,11 +363,13 @@ REDUCERS: Mapping[str, Reducer] = {
         _aggregating("mean", Aggregate(mean_of, combining.combine_means, ("mean", "count"), adds_newest=True)),
         _aggregating("min", Aggregate(min_of, combining.combine_minima, ("min",), adds_newest=True, keeps_dtype=True)),
         _aggregating("max", Aggregate(max_of, combining.combine_maxima, ("max",), adds_newest=True, keeps_dtype=True)),
-        _aggregating("count", Aggregate(count_of, combining.combine_counts, ("count",), adds_up=True)),
-        _aggregating("sum", Aggregate(sum_of, combining.combine_sums, ("sum", "count"), adds_up=True)),
+        # The first nodes that reduced had none of these.
+        _aggregating("count", Aggregate(count_of, combining.combine_counts, ("count",), adds_up=True), "aggregates"),
+        _aggregating("sum", Aggregate(sum_of, combining.combine_sums, ("sum", "count"), adds_up=True), "aggregates"),
         _aggregating(
             "stddev",
             Aggregate(stddev_of, combining.combine_deviations, ("stddev", "mean", "count"), needs_scatter=True),
+            "aggregates",
         ),
     )
 }

@@ -220,7 +220,7 @@ def _smallest(count: float, max_points: int, touched: Callable[[int], int]) -> i
     count
         About how many the window has of the length itself.
     """
-    # Counting is cheap but not free, and a week of microseconds has 10**11 of them: so no more than some thousand tries.
+    # Counting is cheap, but a week of microseconds has 10**11 of them: so no more than some thousand tries.
     first = max(math.floor(count / max_points), 1)
     step = max(first // _EXACT, 1)
     multiples = range(first, 4 * first + _EXACT, step)

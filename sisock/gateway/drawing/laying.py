@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.model import Times, Values
-from sisock.core.reduce.reducers import PARTS, Samples, combine_buckets
+from sisock.core.reduce.reducers import PARTS, Samples, combine_buckets, find_reducer
 from sisock.core.reduce.selectors import Indices, stops_of
 from sisock.core.times import bucket_of
 from sisock.gateway.drawing.cells import SLACK, Cells
@@ -79,7 +79,7 @@ def lay(
 def _weighable(series: Mapping[str, Series], reducer: str) -> Mapping[str, Series]:
     """Let the means of buckets count alike where nobody can tell how many samples each is of, and say so."""
     counts = series.get("count")
-    if reducer != "mean" or counts is None or counts.times.size or not counts.problem:
+    if find_reducer(reducer).capability or counts is None or counts.times.size or not counts.problem:
         return series
     drawn = series[reducer]
     alike = replace(drawn, values=np.ones(drawn.times.size), problem=None)
@@ -228,7 +228,7 @@ def with_ragged_ends(series: Sequence[Series], cells: Cells, now: float = np.inf
     if cells.is_cut[0]:
         has = np.array([_has(one, times[:2]) for one in numbers])
         left_out += [0] if (has[:, 1] & ~has[:, 0] & (times[1] - times[0] <= due_s[:, 0])).any() else []
-    # At the end: cells that some series may still get a sample in, up to the last that all have who have the one beside.
+    # At the end: cells that some series may still get a sample in.
     has = np.array([_has(one, times[late - 1 : stop]) for one in numbers])
     awaited = has.any(axis=1, keepdims=True) & ~has & (end - times[late - 1 : stop] <= due_s + late_s)
     whole = np.flatnonzero(~awaited[:, 1:].any(axis=0))

@@ -22,7 +22,8 @@ EDGE_POINTS = 2
 ROOM_FOR_EDGE = 16
 POINTS_FOR_FEW = 1000
 DEFAULT_REDUCER = "minmax"
-LATER_REDUCERS = frozenset({"count", "sum", "stddev"})  # which nodes must say that they have
+# What is drawn of few points, where nobody asked for a reducer: the last values.
+FEW_REDUCER = "last"
 # About 4 MB packed as JSON, well inside every node's allowance.
 POINTS_IN_A_CALL = 200_000
 
@@ -170,7 +171,7 @@ class Resolution:
             return self.before
         if field_type != "number":
             return True
-        if self.on_grid or (self.few and self.reducer != "last"):
+        if self.on_grid or (self.few and self.reducer != FEW_REDUCER):
             return False
         return self.max_points < FEWEST_REDUCED or (interval_s or 0.0) >= span_s
 
@@ -212,7 +213,7 @@ def choose_resolution(
         if chosen:
             stride_s = _stride(start, end, POINTS_FOR_FEW, reducer)
             return Resolution(reducer, stride_s, max_points, before, few=True)
-        reducer = "last"
+        reducer = FEW_REDUCER
     return Resolution(reducer, max(_stride(start, end, max_points, reducer), least_s), max_points, before)
 
 
