@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any
 from figures import Figure, at_most, entries, print_figures, write_json
 from harness import STOP_DEADLINE_S, Bench, prepare_process
 
-from sisock.commands.supervisor import die_with_parent
+from sisock.system import dying_with
 
 GROUPS = (
     "spikes",
@@ -48,7 +49,7 @@ def measure_apart(name: str, folder: str, *, short: bool) -> list[dict[str, Any]
     """Measure one group in a process of its own."""
     path = Path(folder) / f"{name}.json"
     command = [sys.executable, __file__, name, "--folder", folder, "--json", str(path), *["--short"] * short]
-    process = subprocess.Popen(command, preexec_fn=die_with_parent)  # noqa: PLW1509 - there is one thread
+    process = subprocess.Popen(command, preexec_fn=dying_with(os.getpid()))  # noqa: PLW1509 - there is one thread
     try:
         process.wait()
     finally:

@@ -9,7 +9,7 @@ import numpy as np
 from samples import INTERVAL_MS, read_wave
 
 from sisock.core.column.column import Column
-from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
+from sisock.core.model import DataBlock, Field, FieldCatalogue, Statement, TimelineBlock
 
 START_S = 1.7e9
 INTERVAL_S = 0.1
@@ -57,8 +57,8 @@ class WaveNode:
     def __init__(self, folder: str, fields: int = 1) -> None:
         wave = read_wave(Path(folder))
         self._columns = {
-            "wave": Column.of(wave.times, wave.values, generation="bench"),
-            "state": Column.of(wave.times, wave.states, generation="bench"),
+            "wave": Column.of(wave.times, wave.values, Statement(generation="bench")),
+            "state": Column.of(wave.times, wave.states, Statement(generation="bench")),
         }
         self._names = {f"{kind}{number}": kind for kind in self._columns for number in range(fields)}
 
@@ -77,5 +77,5 @@ class WaveNode:
         blocks = {}
         for name, column in self.columns(fields).items():
             times, values = column.within(start, end)
-            blocks[name] = TimelineBlock(times, {name: values}, generation=column.generation)
+            blocks[name] = TimelineBlock(times, {name: values}, statement=column.statement)
         return DataBlock(blocks)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from sisock.commands.site import Program, parse_site
-from sisock.commands.supervisor import die_with_parent
 from sisock.core.times import format_iso8601
 from sisock.settings import Settings
+from sisock.system import dying_with
 
 HERE = Path(__file__).resolve().parent
 START_DEADLINE_S = 120.0
@@ -123,7 +123,7 @@ def running(program: Program) -> Iterator[subprocess.Popen[bytes]]:
         env={**os.environ, **program.environment},
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - no thread was started yet
+        preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - no thread was started yet
     )
     try:
         yield process

@@ -10,7 +10,7 @@ import numpy as np
 
 from sisock.core.buffer.rolling import RollingBuffer
 from sisock.core.column.column import Column
-from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
+from sisock.core.model import DataBlock, Field, FieldCatalogue, Statement, TimelineBlock
 
 
 def feed_names(feed: str, fields: int) -> list[str]:
@@ -133,7 +133,7 @@ class ManyFields:
 
     def __init__(self, fields: int = 100_000, samples: int = 40_000) -> None:
         times = self.start + np.arange(samples) * self.spacing_s
-        self._column = Column.of(times, np.sin(times / 60), generation="bench")
+        self._column = Column.of(times, np.sin(times / 60), Statement(generation="bench"))
         self._names: Mapping[str, Field] = {
             name: Field(name, f"feed{number // 20}", units="K", description="A temperature of the cryostat")
             for number, name in enumerate(many_names(fields))

@@ -52,7 +52,7 @@ class Extremes:
 def make_panel(wave: Wave, number: int) -> Panel:
     """Return the panel of a request: its span holds all samples, and starts and ends elsewhere each time."""
     start, end = wave.start - 0.001 * number, wave.end + 0.001 * (number % 7)
-    width = choose_resolution(start, end, PIXELS).bucket_s("number")
+    width = choose_resolution(start, end, PIXELS).buckets("number").width_s
     return Panel(round(start, 3), round(end, 3), round(width * 1e3))
 
 

@@ -53,7 +53,7 @@ class Panel:
         return answer
 
     def _compare(self, series: Series, start: float) -> None:
-        width = choose_resolution(start, start + self.length_s, POINTS).bucket_s("number")
+        width = choose_resolution(start, start + self.length_s, POINTS).buckets("number").width_s
         low, high = (bucket_number(start, width) + 1) * width, bucket_number(series.finalized_until, width) * width
         former = self.settled.get(series.wanted)
         if former is not None:

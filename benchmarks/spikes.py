@@ -82,7 +82,7 @@ def make_window(wave: Wave, number: int) -> tuple[float, float]:
 def is_right(sides: Sides, side: str, kind: str, wave: Wave, number: int) -> bool:
     """Tell whether the panel of a zoom is exactly what it must be."""
     start, end = make_window(wave, number)
-    width = choose_resolution(start, end, PIXELS).bucket_s("number" if kind == "wave" else "bool")
+    width = choose_resolution(start, end, PIXELS).buckets("number" if kind == "wave" else "bool").width_s
     values = wave.values if kind == "wave" else wave.states
     wanted_times, wanted = drawn(wave.times, values, start, end, width, CHOICES[kind])
     if side == "adapter":

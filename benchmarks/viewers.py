@@ -21,7 +21,7 @@ from harness import Bench, RunningSite, bench_node, make_body, running_site
 from live_nodes import feed_names, make_counter
 from numpy.typing import NDArray
 
-from sisock.gateway.tile_cache import LONGEST_PATIENCE_S
+from sisock.gateway.tiles import LONGEST_PATIENCE_S
 
 GROUP = "viewers"
 PANELS = 50

@@ -4,7 +4,7 @@ import shutil
 import uuid
 from collections.abc import Sequence
 
-from sisock.core.buffer.rolling import RollingBuffer
+from sisock.core.buffer import RollingBuffer
 from sisock.core.model import DataBlock, Field, FieldCatalogue
 
 FIELDS = [

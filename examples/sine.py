@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from sisock.wamp.data_node_server import DataNodeServer
+from sisock.base import DataNodeServer
 
 
 class Sine(DataNodeServer):

@@ -22,10 +22,10 @@ from grafana_json.rows import Arguments, RowsRequest, parse_rows, points_of_each
 from grafana_json.status import NodeHealth, Status, gather
 from sisock.core.errors import BadRequest, NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue
-from sisock.gateway import Gateway
 from sisock.gateway.directory import NodeState, Snapshot
 from sisock.gateway.drawing.planner import NEWEST, SeriesWanted
 from sisock.gateway.drawing.series import Series
+from sisock.gateway.gateway import Gateway
 
 # That many become JSON in a few milliseconds, in which the reactor does nothing else.
 MOST_POINTS_AT_ONCE = 50_000

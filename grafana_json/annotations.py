@@ -17,9 +17,9 @@ from grafana_json.requests import Query, Target
 from grafana_json.resolve import Resolver
 from grafana_json.targets import find
 from sisock.core.model import Values
-from sisock.gateway import Gateway
 from sisock.gateway.directory import NodeChange
 from sisock.gateway.drawing.series import Series
+from sisock.gateway.gateway import Gateway
 
 MOST_ANNOTATIONS = 1000
 COLUMNS = (("time", "time"), ("timeEnd", "time"), ("title", "string"), ("text", "string"), ("tags", "string"))

@@ -12,11 +12,11 @@ from grafana_json.replies import Notice, PointsWriter
 from grafana_json.requests import Query
 from grafana_json.resolve import ResolvedTarget
 from sisock.core.errors import BadRequest
-from sisock.gateway import Gateway
 from sisock.gateway.drawing.cells import Cells
 from sisock.gateway.drawing.laying import with_ragged_ends, without_times
 from sisock.gateway.drawing.planner import Drawing, SeriesWanted
 from sisock.gateway.drawing.series import Answer, Series
+from sisock.gateway.gateway import Gateway
 
 MOST_SERIES_IN_A_REQUEST = 1000
 

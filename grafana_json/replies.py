@@ -18,7 +18,7 @@ from sisock.core.model import Times, Values
 from sisock.core.times import format_duration
 from sisock.gateway.drawing.planner import SeriesWanted
 from sisock.gateway.drawing.series import Series
-from sisock.gateway.tiles import Lru
+from sisock.gateway.tile_cache import Lru
 
 PointsWriter = Callable[[Hashable, Times, Values], Any]
 """From the series' identity and its samples to what :func:`grafana_json.replies.encode` takes for its points."""

@@ -13,10 +13,10 @@ from grafana_json.replies import Notice
 from grafana_json.requests import Query, Target
 from grafana_json.targets import MOST_SERIES, Matched, excess_warning, find, match, unescape
 from sisock.core.errors import BadRequest, NodeUnavailable
-from sisock.gateway import Gateway
 from sisock.gateway.directory import Snapshot
 from sisock.gateway.drawing.planner import SEPARATOR, SeriesWanted
 from sisock.gateway.drawing.series import Series
+from sisock.gateway.gateway import Gateway
 from sisock.gateway.target_index import Targets
 
 Match = Matched | str

@@ -12,6 +12,7 @@ import numpy as np
 from sisock.core import times
 from sisock.core.model import Field
 from sisock.gateway.directory import Snapshot
+from sisock.gateway.drawing.gaps import is_overdue
 from sisock.gateway.drawing.planner import NEWEST, Drawing, SeriesWanted
 from sisock.gateway.drawing.series import Answer, Series
 from sisock.gateway.node_client import NodeView
@@ -22,7 +23,6 @@ MOST_SHOWN_FIELDS = 400
 FEWEST_FIELDS = 10
 MOST_SHOWN_REMARKS = 20
 LONGEST_VALUE_TEXT = 80
-LATE_INTERVALS = 5.0
 LATE_FIELD_S = 10.0
 BYTE_UNITS = {"B", "B/s"}
 BYTE_PREFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
@@ -142,7 +142,7 @@ def _row(node: str, field: Field, series: Series | None, now: float) -> FieldRow
     age_s = max(now - float(series.times[-1]), 0.0)
     value, units = value_in_words(series.values[-1], field.units or "")
     # What has stopped for longer than the page looks back is no alarm any more, but an archive.
-    late = series.interval_s is not None and age_s > LATE_INTERVALS * series.interval_s + LATE_FIELD_S
+    late = series.interval_s is not None and is_overdue(age_s, series.interval_s, LATE_FIELD_S)
     return FieldRow(target, description, value, units, age_in_words(age_s), late and age_s < RECENT_S)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -20,9 +20,9 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 from sisock.core.errors import BadRequest, NodeUnavailable, OverAllowance, SisockError, UnknownField, UnknownNode
 from sisock.core.model import DataRequest, Field, FieldCatalogue, Span, Times, Values
 from sisock.core.times import check_number, resolve_span
-from sisock.core.window.parts import Walk
 from sisock.core.window.remarks import kind_of
 from sisock.core.window.review import is_unmistakable, misplaced
+from sisock.core.window.walks import ForwardWalk
 from sisock.core.wire import info
 from sisock.core.wire.catalogue import CataloguePages, decode_catalogue
 from sisock.core.wire.data import decode_after, decode_data
@@ -34,7 +34,8 @@ from sisock.wamp.blocking_connection import BlockingConnection
 
 CALL_TIMEOUT_S = 30.0
 PAGE_SAMPLES = 250_000
-ALL_TIME_S = 1e15  # no span is longer
+# Seconds; no span is longer.
+ALL_TIME_S = 1e15
 
 
 class TooLarge(BadRequest):
@@ -60,6 +61,17 @@ class FetchedSeries:
     times: Times
     values: Values
     remarks: tuple[str, ...] = ()
+
+
+def join_pages(pages: Sequence[FetchedSeries]) -> FetchedSeries:
+    """Return pages of one field, at least one and in order of time, as one series."""
+    return FetchedSeries(
+        field=pages[0].field,
+        times=np.concatenate([page.times for page in pages]),
+        # An empty page has no type of its own, and would make floats of whole numbers.
+        values=np.concatenate([page.values for page in pages if page.times.size] or [pages[0].values]),
+        remarks=tuple({kind_of(remark): remark for page in pages for remark in page.remarks}.values()),
+    )
 
 
 class Consumer:
@@ -116,6 +128,7 @@ class Consumer:
         with self._lock:
             line, self._line = self._line, None
         if line is not None:
+            # Hung up below: nobody need do so when this object goes.
             self._abandoned.detach()
             line.close()
 
@@ -158,13 +171,7 @@ class Consumer:
         ------
         UnknownNode, UnknownField, BadRequest, NodeUnavailable
         """
-        pages = list(self.pages(target, start, end, min_stride=min_stride, reduce=reduce))
-        return FetchedSeries(
-            field=pages[0].field,
-            times=np.concatenate([page.times for page in pages]),
-            values=np.concatenate([page.values for page in pages if page.times.size] or [pages[0].values]),
-            remarks=tuple({kind_of(remark): remark for page in pages for remark in page.remarks}.values()),
-        )
+        return join_pages(list(self.pages(target, start, end, min_stride=min_stride, reduce=reduce)))
 
     def pages(
         self,
@@ -187,7 +194,8 @@ class Consumer:
         if field is None:
             raise UnknownField(node, name, catalogue.fields)
         extended = bool(self._capabilities(node))
-        if not extended:  # what it gives must be cut, and so the span known
+        # What it gives must be cut, and so the span known.
+        if not extended:
             start, end = resolve_span(start, end, time.time())
         request = DataRequest(
             (name,), start, end, min_stride, reduce, packed=extended, limit=PAGE_SAMPLES if extended else None
@@ -203,6 +211,7 @@ class Consumer:
         node, name = _split(target)
         if "reduce" not in self._capabilities(node):
             return None
+        # One bucket holds all of time: its first sample, and the newest behind it.
         request = DataRequest((name,), 1, 0, min_stride=ALL_TIME_S, reduce="first", packed=True)
         try:
             (page,) = self._pages_at_once(node, request, FieldCatalogue())
@@ -222,7 +231,7 @@ class Consumer:
         """Yield what parts of a span hold, one after the other."""
         (name,) = request.fields
         start, end = resolve_span(request.start, request.end, time.time())
-        walk = Walk(start, end, PAGE_SAMPLES // 2, _interval_s(catalogue, name))
+        walk = ForwardWalk(start, end, PAGE_SAMPLES // 2, _interval_s(catalogue, name))
         if walk.span is None:
             yield from self._pages_at_once(node, request, catalogue)
         while (span := walk.span) is not None:
@@ -263,7 +272,8 @@ class Consumer:
             return decode_info(self._call(procedure(node, "info"), who=node)).capabilities
         except UnknownNode:
             if node in {entry.name for entry in self.nodes()}:
-                return frozenset()  # it runs on the original library
+                # It runs on the original library.
+                return frozenset()
             raise
 
     def _connected(self) -> BlockingConnection:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
+import traceback
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from sisock.core.errors import ConfigurationError
+from sisock.core.window.remarks import Once, join_remarks, kind_of
 
 LEVELS = {"debug": "debug", "info": "info", "warn": "warn", "warning": "warn", "error": "error"}
 # Libraries that tell at "info" what only helps to debug them.
@@ -49,6 +53,35 @@ def start_plain_logging(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level.upper(), format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S"
     )
+
+
+class FaultLog:
+    """A log of the faults of data node servers, for their authors: each once, and at most once an hour after that.
+
+    It is shared by all sessions of a process: a server gets a new session each time that its connection was lost.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._once = Once()
+        # Nodes are read in several threads.
+        self._lock = threading.Lock()
+
+    def tell(self, log: Any, node: str | None, problems: Iterable[str]) -> None:
+        """Log in words what was wrong with a reply; the same of several fields is one line."""
+        due = [one for one in dict.fromkeys(problems) if self._is_due((node, kind_of(one)))]
+        for problem in join_remarks(due):
+            log.error("data node '{name}': {problem}", name=node, problem=problem)
+
+    def tell_failure(self, log: Any, node: str | None, what: str, error: Exception) -> None:
+        """Log the exception that is being handled, with its trace; the same is what came from the same line."""
+        place = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)[-1:]]
+        if self._is_due((node, what, type(error), *place)):
+            log.failure("data node '{name}': {what} failed", name=node, what=what)
+
+    def _is_due(self, thing: Hashable) -> bool:
+        with self._lock:
+            return self._once.is_due(thing, self._clock())
 
 
 def _line(event: Any) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from json import dumps
 from string import ascii_uppercase
@@ -36,6 +36,7 @@ from sisock.core.column.column import Column
 from sisock.core.errors import SisockError
 from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType, TimelineBlock
 from sisock.core.times import format_iso8601, resolve_span
+from sisock.core.window.edge_reading import Patience
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire.catalogue import encode_catalogue, page_catalogue
 from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_entry, encode_info, uri
@@ -43,10 +44,10 @@ from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES, answer, answer_sp
 from sisock.core.wire.requests import parse_request
 from sisock.core.wire.values import as_times, as_values
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.rpc import NO_SUCH_PROCEDURE
+from sisock.gateway.node_client import NO_SUCH_PROCEDURE
 from sisock.nodes.contract import DataNode
 from sisock.settings import Settings
-from sisock.wamp.data_node_server import DataNodeServer, Patience
+from sisock.wamp.data_node_server import DataNodeServer
 from sisock.wamp.node_server import NodeServer
 
 if TYPE_CHECKING:
@@ -464,7 +465,7 @@ def _block(name: str, given_times: Iterable[float], given_values: Iterable[Any])
     values = as_values(given_values if isinstance(given_values, np.ndarray) else list(given_values), None)
     whole = TimelineBlock(times, {name: values}, generation="fake")
     # Another sample may come at the time of the newest, but none before it.
-    return replace(whole, finalized_until=float(times[-1]) if times.size else -np.inf)
+    return whole.restated(finalized_until=float(times[-1]) if times.size else -np.inf)
 
 
 def _through_the_wire(reply: Any) -> Any:

@@ -89,10 +89,10 @@ def test_what_was_scanned_is_in_the_index(archive):
     types = {"a.b.on": "bool", "a.b.text": "string", "a.b.x": "number", "a.b.y": "number"}
     assert {name: one.type for name, one in catalogue.fields.items()} == types
     assert [(one.name, one.interval_s) for one in catalogue.timelines.values()] == [("a.b.temps", 10.0)]
-    (stretch,) = archive.index.stretches("a.b.x")
-    assert (stretch.file, stretch.dtype, stretch.count) == ("16000/1600000000.g3", "int64", 4)
-    assert (stretch.oldest, stretch.newest) == (EPOCH + 10, EPOCH + 40)
-    assert {archive.index.stretches(name)[0].dtype for name in types} == {"int64", "float64", "bool", "object"}
+    (span,) = archive.index.spans_of("a.b.x")
+    assert (span.file, span.dtype, span.count) == ("16000/1600000000.g3", "int64", 4)
+    assert (span.oldest, span.newest) == (EPOCH + 10, EPOCH + 40)
+    assert {archive.index.spans_of(name)[0].dtype for name in types} == {"int64", "float64", "bool", "object"}
 
 
 def test_what_is_known_is_not_read_again(archive):
@@ -116,32 +116,32 @@ def test_another_process_knows_what_one_has_read(engine, archive):
 
 
 def test_a_file_that_is_being_written_is_come_back_for(archive):
-    """Its whole frames are indexed, and the others as soon as they are there; what it holds keeps its identity."""
+    """Its whole frames are indexed, and the others as soon as they are there; what it holds keeps its generation."""
     path = archive.hour(0)
     whole = path.read_text()
     with path.open("a") as file:
         file.write('{"provider": 0')
     archive.scan()
-    before = archive.index.stretches("a.b.x")[0]
+    before = archive.index.spans_of("a.b.x")[0]
     path.write_text(whole)
     append(path, block(EPOCH + 100))
     archive.scan()
-    after = archive.index.stretches("a.b.x")[0]
+    after = archive.index.spans_of("a.b.x")[0]
     assert (before.count, after.count) == (4, 8)
-    assert after.identity == before.identity
+    assert after.generation == before.generation
     assert after.signature != before.signature
 
 
-def test_a_file_with_other_content_has_another_identity(archive):
+def test_a_file_with_other_content_has_another_generation(archive):
     """What was there before and is there no longer, or is another, is told."""
     path = archive.hour(0)
     archive.scan()
-    identities = [archive.index.stretches("a.b.x")[0].identity]
+    generations = [archive.index.spans_of("a.b.x")[0].generation]
     for fields in ({"x": [1.0, 2.0, 3.0, 5.0]}, {"x": [9.0] * 4}):
         assert archive.hour(0, fields) == path
         archive.scan()
-        identities.append(archive.index.stretches("a.b.x")[0].identity)
-    assert len(set(identities)) == 3
+        generations.append(archive.index.spans_of("a.b.x")[0].generation)
+    assert len(set(generations)) == 3
 
 
 def test_a_file_that_was_cut_is_another_one_even_where_it_was_first_read(archive):
@@ -150,10 +150,10 @@ def test_a_file_that_was_cut_is_another_one_even_where_it_was_first_read(archive
     archive.scan()
     append(path, block(EPOCH + 100))
     archive.scan()
-    before = archive.index.stretches("a.b.x")[0].identity
+    before = archive.index.spans_of("a.b.x")[0].generation
     archive.hour(0)
     archive.scan()
-    assert archive.index.stretches("a.b.x")[0].identity != before
+    assert archive.index.spans_of("a.b.x")[0].generation != before
 
 
 def test_changes_are_told_by_revision(archive):
@@ -225,7 +225,7 @@ def test_what_is_gone_is_served_no_longer(archive):
     path.unlink()
     archive.scan()
     assert archive.names() == ["a.b.x"]
-    assert list(archive.index.stretches("a.b.y")) == []
+    assert list(archive.index.spans_of("a.b.y")) == []
     path.write_text(content)
     archive.scan()
     assert archive.names() == ["a.b.x", "a.b.y"]
@@ -315,7 +315,7 @@ def test_names_that_databases_take_for_the_same_are_told_apart(archive):
     assert archive.scan().read == 4
     assert archive.scan().known == 4
     assert archive.names() == sorted([*(f"a.b.{name}" for name in names), "A.b.x", "c.x"])
-    assert {one.file for one in archive.index.stretches("c.x")} == {"B.g3", "b.g3"}
+    assert {one.file for one in archive.index.spans_of("c.x")} == {"B.g3", "b.g3"}
 
 
 def test_long_names_are_kept_whole(archive):
@@ -367,30 +367,30 @@ def test_a_field_of_two_blocks_is_one(archive):
     )
     archive.scan()
     assert archive.timelines() == {"a.b.x": "a.b/x", "a.b.y": "a.b.temps"}
-    (stretch,) = archive.index.stretches("a.b.x")
-    assert (stretch.count, stretch.dtype) == (6, "float64")
-    assert (stretch.oldest, stretch.newest) == (start + 10, start + 60)
+    (span,) = archive.index.spans_of("a.b.x")
+    assert (span.count, span.dtype) == (6, "float64")
+    assert (span.oldest, span.newest) == (start + 10, start + 60)
 
 
 def test_the_newest_file_says_what_a_field_is(archive):
-    """The type of a field is that of its newest samples; each file's stretch has its own."""
+    """The type of a field is that of its newest samples; each file has its own."""
     archive.hour(0, {"x": ["a", "b", "c", "d"]})
     archive.hour(1, {"x": [1, 2, 3, 4]})
     archive.scan()
     assert archive.index.catalogue(*ALL_TIME).fields["a.b.x"].type == "number"
-    stretches = sorted(archive.index.stretches("a.b.x"), key=lambda one: one.oldest)
-    assert [(one.field.type, one.dtype) for one in stretches] == [("string", "object"), ("number", "int64")]
+    spans = sorted(archive.index.spans_of("a.b.x"), key=lambda one: one.oldest)
+    assert [(one.field.type, one.dtype) for one in spans] == [("string", "object"), ("number", "int64")]
 
 
-def test_stretches_of_some_files(archive):
+def test_spans_of_some_files(archive):
     """Only the files that are asked for are looked at, and unknown fields and files have nothing."""
     for number in range(4):
         archive.hour(number)
     archive.scan()
     wanted = ["16000/1600003600.g3", "16000/1600010800.g3", "no such.g3"]
-    assert sorted(one.file for one in archive.index.stretches("a.b.x", wanted)) == wanted[:2]
-    assert list(archive.index.stretches("a.b.x", [])) == []
-    assert list(archive.index.stretches("a.b.no")) == []
+    assert sorted(one.file for one in archive.index.spans_of("a.b.x", wanted)) == wanted[:2]
+    assert list(archive.index.spans_of("a.b.x", [])) == []
+    assert list(archive.index.spans_of("a.b.no")) == []
 
 
 def test_a_field_of_more_files_than_a_condition_may_name(archive):
@@ -398,7 +398,7 @@ def test_a_field_of_more_files_than_a_condition_may_name(archive):
     paths = [f"{number}.g3" for number in range(1200)]
     archive.hour(0)
     archive.scan()
-    assert len(archive.index.stretches("a.b.x", [*paths, "16000/1600000000.g3"])) == 1
+    assert len(archive.index.spans_of("a.b.x", [*paths, "16000/1600000000.g3"])) == 1
 
 
 def test_the_original_names_are_aliases(archive):
@@ -467,7 +467,7 @@ def test_a_folder_that_cannot_be_read_is_told_once_and_nothing_is_gone(archive, 
     assert [archive.scan().gone for _ in range(3)] == [0, 0, 0]
     assert len(caplog.records) == 1
     assert f"'{kept.parent}': cannot be read (Permission denied)" in caplog.text
-    assert len(archive.index.stretches("a.b.x")) == 2
+    assert len(archive.index.spans_of("a.b.x")) == 2
     monkeypatch.undo()
     assert archive.scan().read == 0
     monkeypatch.setattr(os, "scandir", unreadable)
@@ -524,9 +524,9 @@ def test_a_scan_that_is_cut_off_has_lost_nothing(archive):
 
     with pytest.raises(KeyboardInterrupt):
         archive.scanner.scan(stop)
-    assert len(archive.index.stretches("a.b.x")) == 3
+    assert len(archive.index.spans_of("a.b.x")) == 3
     assert archive.scan().read == 3
-    assert len(archive.index.stretches("a.b.x")) == 6
+    assert len(archive.index.spans_of("a.b.x")) == 6
 
 
 def test_progress_ends_with_all(archive):
@@ -559,7 +559,7 @@ def test_scanners_may_run_at_the_same_time(database, engine, archive):
         one.dispose()
     assert not failures
     assert archive.scan().known == 12
-    assert len(archive.index.stretches("a.b.x")) == 12
+    assert len(archive.index.spans_of("a.b.x")) == 12
     interval_s = archive.index.catalogue(*ALL_TIME).timelines["a.b.temps"].interval_s
     assert interval_s == pytest.approx((11 * HOUR + 30) / 47)
 
@@ -578,8 +578,8 @@ def test_without_its_database_what_was_known_is_served(archive, caplog, monkeypa
         assert [archive.names(), archive.names()] == [["a.b.x"]] * 2
         assert len(caplog.records) == 1
         with pytest.raises(NodeUnavailable):
-            archive.index.stretches("a.b.x")
-    assert len(archive.index.stretches("a.b.x")) == 1
+            archive.index.spans_of("a.b.x")
+    assert len(archive.index.spans_of("a.b.x")) == 1
 
 
 hours = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["x", "xy", "y", "gone"])), max_size=8)
@@ -615,4 +615,4 @@ def described(catalogue: FieldCatalogue) -> Any:
 
 
 def spans(archive: Archive, name: str) -> Any:
-    return sorted((one.file, one.count, one.oldest, one.newest) for one in archive.index.stretches(name))
+    return sorted((one.file, one.count, one.oldest, one.newest) for one in archive.index.spans_of(name))

@@ -183,7 +183,7 @@ class LivingSite:
 
     def _compare(self, kept, true, start, resolution, *, held) -> None:
         name = kept.wanted.field
-        width = resolution.bucket_s(true.type)
+        width = resolution.buckets(true.type).width_s
         low, high = self.available_from[name], np.inf
         if np.isfinite(low):
             low = (bucket_number(low, width) + 1) * width
@@ -192,7 +192,7 @@ class LivingSite:
                 return
             final = min(final[name] for _, final, _ in self.asked)
             high = bucket_number(final, width) * width if final > 0 else -np.inf
-            if resolution.selection(true.type).looks_ahead and true.times.size:  # without the first of many samples
+            if resolution.buckets(true.type).looks_ahead and true.times.size:  # without the first of many samples
                 low = max(low, (bucket_number(start, width) + 1) * width)
         if held and np.isfinite(low):
             return  # what the node has no more may be kept, and holds on

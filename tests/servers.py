@@ -158,7 +158,7 @@ class Session:
 
     def _width(self, series, panel, start, end):
         kind = self.line_of[series.wanted.field].types[series.wanted.field]
-        return choose_resolution(start, end, panel.points, panel.drawing.reducer).bucket_s(kind)
+        return choose_resolution(start, end, panel.points, panel.drawing.reducer).buckets(kind).width_s
 
     def _compare(self, series, panel, start, end, recent) -> None:
         oracle = Oracle(self, series.wanted.field, panel, start, end)
@@ -210,7 +210,7 @@ class Oracle:
         self.start, self.end, self.now = start, end, session.clock()
         self.resolution = choose_resolution(start, end, panel.points, self.reducer)
         self.points = panel.points
-        self.width = self.resolution.bucket_s(self.kind)
+        self.width = self.resolution.buckets(self.kind).width_s
 
     def samples(self, ask: Ask):
         """All samples before the end of a window, those before its start too, as they were when it was asked for."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EVERYWHERE = {"sisock", "sisock.core", "sisock.settings", "sisock.log", "sisock.ports"}
+EVERYWHERE = {"sisock", "sisock.core", "sisock.settings", "sisock.log", "sisock.system"}
 # Each room of the house, and the rooms that its modules may import, besides those that everybody may (EVERYWHERE: the
 # model, times and errors of the core among them) and those inside itself. A room is a folder; each module directly in
 # sisock/ is one, too.
@@ -22,8 +22,8 @@ ARROWS: dict[str, set[str]] = {
     "sisock.core.window": {"sisock.core.reduce", "sisock.core.column"},
     "sisock.core.wire": {"sisock.core.reduce", "sisock.core.column", "sisock.core.window"},
     "sisock.settings": set(),
-    "sisock.log": set(),
-    "sisock.ports": set(),
+    "sisock.log": {"core"},
+    "sisock.system": set(),
     "sisock.nodes": {"core"},
     "sisock.nodes.archive": {"core", "sisock.nodes"},
     "sisock.nodes.live": {"core", "sisock.nodes"},
@@ -170,9 +170,9 @@ OTHER_DICTIONARIES = {
     "sisock/nodes/g3/reader.py": "frames of housekeeping files",
     "sisock/nodes/host/node.py": "what is kept beside a buffer on disk",
     "sisock/nodes/live/log_file.py": "the head of a log file",
-    "sisock/nodes/ocs/blocks.py": "what is kept beside a buffer on disk",
     "sisock/nodes/ocs/messages.py": "what agents publish",
     "sisock/nodes/ocs/node.py": "the options of a node",
+    "sisock/nodes/ocs/timelines.py": "what is kept beside a buffer on disk",
     "sisock/nodes/table/notes.py": "a YAML file that people write",
     "sisock/wamp/crossbar_config.py": "Crossbar's configuration",
 }

@@ -10,6 +10,8 @@ import inspect
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +47,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "tests" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
@@ -147,6 +150,39 @@ CHECKS = {
     ".venv/bin/python": check_paths,
     "python3": check_paths,
 }
+WALK = re.compile(r"^\d+\. `([\w/.]+)`", re.MULTILINE)
+
+
+def section(page: str, heading: str) -> str:
+    """Return what stands below a heading of the second level."""
+    return read(page).partition(f"## {heading}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_file_of_ours_that_is_named_exists(page):
+    """Whatever path below the packages, tests, tools or docs a page names is there."""
+    named = re.findall(r"`((?:sisock|grafana_json|tests|tools|docs)/[\w/.*]+)`", page.read_text(encoding="utf-8"))
+    assert not [path for path in named if not list(ROOT.glob(path.rstrip("/")))]
+
+
+@pytest.mark.parametrize(
+    "heading", ["A refresh of a panel, file by file", "A live sample's way", "A line of a CSV file's way"]
+)
+def test_a_walk_through_the_code_is_short(heading):
+    """Each walk has at most twelve stops, each at a file."""
+    stops = WALK.findall(section("docs/architecture.md", heading))
+    assert 10 <= len(stops) <= 12
+    assert all((ROOT / stop).is_file() for stop in stops)
+
+
+def test_the_walk_of_a_refresh_is_what_a_refresh_passes():
+    """Each stop of the walk is a file that a traced refresh enters."""
+    traced = subprocess.run(
+        [sys.executable, "tools/trace_refresh.py", "--files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    passed = [line.split()[1] for line in traced.stdout.splitlines()]
+    stops = WALK.findall(section("docs/architecture.md", "A refresh of a panel, file by file"))
+    assert set(stops) <= set(passed)
 
 
 @pytest.mark.parametrize("line", sorted(set(shell_lines())))

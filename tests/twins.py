@@ -3,10 +3,12 @@
 import csv
 import io
 import math
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 
 def bucket_of(time, width):
@@ -134,14 +136,35 @@ def highest(values, bucket):
     return values[minmax(values, bucket)[1]]
 
 
-OF_NUMBERS = {"first": (1, first), "last": (1, last), "minmax": (2, minmax), "m4": (4, m4)}
-OF_STATES = {
-    "first": (1, lambda _, bucket: bucket[:1]),
-    "last": (1, lambda _, bucket: bucket[-1:]),
-    **dict.fromkeys(("minmax", "m4", "mean", "min", "max", "count", "sum", "stddev"), (3, first_change_last)),
+class Twin(NamedTuple):
+    """What a reducer keeps of each bucket: of numbers what is chosen, or their aggregate; of states what is chosen.
+
+    The buckets are so many strides wide. What is added up is exact but for rounding, which depends on the order.
+    """
+
+    strides: int = 1
+    choose: Callable | None = None
+    aggregate: Callable | None = None
+    added_up: bool = False
+    states: tuple[int, Callable] = (3, first_change_last)
+
+
+REDUCERS = {
+    "first": Twin(1, first, states=(1, lambda _, bucket: bucket[:1])),
+    "last": Twin(1, last, states=(1, lambda _, bucket: bucket[-1:])),
+    "minmax": Twin(2, minmax),
+    "m4": Twin(4, m4),
+    "mean": Twin(aggregate=mean, added_up=True),
+    "min": Twin(aggregate=lowest),
+    "max": Twin(aggregate=highest),
+    "count": Twin(aggregate=count),
+    "sum": Twin(aggregate=total, added_up=True),
+    "stddev": Twin(aggregate=stddev, added_up=True),
 }
-MADE = {"mean": mean, "min": lowest, "max": highest, "count": count, "sum": total, "stddev": stddev}
-ADDED_UP = {"mean", "sum", "stddev"}  # what is exact but for rounding, which depends on the order of adding
+OF_NUMBERS = {name: (one.strides, one.choose) for name, one in REDUCERS.items() if one.choose}
+OF_STATES = {name: one.states for name, one in REDUCERS.items()}
+AGGREGATES = {name: one.aggregate for name, one in REDUCERS.items() if one.aggregate}
+ADDED_UP = {name for name, one in REDUCERS.items() if one.added_up}
 
 
 def chosen(times, values, table, reducer, stride):
@@ -150,10 +173,10 @@ def chosen(times, values, table, reducer, stride):
     return sorted({index for bucket in buckets(times, strides * stride) for index in choose(values, bucket)})
 
 
-def made(times, values, reducer, stride):
+def aggregated(times, values, reducer, stride):
     """A value for each bucket of numbers, at the time of the bucket's middle sample."""
     found = buckets(times, stride)
-    return [times[(one[0] + one[-1] + 1) // 2] for one in found], [MADE[reducer](values, one) for one in found]
+    return [times[(one[0] + one[-1] + 1) // 2] for one in found], [AGGREGATES[reducer](values, one) for one in found]
 
 
 def same(one, other):
@@ -234,11 +257,8 @@ def on_cells(times, values, edges, start, end, reducer):
 
 def of_cell(values, inside, reducer):
     """What a reducer makes of some samples."""
-    return (
-        MADE[reducer](values, inside)
-        if reducer in MADE
-        else values[{"first": first, "last": last}[reducer](values, inside)[0]]
-    )
+    twin = REDUCERS[reducer]
+    return twin.aggregate(values, inside) if twin.aggregate else values[twin.choose(values, inside)[0]]
 
 
 def local_days(start, end, zone, part_s):

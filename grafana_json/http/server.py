@@ -28,8 +28,8 @@ from sisock.core.errors import ConfigurationError, SisockError
 from sisock.gateway import Gateway
 from sisock.gateway.session import connect_gateway
 from sisock.log import start_logging
-from sisock.ports import check_port
 from sisock.settings import Settings
+from sisock.system import check_port
 
 FEWEST_THREADS = 2
 # Twisted's own limit takes a turn of the reactor for each eighth of that.

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from sisock.client import Consumer
 
 INTERRUPTED_EXIT = 130
-ROUTER_TIMEOUT_S = 4.0  # whoever types a command will not wait long to hear that there is no router
+# Whoever types a command will not wait long to hear that there is no router.
+ROUTER_TIMEOUT_S = 4.0
 DEMO = Path(__file__).parent.parent / "data" / "demo.yml"
 
 
@@ -144,7 +145,8 @@ def get(target: str, start: str, end: str, min_stride: float | None, reducer: st
     from sisock.commands.printing import Progress, print_samples, read_span, say_empty
 
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # half of the samples is no success
+        # Half of the samples is no success.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     progress = Progress(sys.stderr, shown=sys.stderr.isatty() and not sys.stdout.isatty())
 
     def say(text: str) -> None:

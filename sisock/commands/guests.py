@@ -25,11 +25,12 @@ from sisock.wamp.session import sign
 
 MakeServer = Callable[[ComponentConfig], Any]
 LOOKS_LIKE_A_CONFIGURATION = re.compile("conf|cfg", re.IGNORECASE)
-ENVIRONMENT = ("<frozen os>", "__getitem__")  # where os.environ[…] fails
+# Where os.environ[…] fails.
+ENVIRONMENT = ("<frozen os>", "__getitem__")
 
 
 class Guest:
-    """What goes before a server's own class: it logs in under the node's name, and the process is not its to stop."""
+    """A mixin before a server's own class: it logs in under the node's name, and the process is not its to stop."""
 
     _guest_joined = False
     _guest_lost: Callable[[str], None] | None = None
@@ -63,10 +64,12 @@ class Guest:
 @contextlib.contextmanager
 def _reactor_kept() -> Iterator[None]:
     """Pass over calls of ``reactor.stop`` meanwhile: servers of the original's made them in ``onDisconnect``."""
-    if "stop" in vars(reactor):  # by a caller of ours
+    # A caller of ours has hidden it already.
+    if "stop" in vars(reactor):
         yield
         return
-    reactor.stop = lambda: None  # hides the method; no signal can call it just now, in the reactor's own thread
+    # Hides the method; no signal can call it just now, in the reactor's own thread.
+    reactor.stop = lambda: None
     try:
         yield
     finally:
@@ -74,7 +77,7 @@ def _reactor_kept() -> Iterator[None]:
 
 
 class Sessions:
-    """Makes the sessions of one data node server, for :func:`sisock.wamp.connection.connection`.
+    """A factory of the sessions of one data node server, for :func:`sisock.wamp.connection.connection`.
 
     The first server is made at once, because its name is needed to log in, and because a server that cannot be made
     is told before anything runs. It gets the first connection.
@@ -113,15 +116,17 @@ class Sessions:
         self._what = what
         self._extra = dict(extra or {})
         self._lost = lost
-        self._first: Any = first or self._made(ComponentConfig(Settings.from_environment().realm, self._extra))
+        self._first: Any = first or self._make_server(ComponentConfig(Settings.from_environment().realm, self._extra))
         self.name = self._checked(name or self._first.name)
 
     def __call__(self, config: ComponentConfig) -> Any:
         """Return the server for a new connection."""
-        server, self._first = self._first or self._made(config), None
+        server, self._first = self._first or self._make_server(config), None
         if not isinstance(server, Guest):
+            # Its class is changed after the fact, because its own __init__ may do whatever it likes.
             own = type(server)
             server.__class__ = type(own.__name__, (Guest, own), {"__module__": own.__module__})
+        # What the server has set itself is kept, but where it logs in is ours to say.
         given = server.config.extra if isinstance(server.config.extra, dict) else {}
         extra = given | self._extra | config.extra
         server._config = ComponentConfig(config.realm, extra)  # noqa: SLF001 - Autobahn has no other way
@@ -129,7 +134,7 @@ class Sessions:
         server.name = self.name
         return server
 
-    def _made(self, config: ComponentConfig) -> Any:
+    def _make_server(self, config: ComponentConfig) -> Any:
         server = self._make
         if not isinstance(server, DataNodeServer):
             try:
@@ -137,7 +142,7 @@ class Sessions:
             except ConfigurationError:
                 raise
             except Exception as error:
-                raise ConfigurationError(f"{self._what} cannot be made: {told(error)}") from error
+                raise ConfigurationError(f"{self._what} cannot be made: {describe_error(error)}") from error
         if not isinstance(server, DataNodeServer):
             raise ConfigurationError(f"{self._what} is no DataNodeServer, but {type(server).__name__}")
         return server
@@ -202,7 +207,7 @@ def _listed(names: Any) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
-def told(error: BaseException, path: str | None = None) -> str:
+def describe_error(error: BaseException, path: str | None = None) -> str:
     """Return an error of somebody else's code in one line: where in a file it was, if it was there, and what."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if path is not None and frame.filename == path]

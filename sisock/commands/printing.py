@@ -16,12 +16,13 @@ from sisock.core.times import format_iso8601, resolve_span
 from sisock.core.window.remarks import kind_of
 
 ROWS_AT_ONCE = 5000
-QUIET_S = 2.0  # so long nothing is said of the progress
+# A reading that is done sooner is not told of.
+QUIET_S = 2.0
 PROGRESS_S = 0.5
 
 
 class Progress:
-    """Tells on a terminal how far the reading is, where that takes long and the samples go elsewhere."""
+    """A line on a terminal about how far the reading is, where that takes long and the samples go elsewhere."""
 
     def __init__(self, errors: TextIO, *, shown: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._errors = errors
@@ -67,14 +68,16 @@ def print_samples(
 ) -> int:
     """Write a line of CSV for each sample as pages come; return how many there were."""
     rows = 0
-    said: set[str] | None = None
+    kinds: set[str] | None = None
     for page in pages:
-        if said is None:
-            said = set()
+        if kinds is None:
+            kinds = set()
+            # With the first page, so that nothing is written where the target does not exist.
             output.write(_as_csv([("time", target)]))
+        # Once for all pages, whatever figures they have in them.
         for remark in page.remarks:
-            if kind_of(remark) not in said:
-                said.add(kind_of(remark))
+            if kind_of(remark) not in kinds:
+                kinds.add(kind_of(remark))
                 say(remark)
         lines = zip(map(format_exact, page.times.tolist()), map(_cell, page.values.tolist()), strict=True)
         while some := list(islice(lines, ROWS_AT_ONCE)):

@@ -22,23 +22,34 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from sisock.commands.guests import told
+from sisock.commands.guests import describe_error
 from sisock.core.errors import ConfigurationError, SisockError
 from sisock.settings import Settings
 from sisock.wamp.certificate import CERTIFICATE_NAME, LOCAL_NAMES, self_signed
 from sisock.wamp.data_node_server import DataNodeServer
 
 MAIN = "__main__"
-ORIGINAL_CERTIFICATE = (".crossbar", CERTIFICATE_NAME)  # where programs written for the original look for it
+# Where programs written for the original look for it.
+ORIGINAL_CERTIFICATE = (".crossbar", CERTIFICATE_NAME)
 Run = Callable[[Any, Any, bool], Any]
 
 
 @dataclass(frozen=True)
 class ProgramFile:
-    """A Python file before it is run: what can be seen without running it."""
+    """A Python file with a data node, before it is run: what can be seen without running it.
+
+    Parameters
+    ----------
+    has_block
+        Whether it has a block for ``if __name__ == "__main__"``.
+    has_contract_node
+        Whether it has a class with the methods of :class:`sisock.nodes.contract.DataNode`.
+    reads_arguments
+        Whether it looks at its command line.
+    """
 
     path: Path
-    has_block: bool  # if __name__ == "__main__"
+    has_block: bool
     has_contract_node: bool
     reads_arguments: bool
 
@@ -87,7 +98,9 @@ def execute(source: ProgramFile, name: str, arguments: Sequence[str] = ()) -> tu
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # Only this module sees it; the built-in one stays what it is.
     vars(module)["open"] = _opening(Settings.from_environment())
+    # As Python does for a script.
     sys.path.insert(0, str(path.resolve().parent))
     if name == MAIN:
         sys.modules[MAIN] = module
@@ -101,7 +114,7 @@ def execute(source: ProgramFile, name: str, arguments: Sequence[str] = ()) -> tu
     except SystemExit as end:
         return module, "it ended by itself" + (f" ({end.code})" if end.code else "")
     except Exception as error:  # noqa: BLE001 - whatever somebody's file raises is told in a line
-        return module, told(error, spec.origin)
+        return module, describe_error(error, spec.origin)
     return module, None
 
 

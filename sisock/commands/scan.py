@@ -30,7 +30,7 @@ MEGABYTE = 1e6
 
 @dataclass
 class Scan:
-    """A scanner, and the place that its index is in, as people may see it."""
+    """A scanner of a folder, and the place of its index as people may see it: without a password."""
 
     scanner: G3Scanner
     place: str
@@ -53,6 +53,7 @@ class Scan:
 
 def run_scan(scan: Scan, every_s: float | None) -> None:
     """Scan once, or until it is stopped."""
+    # A scan can be broken off anywhere, so that both signals just raise.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -68,7 +69,7 @@ def _scan_and_tell(scan: Scan) -> None:
     began = time.monotonic()
     with ScanProgress(is_terminal=sys.stderr.isatty()) as progress:
         result = scan.scanner.scan(progress)
-    click.echo(f"sisock: {_told(result, time.monotonic() - began)}; the index is {scan.place}")
+    click.echo(f"sisock: {_summary(result, time.monotonic() - began)}; the index is {scan.place}")
 
 
 def _scan_again(scan: Scan) -> None:
@@ -79,10 +80,10 @@ def _scan_again(scan: Scan) -> None:
         logger.warning("%s; trying again", error)
         return
     if result.read or result.gone:
-        logger.info(_told(result, None))
+        logger.info(_summary(result, None))
 
 
-def _told(result: ScanResult, took_s: float | None) -> str:
+def _summary(result: ScanResult, took_s: float | None) -> str:
     parts = [f"{result.read} files indexed ({result.read_bytes / MEGABYTE:.1f} MB)"]
     parts += [f"{result.known} unchanged"] if result.known else []
     parts += [f"{result.gone} gone"] if result.gone else []

@@ -63,9 +63,11 @@ def _run_contract_node(settings: Settings, node: DataNode) -> None:
     from sisock.wamp.node_server import NodeServer, start_polling
 
     assert isinstance(node, DataNode)
+    # Before there is a connection: samples are taken whether or not anybody asks for them.
     start_polling(node, reactor)
     inbox = Inbox(node) if isinstance(node, Subscribes) else None
     if inbox is not None and isinstance(node, SubscribesElsewhere) and node.router is not None:
+        # On a router of its own, so that the node's session need not subscribe.
         listen_to_feeds(node.router, settings.realm, inbox, reactor).startService()
         inbox = None
     _run(settings, node.name, lambda config: NodeServer(config, node, inbox))
@@ -111,12 +113,12 @@ def _source_of(found: Any, what: str, name: str | None, options: Mapping[str, An
         return Sessions(maker(found, f"{what}: {found.__name__}()", name, options), what, name)
     if not isinstance(found, type) and callable(found):
         make = maker(found, f"{what}: {found.__name__}()", name, options)
-        made = make(ComponentConfig("", {}))
-        if is_server(made):
-            return _source_of(made, what, name, {}, cache)
-        if isinstance(made, DataNodeServer):
-            return Sessions(make, what, name, first=made)
-        node = made
+        server = make(ComponentConfig("", {}))
+        if is_server(server):
+            return _source_of(server, what, name, {}, cache)
+        if isinstance(server, DataNodeServer):
+            return Sessions(make, what, name, first=server)
+        node = server
     else:
         node = construct(found, what, options, cache)
     if name:
@@ -224,6 +226,7 @@ class _Host:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         os.chdir(self._folder)
+        # In the same process, so that whoever supervises it sees no end.
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command line of this process
 
 

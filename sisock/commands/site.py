@@ -48,7 +48,19 @@ class Program:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a site file says."""
+    """A deployment on one machine, as a site file lists it.
+
+    Parameters
+    ----------
+    settings
+        Those of all programs.
+    programs
+        In the order in which they are started.
+    nodes
+        The names of the data nodes among them.
+    has_adapter
+        Whether the Grafana adapter is among them.
+    """
 
     settings: Settings
     programs: tuple[Program, ...]
@@ -101,6 +113,7 @@ def _node_program(name: Any, entry: Any, folder: Path, settings: Settings) -> Pr
     if not isinstance(name, str) or not NODE_NAME.match(name):
         raise ConfigurationError(f"'{name}' cannot be a node's name: use 1 to 64 of the characters A-Z a-z 0-9 _ -")
     _check_mapping(entry, f"node '{name}'", None)
+    # A copy, of which the entries that are no options are taken.
     options = dict(entry)
     what = options.pop("kind", None) or options.pop("file", None)
     if not isinstance(what, str):

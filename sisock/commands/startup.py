@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from sisock.commands.site import Deployment
-from sisock.ports import check_port, check_router_ports
+from sisock.system import check_port, check_router_ports
 
 PROGRESS_INTERVAL_S = 5.0
-EMPTY_S = 5.0  # so long is waited for the fields of a node that is listed: one that is fed may not have any yet
+# A node that is listed and fed from elsewhere may have no fields yet: it is not waited for any longer.
+EMPTY_S = 5.0
 _NODES = {"payload": {"target": "nodes"}}
-DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's loopback
+# No proxy knows this machine's loopback.
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Startup:
@@ -61,6 +63,7 @@ class Startup:
             listed = {str(one["__value"]) for one in self._ask("/variable", _NODES)} if empty else set()
         except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
             return ["the Grafana adapter"], []
+        # A node that is listed may still be about to learn which fields it has.
         for name in listed:
             self._listed_at.setdefault(name, elapsed_s)
         missing = [name for name in empty if elapsed_s - self._listed_at.get(name, elapsed_s) < EMPTY_S]

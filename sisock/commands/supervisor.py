@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 
 from sisock.commands.site import Program
+from sisock.system import STOP_SIGNALS, dying_with
 
-CONFIGURATION_EXIT = 2  # what our programs end with when something must be changed before they can run
+# What our programs end with when something must be changed before they can run.
+CONFIGURATION_EXIT = 2
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
 HEALTHY_AFTER_S = 10.0
 STOP_TIMEOUT_S = 6.0
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to end this process (SIGTERM) when the one that started it dies in whatever way; Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+_AWAITED = {*STOP_SIGNALS, signal.SIGCHLD}
 
 
 class Child:
@@ -41,13 +34,12 @@ class Child:
 
     def start(self, now: float) -> None:
         """Start the program in a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor."""
-        parent = os.getpid()
+        end_with_parent = dying_with(os.getpid())
 
         def prepare() -> None:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
-            die_with_parent()
-            if os.getppid() != parent:  # it died before the request was made
-                os._exit(1)
+            # The supervisor blocks these signals, and a child inherits that.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
+            end_with_parent()
 
         self.process = subprocess.Popen(  # noqa: S603 - the command line is ours
             self.program.arguments,
@@ -101,7 +93,7 @@ class Supervisor:
         tick
             Called several times a second, with the seconds since the start, until it returns False.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
+        signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
         began = time.monotonic()
         ticking = True
         try:
@@ -110,7 +102,7 @@ class Supervisor:
                 if code is not None:
                     return code
                 ticking = ticking and tick(time.monotonic() - began)
-                info = signal.sigtimedwait({*STOP_SIGNALS, signal.SIGCHLD}, 0.2)
+                info = signal.sigtimedwait(_AWAITED, 0.2)
                 if info is not None and info.si_signo in STOP_SIGNALS:
                     self._tell("stopping")
                     return 0
@@ -122,6 +114,7 @@ class Supervisor:
         for child in self._children:
             code = child.ended(now)
             if code is not None:
+                # What must be changed before it can run will not change by itself.
                 if code == CONFIGURATION_EXIT and child.starts == 1:
                     return code
                 self._tell(f"{child.program.name} ended ({_in_words(code)}); starting it again")
@@ -132,9 +125,11 @@ class Supervisor:
     def _stop_all(self) -> None:
         running = [(child, child.process) for child in reversed(self._children) if child.process]
         for _, process in running:
-            process.send_signal(signal.SIGCONT)  # a stopped process would not see the next one
+            # A stopped process would not see the next one.
+            process.send_signal(signal.SIGCONT)
             process.terminate()
         deadline = time.monotonic() + STOP_TIMEOUT_S
+        # All were asked at once, so the deadline is one for all.
         for child, process in running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(deadline - time.monotonic(), 0.05))

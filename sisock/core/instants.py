@@ -12,7 +12,8 @@ from sisock.core.errors import BadRequest
 from sisock.core.times import check_number, format_iso8601, parse_duration, parse_iso8601
 
 FORMS = "2013-01-01, '2013-01-01 12:30', 2013-01-01T12:30:00Z, -1h, now-1h, now, or UNIX seconds"
-MILLISECONDS_FROM = 1e11  # in seconds, the year 5138
+# Read as seconds this is the year 5138, which nobody means.
+MILLISECONDS_FROM = 1e11
 _RELATIVE = re.compile(r"(?:now)?\s*([+-])\s*([0-9].*)")
 _DATE = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}(?:-[0-9]{2})?)"
@@ -70,6 +71,7 @@ def format_exact(t: float) -> str:
         Outside of the years 1 to 9999.
     """
     whole = math.floor(check_number(t, "a time"))
+    # By way of the decimal text: a float's fraction alone would lose its last digits.
     fraction = f"{Decimal(repr(float(t))) - whole:f}"[2:]
     return f"{_second(whole)}{fraction.ljust(3, '0')}Z"
 
@@ -88,6 +90,7 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
+    # Texts such as "nan" and "inf" are numbers to Python.
     if not math.isfinite(number):
         raise _wrong(text)
     if number >= MILLISECONDS_FROM:

@@ -1,13 +1,13 @@
-"""What the parts of sisock speak of among themselves: fields, timelines, requests and blocks of samples.
+"""The words that all parts of sisock share: fields, timelines, requests, statements and blocks of samples.
 
 Times are UNIX seconds as float64; spans are half-open, [start, end). Dictionaries exist only on the wire,
-and only :mod:`sisock.core.wire.info` knows their keys.
+and only :mod:`sisock.core.wire` knows their keys.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -72,6 +72,7 @@ class FieldCatalogue:
         for one in self.fields.values():
             for alias in one.aliases:
                 owners.setdefault(alias, set()).add(one.name)
+        # An alias of two fields could mean either, and so means none.
         return {alias: min(names) for alias, names in owners.items() if len(names) == 1 and alias not in self.fields}
 
     def spacings_s(self, names: Iterable[str]) -> dict[str, float | None]:
@@ -81,6 +82,7 @@ class FieldCatalogue:
 
     def updated(self, other: FieldCatalogue) -> FieldCatalogue:
         """Return this catalogue with the fields of another added, which win."""
+        # Of a timeline that both have, the spacing of the later one counts.
         intervals_s = {one.name: one.interval_s for part in (self, other) for one in part.timelines.values()}
         return FieldCatalogue.of([*{**self.fields, **other.fields}.values()], intervals_s)
 
@@ -134,23 +136,10 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a node states about the samples of a timeline; each part as in :class:`TimelineBlock`."""
-
-    finalized_until: float = math.inf
-    available_from: float = -math.inf
-    generation: str | None = None
-
-
-@dataclass(frozen=True)
-class TimelineBlock:
-    """Samples of the fields of one timeline.
+    """What a node states about the samples of a timeline.
 
     Parameters
     ----------
-    times
-        Shape (n,), float64 UNIX seconds, ascending; equal times may follow one another.
-    values
-        One array of shape (n,) for each field: float64 or int64 for numbers, bool, or object holding str.
     finalized_until
         No sample before this time will change or be added any more; +inf when none ever will, -inf when nothing
         is promised.
@@ -161,21 +150,81 @@ class TimelineBlock:
         changed after all. None when the source has no such notion.
     """
 
-    times: Times
-    values: Mapping[str, Values]
     finalized_until: float = math.inf
     available_from: float = -math.inf
     generation: str | None = None
 
-    @classmethod
-    def stating(cls, statement: Statement, times: Times, values: Mapping[str, Values]) -> Self:
-        """Return samples about which something is stated."""
-        return cls(times, values, statement.finalized_until, statement.available_from, statement.generation)
+
+ALL_FINAL = Statement()
+"""The statement on samples to which nothing will be added, and of which nothing was dropped."""
+
+
+class Stated:
+    """Samples that carry a statement, the parts of which can be read as if they were the samples' own."""
+
+    statement: Statement
 
     @property
-    def statement(self) -> Statement:
-        """Return what is stated about the samples."""
-        return Statement(self.finalized_until, self.available_from, self.generation)
+    def finalized_until(self) -> float:
+        """The time before which nothing changes any more, UNIX seconds."""
+        return self.statement.finalized_until
+
+    @property
+    def available_from(self) -> float:
+        """The time before which nothing is kept, UNIX seconds."""
+        return self.statement.available_from
+
+    @property
+    def generation(self) -> str | None:
+        """The identity of the data."""
+        return self.statement.generation
+
+    def restated(self, **parts: Any) -> Self:
+        """Return the same samples with some parts of their statement replaced, each by its name."""
+        return replace(self, statement=replace(self.statement, **parts))  # type: ignore[type-var]  # all are dataclasses
+
+
+# No value that a part could have: None is a generation.
+_UNCHANGED: Any = object()
+
+
+@dataclass(frozen=True, init=False)
+class TimelineBlock(Stated):
+    """Samples of the fields of one timeline, and the statement on them.
+
+    Parameters
+    ----------
+    times
+        Shape (n,), float64 UNIX seconds, ascending; equal times may follow one another.
+    values
+        One array of shape (n,) for each field: float64 or int64 for numbers, bool, or object holding str.
+    finalized_until, available_from, generation
+        As in :class:`Statement`; what is given wins over the same part of ``statement``.
+    statement
+        What is stated about the samples.
+    """
+
+    times: Times
+    values: Mapping[str, Values]
+    statement: Statement
+
+    def __init__(
+        self,
+        times: Times,
+        values: Mapping[str, Values],
+        finalized_until: float = _UNCHANGED,
+        available_from: float = _UNCHANGED,
+        generation: str | None = _UNCHANGED,
+        *,
+        statement: Statement = ALL_FINAL,
+    ) -> None:
+        # Nodes of other people give the parts one by one, here and to dataclasses.replace(), which hands over the
+        # statement of before as well.
+        parts = (("finalized_until", finalized_until), ("available_from", available_from), ("generation", generation))
+        given: dict[str, Any] = {name: part for name, part in parts if part is not _UNCHANGED}
+        object.__setattr__(self, "times", times)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "statement", replace(statement, **given) if given else statement)
 
     def take(self, selection: slice | NDArray[np.intp] | NDArray[np.bool_]) -> TimelineBlock:
         """Return the block with only the selected samples; a slice copies nothing."""
@@ -187,6 +236,7 @@ class TimelineBlock:
 
     def within(self, start: float, end: float) -> TimelineBlock:
         """Return the samples inside [start, end), as views."""
+        # Half-open: a sample at the end belongs to the span that begins there.
         low, high = np.searchsorted(self.times, [start, end], side="left")
         return self.take(slice(int(low), int(max(low, high))))
 
@@ -217,9 +267,13 @@ class DataBlock:
         """Return the block of the timeline that has the field, or None."""
         return next((block for block in self.timelines.values() if field_name in block.values), None)
 
+    def map(self, change: Callable[[TimelineBlock], TimelineBlock]) -> DataBlock:
+        """Return the block with each of its timelines changed."""
+        return replace(self, timelines={name: change(one) for name, one in self.timelines.items()})
+
     def within(self, start: float, end: float) -> DataBlock:
         """Return the samples inside [start, end), as views."""
-        return DataBlock({name: one.within(start, end) for name, one in self.timelines.items()}, self.stated)
+        return self.map(lambda one: one.within(start, end))
 
     def stated_of(self, field_name: str) -> Statement | None:
         """Return what is stated of a field; None when nothing is."""

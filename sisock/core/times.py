@@ -62,11 +62,13 @@ _ISO8601 = re.compile(
 )
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_BUCKETS = 2.0**53
-_CLOSE = 1e-12  # a few roundings away
+# So much, as a share, numbers differ by that are a few roundings apart.
+_CLOSE = 1e-12
 
 
 def check_number(value: Any, name: str) -> float:
     """Return a finite real number as float; raise BadRequest, which speaks of ``name``, for anything else."""
+    # Python counts truth values among the numbers; whoever sends one means something else.
     if isinstance(value, Real) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -123,7 +125,8 @@ def parse_iso8601(text: str) -> float:
             unit: int = 10 ** len(digits)
             return (seconds * unit + int(digits)) / unit
     except ValueError:
-        pass  # the shape is right but there is no such day or hour: the same advice holds
+        # The shape is right but there is no such day or hour: the same advice holds.
+        pass
     raise BadRequest(f"{text!r:.80} is no time: write it as 2024-05-06T07:08:09.123Z or with a zone like +02:00")
 
 
@@ -161,6 +164,7 @@ def format_duration(seconds: float) -> str:
     if not math.isfinite(seconds):
         return f"{seconds} s"
     for unit, size in _SHOWN_UNITS:
+        # Rounded before it is compared, so that 59.99 s are told as a minute.
         rounded = float(f"{seconds / size:.3g}")
         if abs(rounded) >= 1:
             return f"{rounded:.10g} {unit}"
@@ -195,6 +199,7 @@ def stride_for_points(
     start, end = check_number(start, "the start"), check_number(end, "the end")
     widths = _ladder_widths(strides_per_bucket)
     about = (end - start) / (buckets - 1)
+    # Where a rounding either way leads to the same step, it is the exact one.
     position = bisect_left(widths, about * (1 - _CLOSE))
     if position == bisect_left(widths, about * (1 + _CLOSE)) < len(LADDER):
         return LADDER[position]
@@ -216,6 +221,13 @@ def _first_step(width: Fraction, strides: int) -> float:
     return LADDER[position]
 
 
+def mean_spacing(oldest: float | None, newest: float | None, count: int) -> float | None:
+    """Return the mean spacing of samples, seconds; None for fewer than two, or when all are at one time."""
+    if oldest is None or newest is None or count < 2 or not newest > oldest:  # noqa: PLR2004 - a spacing needs two
+        return None
+    return float(newest - oldest) / (count - 1)
+
+
 def bucket_edges(first: int, last: int, width: float) -> Times:
     """Return the starts ``k * width`` of the buckets from ``first`` to ``last``, both included, in float64."""
     return np.arange(first, last + 1, dtype=np.int64).astype(np.float64) * width
@@ -226,6 +238,7 @@ def bucket_number(instant: float, width: float) -> int:
     quotient = instant / width
     if not -_MOST_BUCKETS < quotient < _MOST_BUCKETS:
         raise _too_fine(instant, width)
+    # The quotient is rounded, so that it may name a neighbour of the bucket.
     number = math.floor(quotient)
     number -= number * width > instant
     number += (number + 1) * width <= instant
@@ -253,6 +266,7 @@ def bucket_of(times: Times | float, width: float) -> NDArray[np.int64]:
     times = np.asarray(times, dtype=np.float64)
     with np.errstate(over="ignore"):
         quotients = times / width
+    # Written so that NaN and infinite quotients are refused as well.
     if times.size and not max(-quotients.min(), quotients.max()) < _MOST_BUCKETS:
         raise _too_fine(times.max(), width)
     numbers = np.floor(quotients)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 from autobahn.wamp.exception import ApplicationError
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeadlinePassed
@@ -17,76 +16,30 @@ from sisock.core.reduce.reducers import Samples, add_newest
 from sisock.core.window.edge import Edge
 from sisock.core.window.remarks import Remarked
 from sisock.core.window.spans import NO_SAMPLES, Reduction
-from sisock.core.wire.requests import request_arguments
-from sisock.core.wire.spans import decode_reductions, decode_remarks
+from sisock.core.wire.spans import decode_reductions, decode_remarks, spans_arguments
 from sisock.gateway.drawing.planner import NodeQuestion
-from sisock.gateway.node_client import NodeClient
-from sisock.gateway.rpc import CALL_FAILURES
-from sisock.gateway.tile_cache import Lookup, SeriesKey, TileCache
+from sisock.gateway.node_client import CALL_FAILURES, NodeClient
+from sisock.gateway.single_flight import CallsUnderWay, CallUnderWay
+from sisock.gateway.tile_cache import Lookup, TileCache
 from sisock.gateway.tiles import (
     LEAST_REACH_S,
     ReducedSpan,
+    SeriesKey,
     TileGrid,
     add_first,
     add_held,
-    group_keys,
+    group_fields,
     inside,
     join_spans,
     lacking_s,
     left_open,
 )
 
+# Data may change while they are asked for, or another's call may fail: then it is looked and asked again, a few times.
+# The last round asks for all of the window at once, so that what comes fits together.
 ROUNDS = 5
-PATIENT_ROUNDS = 2  # in which answers to others are waited for
-
-
-@dataclass(eq=False)
-class CallUnderWay:
-    """A call that is under way, for all who want some of its answer."""
-
-    keys: frozenset[SeriesKey]
-    window: Span
-    spans: tuple[Span, ...]
-    waiting: list[Deferred[None]] = field(default_factory=list)
-
-    def covers(self, key: SeriesKey, missing: Sequence[Span], end: float) -> bool:
-        """Tell whether its answer will hold what a series lacks, up to what may be shared."""
-        if key not in self.keys or abs(end - self.window[1]) > key.patience_s:
-            return False
-        last_end = self.spans[-1][1] if self.spans else -np.inf
-        slack = key.patience_s if last_end == self.window[1] else 0.0
-        return all(
-            any(low <= span[0] and span[1] <= high + (slack if high == last_end else 0.0) for low, high in self.spans)
-            for span in missing
-        )
-
-    def done(self) -> None:
-        """Let those go on who waited."""
-        for waiter in self.waiting:
-            if not waiter.called:
-                waiter.callback(None)
-
-
-class CallsUnderWay:
-    """The calls that are under way, by node."""
-
-    def __init__(self) -> None:
-        self._of_node: dict[str, list[CallUnderWay]] = {}
-
-    def covering(self, key: SeriesKey, missing: Sequence[Span], end: float) -> CallUnderWay | None:
-        """Return a call whose answer will hold what a series lacks, or None."""
-        return next((one for one in self._of_node.get(key.node, ()) if one.covers(key, missing, end)), None)
-
-    def begin(self, node: str, question: CallUnderWay) -> None:
-        """Note a call."""
-        self._of_node.setdefault(node, []).append(question)
-
-    def end(self, node: str, question: CallUnderWay) -> None:
-        """Forget a call that was answered, or failed."""
-        self._of_node[node].remove(question)
-        if not self._of_node[node]:
-            del self._of_node[node]
-        question.done()
+# In the first ones, others' calls are waited for; then this one asks itself, as those may fail for its own reasons.
+PATIENT_ROUNDS = 2
 
 
 class WindowEdges:
@@ -100,31 +53,31 @@ class WindowEdges:
         Times of the last samples before the window, UNIX seconds, of these fields and of those without any in it.
     """
 
-    def __init__(self, peer: NodeClient, question: NodeQuestion) -> None:
+    def __init__(self, client: NodeClient, question: NodeQuestion) -> None:
         self._start = question.request.start
-        self._tells = peer.info is not None and "edge" in peer.info.capabilities
+        self._tells = client.info is not None and "edge" in client.info.capabilities
         self._asks_when_empty = self._tells and question.resolution.before is not False
-        self._holding = question.holding(peer.catalogue)
+        self._holding = question.holding(client.catalogue)
         self._wanting = set(self._holding) if self._tells else set()
         self.held: set[str] = set()
         self.before: dict[str, float] = {}
 
-    def lacks(self, key: SeriesKey, found: Lookup) -> bool:
+    def lacks(self, key: SeriesKey, lookup: Lookup) -> bool:
         """Tell whether what lies at the window's start is drawn, but not known."""
         if key.field in self._wanting:
-            return not _tells_before(found.edge)
-        return self._tells and key.looks_ahead and found.edge is None
+            return not _tells_before(lookup.edge)
+        return self._tells and key.looks_ahead and lookup.edge is None
 
-    def wanted(self, key: SeriesKey, found: Lookup, now: float) -> tuple[float, bool]:
+    def wanted(self, key: SeriesKey, lookup: Lookup, now: float) -> tuple[float, bool]:
         """Return for how many seconds a call that is due should bring an edge, and whether with what is before.
 
         Of a window of which nothing is kept but that it was empty, what is before will be wanted.
         """
-        wanting, lacks = key.field in self._wanting, self.lacks(key, found)
+        wanting, lacks = key.field in self._wanting, self.lacks(key, lookup)
         if not lacks and not (self._tells and (key.looks_ahead or wanting)):
             return 0.0, False
-        edge_s = lacking_s(found.kept_edges, self._start, now, key.patience_s) or LEAST_REACH_S * lacks
-        empty = lacks and bool(found.pieces) and not any(piece.times.size for piece in found.pieces)
+        edge_s = lacking_s(lookup.edges, self._start, now, key.patience_s) or LEAST_REACH_S * lacks
+        empty = lacks and bool(lookup.kept) and not any(one.times.size for one in lookup.kept)
         return edge_s, edge_s > 0 and (wanting or (self._asks_when_empty and empty))
 
     def added(self, key: SeriesKey, samples: Samples, edge: Edge | None) -> Samples:
@@ -136,8 +89,8 @@ class WindowEdges:
         whole = add_held(first, edge, self._start) if name in self._holding else first
         if whole[0].size > first[0].size:
             self.held.add(name)
-        told = name in self.held or (self._asks_when_empty and not whole[0].size)
-        if told and edge.before is not None and edge.before[0].size:
+        is_wanted = name in self.held or (self._asks_when_empty and not whole[0].size)
+        if is_wanted and edge.before is not None and edge.before[0].size:
             self.before[name] = float(edge.before[0][0])
         return whole
 
@@ -177,18 +130,18 @@ class CachedReader:
 
     def __init__(
         self,
-        peer: NodeClient,
+        client: NodeClient,
         question: NodeQuestion,
-        store: TileCache,
-        questions: CallsUnderWay,
+        cache: TileCache,
+        calls: CallsUnderWay,
         clock: Any,
         until: float,
     ) -> None:
-        self._peer = peer
+        self._client = client
         self._request = question.request
         self._window = question.request.start, question.request.end
-        self._store = store
-        self._questions = questions
+        self._cache = cache
+        self._calls = calls
         self._clock = clock
         self._until = until
         self._grids: dict[float, TileGrid] = {}
@@ -198,29 +151,39 @@ class CachedReader:
         self._absent: set[str] = set()
         self._doubted: set[str] = set()
         self._empty: dict[str, TimelineBlock] = {}  # until it is known what was before
-        self._edges = WindowEdges(peer, question)
+        self._edges = WindowEdges(client, question)
         self._remarks: dict[str, Sequence[str]] = {}
 
     async def read(self) -> CachedReading:
         """Read all fields; what goes wrong becomes words beside what was kept of them."""
         for turn in range(ROUNDS):
-            settled = {name: self._look(key) for name, key in self._keys.items() if self._is_open(name)}
-            found = {name: one.with_tail() for name, one in settled.items()}
-            lacking = self._lacking(found)
+            lookups = {name: self._look(key) for name, key in self._keys.items() if self._is_open(name)}
+            with_tails = {name: one.with_tail() for name, one in lookups.items()}
+            lacking = self._lacking(with_tails)
             under_way = self._under_way(lacking) if lacking and turn < PATIENT_ROUNDS else None
             if under_way is not None:
                 await self._wait(under_way, lacking)
                 continue
-            if lacking:  # a call is due: it brings the end of the window anew for all, and spares the next one
-                found = settled
-                lacking = self._lacking(found)
-            for name in found.keys() - lacking.keys():
-                self._put(name, found[name], {}, None)
             if lacking:
-                await self._ask_all(lacking, whole=turn == ROUNDS - 1)
+                await self._ask_anew(lookups, whole=turn == ROUNDS - 1)
+            else:
+                self._put_all(with_tails)
             if not any(map(self._is_open, self._keys)):
                 break
         return self._reading()
+
+    async def _ask_anew(self, lookups: Mapping[str, Lookup], *, whole: bool) -> None:
+        """Ask for what is lacking without the tails that others have asked for, and put the rest.
+
+        A call is due anyway: it brings the end of the window anew for all fields, and spares the next one.
+        """
+        lacking = self._lacking(lookups)
+        self._put_all({name: one for name, one in lookups.items() if name not in lacking})
+        await self._ask_all(lacking, whole=whole)
+
+    def _put_all(self, lookups: Mapping[str, Lookup]) -> None:
+        for name, lookup in lookups.items():
+            self._put(name, lookup, {}, None)
 
     def kept(self, error: BaseException) -> CachedReading:
         """Return what is kept of all fields, where the node cannot be asked at all."""
@@ -228,33 +191,30 @@ class CachedReader:
         return self._reading()
 
     def _reading(self) -> CachedReading:
-        remarks = {name: self._store.remarks(key) for name, key in self._keys.items()}
+        remarks = dict(zip(self._keys, self._cache.remarks(self._keys.values()), strict=True))
         block = DataBlock({**self._empty, **self._blocks})
         return CachedReading(block, self._problems, {**remarks, **self._remarks}, self._edges.before, self._edges.held)
 
     def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
-        known = self._peer.catalogue.find(name)
-        selection = question.resolution.selection(known.type if known else "number")
-        width = selection.width(question.resolution.stride_s)
-        reducer = question.resolution.reducer
-        return SeriesKey(self._peer.name, name, reducer, width, selection.chooses, selection.looks_ahead)
+        field = self._client.catalogue.find(name)
+        buckets = question.resolution.buckets(field.type if field else "number")
+        return SeriesKey(self._client.name, name, question.resolution.reducer, *buckets)
 
-    def _lacking(self, found: Mapping[str, Lookup]) -> dict[str, Lookup]:
+    def _lacking(self, lookups: Mapping[str, Lookup]) -> dict[str, Lookup]:
         """Return what must be asked for."""
-        return {
-            name: one for name, one in found.items() if not one.complete or self._edges.lacks(self._keys[name], one)
-        }
+        keys, edges = self._keys, self._edges
+        return {name: one for name, one in lookups.items() if not one.is_complete or edges.lacks(keys[name], one)}
 
-    def _put(self, name: str, found: Lookup, came: Mapping[Span, Samples], reduction: Reduction | None) -> None:
-        """Put together what there is of a field; of an empty window it is asked what was before, if that is told."""
-        edge = found.edge
+    def _put(self, name: str, lookup: Lookup, came: Mapping[Span, Samples], reduction: Reduction | None) -> None:
+        """Join what there is of a field; of an empty window it is asked what was before, where nodes tell that."""
+        edge = lookup.edge
         if reduction is not None and reduction.edge is not None:
             edge = reduction.edge
-            if edge.before is None and found.edge is not None:  # asked for for the sake of others
-                edge = replace(edge, before=found.edge.before)
-        times, values = self._edges.added(self._keys[name], _join_read(found, came, reduction), edge)
-        statement = (reduction.statement if reduction else found.statement) or Statement()
-        block = TimelineBlock.stating(statement, times, {name: values})
+            if edge.before is None and lookup.edge is not None:  # asked for for the sake of others
+                edge = replace(edge, before=lookup.edge.before)
+        times, values = self._edges.added(self._keys[name], _join_samples(lookup, came, reduction), edge)
+        statement = (reduction.statement if reduction else lookup.statement) or Statement()
+        block = TimelineBlock(times, {name: values}, statement=statement)
         if not times.size and self._edges.asks_before(name, edge):
             self._empty[name] = block
         else:
@@ -267,19 +227,19 @@ class CachedReader:
         grid = self._grids.get(key.width)
         if grid is None:
             grid = self._grids[key.width] = TileGrid.of(*self._window, key.width)
-        return self._store.look(key, grid, self._clock.seconds())
+        return self._cache.look(key, grid, self._clock.seconds())
 
     def _under_way(self, lacking: Mapping[str, Lookup]) -> list[CallUnderWay] | None:
         """Return the calls whose answers will hold all that is lacking, or None."""
         end = self._window[1]
-        covering = [self._questions.covering(self._keys[name], one.missing, end) for name, one in lacking.items()]
+        covering = [self._calls.covering(self._keys[name], one.missing, end) for name, one in lacking.items()]
         return None if None in covering else list(dict.fromkeys(filter(None, covering)))
 
     async def _wait(self, under_way: Iterable[CallUnderWay], lacking: Mapping[str, Lookup]) -> None:
         waiters: list[Deferred[None]] = []
-        for question in under_way:
+        for call in under_way:
             waiter: Deferred[None] = Deferred()
-            question.waiting.append(waiter)
+            call.waiting.append(waiter)
             waiters.append(waiter)
         try:
             for waiter in waiters:
@@ -291,7 +251,7 @@ class CachedReader:
         """Ask for what is lacking, side by side; ``whole`` asks for all of the window, whatever is kept."""
         anew = lacking if whole else self._doubted
         lacking = {name: Lookup((), (self._window,)) if name in anew else one for name, one in lacking.items()}
-        groups = group_keys({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
+        groups = group_fields({name: (self._keys[name].width, one.missing) for name, one in lacking.items()})
         asking = [
             Deferred.fromCoroutine(self._ask({name: lacking[name] for name in names}, spans))
             for spans, names in groups
@@ -303,6 +263,7 @@ class CachedReader:
         try:
             reductions = await self._call(tuple(lacking), spans, self._ahead_s(lacking), self._edge_s(lacking))
         except CALL_FAILURES as error:
+            # No node tells in advance how large its reply will be: many fields are asked for in halves until it fits.
             if len(lacking) > 1 and isinstance(error, ApplicationError) and error.error == OverAllowance.uri:
                 names = list(lacking)
                 for part in (names[: len(names) // 2], names[len(names) // 2 :]):
@@ -310,93 +271,93 @@ class CachedReader:
                 return
             self._give_up(lacking, error)
             return
-        for name, found in lacking.items():
-            self._take(name, found, spans, reductions.get(name))
+        for name, lookup in lacking.items():
+            self._take(name, lookup, spans, reductions.get(name))
 
     def _ahead_s(self, lacking: Mapping[str, Lookup]) -> float:
         """Return for how long the next windows should find the bucket that their start cuts; zero if they will."""
-        if self._peer.info is None or "ahead" not in self._peer.info.capabilities:
+        if self._client.info is None or "ahead" not in self._client.info.capabilities:
             return 0.0
-        return max(self._ahead_of(self._keys[name], found) for name, found in lacking.items())
+        return max(self._ahead_of(self._keys[name], lookup) for name, lookup in lacking.items())
 
-    def _ahead_of(self, key: SeriesKey, found: Lookup) -> float:
-        moves = found.statement is not None and found.statement.finalized_until < self._window[1]
-        return key.patience_s if moves and key.looks_ahead and not found.lasting else 0.0
+    def _ahead_of(self, key: SeriesKey, lookup: Lookup) -> float:
+        moves = lookup.statement is not None and lookup.statement.finalized_until < self._window[1]
+        return key.patience_s if moves and key.looks_ahead and not lookup.is_lasting else 0.0
 
     def _edge_s(self, lacking: Mapping[str, Lookup]) -> tuple[float, bool]:
         """Return how long windows to come should find what lies at their start, and whether what is before, too."""
         now = self._clock.seconds()
-        wanted = [self._edges.wanted(self._keys[name], found, now) for name, found in lacking.items()]
+        wanted = [self._edges.wanted(self._keys[name], lookup, now) for name, lookup in lacking.items()]
         return max(edge_s for edge_s, _ in wanted), any(before for _, before in wanted)
 
     async def _call(
         self, names: tuple[str, ...], spans: tuple[Span, ...], ahead_s: float, edge: tuple[float, bool]
     ) -> dict[str, Reduction]:
         request = replace(self._request, fields=names, spans=spans, ahead=ahead_s, edge=edge[0], before=edge[1])
-        question = CallUnderWay(frozenset(self._keys[name] for name in names), self._window, spans)
-        arguments, keywords = request_arguments(request)
+        under_way = CallUnderWay(frozenset(self._keys[name] for name in names), self._window, spans)
+        arguments, keywords = spans_arguments(request)
         asked_at = self._clock.seconds()
-        self._questions.begin(self._peer.name, question)
+        self._calls.begin(self._client.name, under_way)
         try:
-            reply = await self._peer.call(self._until - asked_at, "get_data", *arguments, **keywords)
+            reply = await self._client.call(self._until - asked_at, "get_data", *arguments, **keywords)
             reductions = decode_reductions(reply, request)
             remarks = decode_remarks(reply, request)
-            for name in names:
-                self._remarks[name] = remarks.get(name, ())
-                self._store.keep_remarks(self._keys[name], self._remarks[name])
+            self._remarks.update({name: remarks.get(name, ()) for name in names})
+            self._cache.keep_remarks({self._keys[name]: self._remarks[name] for name in names})
             for name, reduction in reductions.items():
                 identified = self._identified(inside(reduction, spans, self._window))
                 reductions[name] = identified
-                self._store.keep(self._keys[name], self._window, spans, identified, asked_at, ahead_s)
+                self._cache.keep(self._keys[name], self._window, spans, identified, asked_at, ahead_s)
         finally:
-            self._questions.end(self._peer.name, question)
+            # Only now those go on who wait for this call: by then all that it brought is kept, and they find it.
+            self._calls.end(self._client.name, under_way)
         return reductions
 
     def _identified(self, reduction: Reduction) -> Reduction:
         """Give data that have no identity that of the node's session: after a reconnect they may be others."""
         if reduction.statement.generation is not None:
             return reduction
-        return replace(reduction, statement=replace(reduction.statement, generation=f"session {self._peer.number}"))
+        return replace(reduction, statement=replace(reduction.statement, generation=f"session {self._client.number}"))
 
-    def _take(self, name: str, found: Lookup, spans: tuple[Span, ...], reduction: Reduction | None) -> None:
-        """Put what was kept and what has come together, unless the data have become others between the two."""
+    def _take(self, name: str, lookup: Lookup, spans: tuple[Span, ...], reduction: Reduction | None) -> None:
+        """Join what was kept and what has come, unless the data have become others between the two."""
         if reduction is None:
-            # Nodes of former versions took a field without samples in one of several spans for unknown.
+            # Nodes of former versions took a field without samples in one of several spans for unknown: it is asked
+            # for again, for the whole window.
             (self._absent if spans == (self._window,) else self._doubted).add(name)
             return
-        same = found.statement is not None and found.statement.generation == reduction.statement.generation
-        if not same and (found.pieces or found.edge is not None):
+        same = lookup.statement is not None and lookup.statement.generation == reduction.statement.generation
+        if not same and (lookup.kept or lookup.edge is not None):
             return  # the next round sees what is missing of the new data
         came = dict(zip(spans, reduction.pieces, strict=True))
-        self._put(name, found, came, reduction)
+        self._put(name, lookup, came, reduction)
 
     def _give_up(self, lacking: Mapping[str, Lookup], error: BaseException) -> None:
         """Draw what is kept, and say why there is no more."""
-        reason = self._peer.explain(error)
-        for name, found in lacking.items():
+        reason = self._client.explain(error)
+        for name, lookup in lacking.items():
             self._problems[name] = reason
             self._edges.give_up(name)
-            if found.pieces:
-                self._put(name, found, {}, None)
+            if lookup.kept:
+                self._put(name, lookup, {}, None)
 
 
-def _join_read(found: Lookup, came: Mapping[Span, Samples], reduction: Reduction | None) -> Samples:
-    """Return one field's samples of a window out of the parts that were kept and those that came."""
-    pieces = found.pieces
+def _join_samples(lookup: Lookup, came: Mapping[Span, Samples], reduction: Reduction | None) -> Samples:
+    """Return one field's samples of a window out of what was kept and what has come."""
+    parts = lookup.kept
     if came:
-        kept = [part for piece in pieces for part in _beside(piece, came)]
-        pieces = sorted(
-            [*kept, *(ReducedSpan(*span, *samples) for span, samples in came.items())], key=lambda one: one.start
-        )
-    whole = join_spans(pieces) if pieces else ReducedSpan(0.0, 0.0, *NO_SAMPLES)
-    newest = (reduction.newest if reduction is not None else found.newest) or NO_SAMPLES
+        fresh = [ReducedSpan(*span, *samples) for span, samples in came.items()]
+        kept = [part for one in lookup.kept for part in _beside(one, came)]
+        parts = sorted([*kept, *fresh], key=lambda one: one.start)
+    whole = join_spans(parts) if parts else ReducedSpan(0.0, 0.0, *NO_SAMPLES)
+    newest = (reduction.newest if reduction is not None else lookup.newest) or NO_SAMPLES
     times, values = whole.times, whole.values
     if newest[0].size and not (times.size and newest[0][0] < times[-1]):  # else the node no longer has what is kept
         return add_newest((times, values), newest)
     return times, values
 
 
-def _beside(piece: ReducedSpan, came: Mapping[Span, Samples]) -> list[ReducedSpan]:
-    """Return the parts of a kept piece that have not come anew; what came begins and ends on buckets there."""
-    over = [ReducedSpan(*span, *NO_SAMPLES) for span in came if span[0] < piece.end and piece.start < span[1]]
-    return [piece.part(*span) for span in left_open((piece.start, piece.end), over)] if over else [piece]
+def _beside(kept: ReducedSpan, came: Mapping[Span, Samples]) -> list[ReducedSpan]:
+    """Return the parts of a kept span that have not come anew; what came begins and ends on buckets there."""
+    over = [ReducedSpan(*span, *NO_SAMPLES) for span in came if span[0] < kept.end and kept.start < span[1]]
+    return [kept.part(*span) for span in left_open((kept.start, kept.end), over)] if over else [kept]

@@ -17,8 +17,8 @@ from sisock.core.errors import BadReply, NodeUnavailable, UnknownNode
 from sisock.core.model import Field, FieldCatalogue
 from sisock.core.wire.info import decode_entries, uri
 from sisock.gateway.drawing.planner import SEPARATOR, SeriesWanted
-from sisock.gateway.node_client import NodeClient, NodeView
-from sisock.gateway.rpc import RouterLink, SingleFlight, in_words
+from sisock.gateway.node_client import NodeClient, NodeView, RouterLink, in_words
+from sisock.gateway.single_flight import SingleFlight
 from sisock.gateway.target_index import Targets
 
 FRESH_S = 5.0
@@ -78,7 +78,7 @@ class Snapshot:
 
 
 class Directory:
-    """The peers that are online.
+    """The clients that are online.
 
     All methods run in the reactor's thread; only :meth:`snapshot` may be called from any.
     """
@@ -86,7 +86,7 @@ class Directory:
     def __init__(self, link: RouterLink, deadline_s: float) -> None:
         self._link = link
         self._deadline_s = deadline_s
-        self._peers: dict[str, NodeClient] = {}
+        self._clients: dict[str, NodeClient] = {}
         self._gone: dict[str, NodeClient] = {}
         self._changes: dict[str, int] = {}
         self._listed_at: float | None = None
@@ -98,20 +98,20 @@ class Directory:
 
     def snapshot(self) -> Snapshot:
         """Return what is known now; the same object as long as nothing changed."""
-        views = {name: peer.view() for name, peer in sorted(self._peers.copy().items())}
+        views = {name: client.view() for name, client in sorted(self._clients.copy().items())}
         outage = self._link.outage or (self.problem if not views else None)
         last = self._last
         if outage != last.outage or not _identical(views, last.nodes):
-            gone = {name: peer.catalogue for name, peer in self._gone.copy().items()}
+            gone = {name: client.catalogue for name, client in self._gone.copy().items()}
             self._last = last = Snapshot.of(views, outage, last, gone)
         return last
 
-    def peer(self, name: str) -> NodeClient:
+    def client(self, name: str) -> NodeClient:
         """Return a node that is online; UnknownNode otherwise."""
         try:
-            return self._peers[name]
+            return self._clients[name]
         except KeyError:
-            raise UnknownNode(name, self._peers) from None
+            raise UnknownNode(name, self._clients) from None
 
     def gone(self, name: str) -> NodeClient | None:
         """Return a node that has left; None for others."""
@@ -119,28 +119,28 @@ class Directory:
 
     def field(self, wanted: SeriesWanted) -> Field | None:
         """Return a field as its node describes it, or None."""
-        peers = [self._peers[part.node] for part in wanted.parts if part.node in self._peers]
-        fields = [peer.catalogue.find(wanted.field) for peer in peers]
+        clients = [self._clients[part.node] for part in wanted.parts if part.node in self._clients]
+        fields = [client.catalogue.find(wanted.field) for client in clients]
         return next((field for field in fields if field is not None), None)
 
     def interval_s(self, wanted: SeriesWanted) -> float | None:
         """Return the mean spacing that a node states of numbers; None where it states none, or is not known."""
-        peer = self._peers.get(wanted.node) or self._gone.get(wanted.node)
-        field = peer.catalogue.find(wanted.field) if peer else None
-        if peer is None or field is None or field.type != "number":
+        client = self._clients.get(wanted.node) or self._gone.get(wanted.node)
+        field = client.catalogue.find(wanted.field) if client else None
+        if client is None or field is None or field.type != "number":
             return None
-        return peer.catalogue.timelines[field.timeline].interval_s
+        return client.catalogue.timelines[field.timeline].interval_s
 
     def newest(self, wanted: SeriesWanted) -> float:
         """Return the time of the newest sample seen of a field of a node that still grows; -inf when none was."""
-        peer = self._peers.get(wanted.node)
-        return peer.newest.get(wanted.field, -math.inf) if peer else -math.inf
+        client = self._clients.get(wanted.node)
+        return client.newest.get(wanted.field, -math.inf) if client else -math.inf
 
     def states(self) -> dict[str, NodeState]:
         """Return how each node that is online does now."""
         return {
-            name: NodeState(max(peer.newest.values(), default=None), peer.breaker.is_open)
-            for name, peer in sorted(self._peers.items())
+            name: NodeState(max(client.newest.values(), default=None), client.breaker.is_open)
+            for name, client in sorted(self._clients.items())
         }
 
     def node_added(self, entry: Any) -> None:
@@ -171,22 +171,22 @@ class Directory:
     async def _freshen(self, age_s: float) -> None:
         if self._link.outage:
             return
-        older = [peer for peer in self._peers.values() if peer.is_older_than(age_s)]
-        asked = [(peer.pages, peer.fetching.join()) for peer in older]
+        older = [client for client in self._clients.values() if client.is_older_than(age_s)]
+        asked = [(client.pages, client.fetching.join()) for client in older]
         waiting = [fetching for pages, fetching in asked if pages == 1]
         now = self._link.clock.seconds()
         if self._listed_at is None or not 0 <= now - self._listed_at <= age_s:
-            known = set(self._peers.values())
+            known = set(self._clients.values())
             await self.refresh()
-            waiting += [peer.fetching.join() for peer in self._peers.values() if peer not in known]
+            waiting += [client.fetching.join() for client in self._clients.values() if client not in known]
         await DeferredList(waiting, consumeErrors=True)
 
     def _remove(self, name: str) -> None:
-        peer = self._peers.pop(name, None)
-        if peer is not None:
+        client = self._clients.pop(name, None)
+        if client is not None:
             self._note(name, came=False)
-            peer.left_at = self._link.wall()
-            self._gone[name] = peer
+            client.left_at = self._link.wall()
+            self._gone[name] = client
             while len(self._gone) > MOST_GONE_KEPT:
                 del self._gone[next(iter(self._gone))]
 
@@ -197,13 +197,13 @@ class Directory:
 
     def _add(self, name: str, description: str | None) -> None:
         self._gone.pop(name, None)
-        peer = NodeClient(name, description or "", self._link, self._deadline_s)
-        if name in self._peers:
-            peer.inherit(self._peers[name])
+        client = NodeClient(name, description or "", self._link, self._deadline_s)
+        if name in self._clients:
+            client.inherit(self._clients[name])
         else:
             self._note(name, came=True)
-        self._peers[name] = peer
-        peer.fetching.join()
+        self._clients[name] = client
+        client.fetching.join()
 
     def _changed(self, name: str) -> None:
         self._changes[name] = self._changes.get(name, 0) + 1
@@ -230,9 +230,9 @@ class Directory:
         # An event that came while the hub was asked may be newer than its reply: for that node the event holds.
         settled = {name for name, count in self._changes.items() if before.get(name) != count}
         online = dict(decode_entries(reply))
-        for name in self._peers.keys() - online.keys() - settled:
+        for name in self._clients.keys() - online.keys() - settled:
             self._remove(name)
-        for name in sorted(online.keys() - self._peers.keys() - settled):
+        for name in sorted(online.keys() - self._clients.keys() - settled):
             self._add(name, online[name])
         self._told_once = True
 

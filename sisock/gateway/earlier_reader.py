@@ -16,11 +16,10 @@ from sisock.core.window.newest import NewestSearch
 from sisock.core.window.spans import NO_SAMPLES
 from sisock.core.wire.data import decode_data
 from sisock.core.wire.requests import request_arguments
-from sisock.core.wire.spans import decode_reductions
+from sisock.core.wire.spans import decode_reductions, spans_arguments
 from sisock.gateway.drawing.planner import NodeQuestion
 from sisock.gateway.legacy_reader import LONGEST_REPLY_VALUES
-from sisock.gateway.node_client import NodeClient
-from sisock.gateway.rpc import CALL_FAILURES
+from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.tiles import add_held
 
 FIRST_EARLIER_SPAN_S = 60.0
@@ -42,14 +41,14 @@ class Earlier:
 
 
 async def with_earlier(
-    peer: NodeClient, question: NodeQuestion, block: DataBlock, clock: Any, until: float
+    client: NodeClient, question: NodeQuestion, block: DataBlock, clock: Any, until: float
 ) -> Earlier:
     """Return what was read of a window, with what holds at its start as far as it is found until a time."""
-    holding = question.holding(peer.catalogue)
+    holding = question.holding(client.catalogue)
     blocks = {name: block.find(name) for name in question.request.fields}
     empty = {name for name, one in blocks.items() if one is None or not one.times.size}
     wanted = holding | (empty if question.resolution.before is not False else set())
-    found = await EarlierReader(peer, question.request, clock, until).read(sorted(wanted))
+    found = await EarlierReader(client, question.request, clock, until).read(sorted(wanted))
     held = {}
     for name in holding & found.keys():
         one = blocks[name] or TimelineBlock(NO_SAMPLES[0], {name: NO_SAMPLES[1]}, -math.inf)
@@ -72,8 +71,8 @@ class EarlierReader:
         When to end, by the clock.
     """
 
-    def __init__(self, peer: NodeClient, request: DataRequest, clock: Any, until: float) -> None:
-        self._peer = peer
+    def __init__(self, client: NodeClient, request: DataRequest, clock: Any, until: float) -> None:
+        self._client = client
         self._request = request
         self._clock = clock
         self._until = until
@@ -82,10 +81,10 @@ class EarlierReader:
         """Return the last sample before the window of some fields, of those that have one and of which it is known."""
         if not fields:
             return {}
-        assert self._peer.info is not None
+        assert self._client.info is not None
         found: dict[str, Samples] = {}
         try:
-            if "spans" in self._peer.info.capabilities:
+            if "spans" in self._client.info.capabilities:
                 await self._read_at_once(fields, found)
             else:
                 await self._read_backwards(fields, found)
@@ -99,10 +98,10 @@ class EarlierReader:
         Nodes of former versions look for it as far as they are told to, whatever that costs them.
         """
         start = self._request.start
-        low = max(start - longest_s(self._peer.catalogue.spacings_s(fields), fields), EARLIEST)
+        low = max(start - longest_s(self._client.catalogue.spacings_s(fields), fields), EARLIEST)
         request = replace(self._request, fields=tuple(fields), start=low, end=start, reduce="last", spans=())
-        arguments, keywords = request_arguments(request)
-        reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
+        arguments, keywords = spans_arguments(request)
+        reply = await self._client.call(self._time_left_s, "get_data", *arguments, **keywords)
         for name, reduction in decode_reductions(reply, request).items():
             self._note(name, reduction.newest, found)
 
@@ -117,11 +116,11 @@ class EarlierReader:
         while (read := search.read) is not None and self._time_left_s > LEAST_EARLIER_TIME_S and calls < MOST_CALLS:
             calls += 1
             arguments, keywords = request_arguments(DataRequest(*read))
-            reply = await self._peer.call(self._time_left_s, "get_data", *arguments, **keywords)
+            reply = await self._client.call(self._time_left_s, "get_data", *arguments, **keywords)
             if reply is False:
                 search.refuse()
                 continue
-            block, _ = decode_data(reply, read.fields, self._peer.catalogue)
+            block, _ = decode_data(reply, read.fields, self._client.catalogue)
             search.take(block.within(*read.span))
         for name, sample in search.newest.items():
             self._note(name, sample, found)
@@ -129,7 +128,7 @@ class EarlierReader:
     def _longest_safe_s(self, fields: Iterable[str]) -> float:
         """Return how many seconds of some fields a client of the original library may be sent at once."""
         names = list(fields)
-        return longest_s(self._peer.catalogue.spacings_s(names), names, LONGEST_REPLY_VALUES / len(names))
+        return longest_s(self._client.catalogue.spacings_s(names), names, LONGEST_REPLY_VALUES / len(names))
 
     @property
     def _time_left_s(self) -> float:

@@ -11,13 +11,13 @@ from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.model import DataBlock, Span
+from sisock.core.reduce.reducers import find_reducer
 from sisock.core.times import format_iso8601
-from sisock.gateway.cached_reader import CachedReader, CachedReading, CallsUnderWay
+from sisock.gateway.cached_reader import CachedReader, CachedReading
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing.cells import Cells
-from sisock.gateway.drawing.gaps import break_line, is_live, silence, staleness
+from sisock.gateway.drawing.gaps import age_notice, break_line, is_live
 from sisock.gateway.drawing.planner import (
-    LATER_REDUCERS,
     PLAIN,
     Asked,
     Drawing,
@@ -28,16 +28,17 @@ from sisock.gateway.drawing.planner import (
     clamp_points,
     plan,
 )
-from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, draw_all, keep_few, splice_drawn
+from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, draw_all, keep_few, splice_all
 from sisock.gateway.earlier_reader import Earlier, with_earlier
 from sisock.gateway.gridder import Gridder
 from sisock.gateway.legacy_reader import LegacyReader
-from sisock.gateway.node_client import NodeClient
-from sisock.gateway.rpc import Caller, RouterLink
+from sisock.gateway.node_client import Caller, NodeClient, RouterLink
+from sisock.gateway.single_flight import CallsUnderWay
 from sisock.gateway.tile_cache import TileCache
 
 DEADLINE_S = 2.0
-EARLIER_SHARE = 0.4  # of the deadline: who misses less than half of it is not skipped
+# Of the deadline: who misses less than half of it is not skipped.
+EARLIER_SHARE = 0.4
 CACHE_BYTES = 256 * 2**20
 
 
@@ -71,8 +72,8 @@ class Gateway:
         self._clock = clock
         self._deadline_s = deadline_s
         self._link = RouterLink(caller, clock, wall)
-        self._store = TileCache(cache_bytes)
-        self._questions = CallsUnderWay()
+        self._cache = TileCache(cache_bytes)
+        self._calls = CallsUnderWay()
         self.directory = Directory(self._link, deadline_s)
         self._gridder = Gridder(self.directory, self.now, self._ask_all, self._drawn_plainly, self._noted)
 
@@ -136,6 +137,7 @@ class Gateway:
         least_s
             The shortest stride that somebody wants, seconds.
         """
+        # Grafana asks for windows that end before they begin, while somebody types.
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
         points = clamp_points(max_points)
@@ -170,10 +172,8 @@ class Gateway:
         )
 
         def assemble(drawn: DrawnSeries) -> Answer:
-            finished = [
-                self._finish(splice_drawn(one, drawn, resolution), asked, resolution, drawing) for one in asked.series
-            ]
-            return Answer(tuple(finished), start, end)
+            spliced = splice_all(asked.series, drawn, resolution)
+            return Answer(tuple(self._finish(one, asked, resolution, drawing) for one in spliced), start, end)
 
         return self._ask_all(asked, resolution).addCallback(assemble)
 
@@ -182,86 +182,92 @@ class Gateway:
         parts = [part for one in asked.series for part in one.parts]
         asking = [self._ask(question, asked.until) for question in plan(parts, asked.start, asked.end, resolution)]
 
-        def together(outcomes: list[DrawnSeries]) -> DrawnSeries:
+        def join_drawn(outcomes: list[DrawnSeries]) -> DrawnSeries:
             return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
 
-        return gatherResults(asking, consumeErrors=True).addCallback(together)
+        return gatherResults(asking, consumeErrors=True).addCallback(join_drawn)
 
     def _ask(self, question: NodeQuestion, until: float) -> Deferred[DrawnSeries]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
         try:
-            peer = self.directory.peer(question.node)
+            client = self.directory.client(question.node)
         except UnknownNode as error:
             return succeed(self._without(question, self.directory.gone(question.node), str(error), until))
         if self._link.outage:
-            return succeed(self._without(question, peer, self._link.outage, until))
-        asking = Deferred.fromCoroutine(self._ask_peer(peer, question, until))
-        return asking.addErrback(lambda failure: self._all_missing(question, peer.explain(_cause(failure))))
+            return succeed(self._without(question, client, self._link.outage, until))
+        asking = Deferred.fromCoroutine(self._ask_node(client, question, until))
+        return asking.addErrback(lambda failure: self._all_missing(question, client.explain(_cause(failure))))
 
-    def _without(self, question: NodeQuestion, peer: NodeClient | None, reason: str, until: float) -> DrawnSeries:
+    def _without(self, question: NodeQuestion, client: NodeClient | None, reason: str, until: float) -> DrawnSeries:
         """Return what is kept of a node that cannot be asked."""
         reason = self._link.outage or reason
-        if peer is None:
+        if client is None:
             return self._all_missing(question, reason)
-        if peer.left_at is not None and not self._link.outage:
-            reason = f"{reason} since {format_iso8601(peer.left_at)}"
-        return self._drawn(peer, question, self._reader(peer, question, until).kept(NodeUnavailable(reason)))
+        if client.left_at is not None and not self._link.outage:
+            reason = f"{reason} since {format_iso8601(client.left_at)}"
+        return self._drawn(client, question, self._reader(client, question, until).kept(NodeUnavailable(reason)))
 
-    async def _ask_peer(self, peer: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+    async def _ask_node(self, client: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+        # What a node can is known before it is asked: older ones would take an extension for an error.
         try:
-            await self._introduce(peer, until)
+            await self._introduce(client, until)
         except (DeadlinePassed, NodeUnavailable) as error:
-            return self._drawn(peer, question, self._reader(peer, question, until).kept(error))
-        assert peer.info is not None
-        if "spans" not in peer.info.capabilities:
-            return await self._ask_original(peer, question, until)
-        if question.resolution.reducer in LATER_REDUCERS and "aggregates" not in peer.info.capabilities:
-            return self._all_missing(question, peer.cannot(question.resolution.reducer))
-        reading = await self._reader(peer, question, until).read()
-        if "edge" not in peer.info.capabilities and not reading.problems:
-            earlier = await self._earlier(peer, question, reading.block, until)
+            return self._drawn(client, question, self._reader(client, question, until).kept(error))
+        assert client.info is not None
+        if "spans" not in client.info.capabilities:
+            return await self._ask_original(client, question, until)
+        capability = find_reducer(question.resolution.reducer).capability
+        if capability and capability not in client.info.capabilities:
+            return self._all_missing(question, client.cannot(question.resolution.reducer))
+        reading = await self._reader(client, question, until).read()
+        # Nodes of former versions don't say what was before a window: they are asked for it on its own, and only
+        # where all else came, for a node in trouble should not be asked once more.
+        if "edge" not in client.info.capabilities and not reading.problems:
+            earlier = await self._earlier(client, question, reading.block, until)
             reading = replace(reading, block=earlier.block, before=earlier.before, held=earlier.held)
-        return self._drawn(peer, question, reading)
+        return self._drawn(client, question, reading)
 
-    def _reader(self, peer: NodeClient, question: NodeQuestion, until: float) -> CachedReader:
-        return CachedReader(peer, question, self._store, self._questions, self._clock, until)
+    def _reader(self, client: NodeClient, question: NodeQuestion, until: float) -> CachedReader:
+        return CachedReader(client, question, self._cache, self._calls, self._clock, until)
 
-    async def _earlier(self, peer: NodeClient, question: NodeQuestion, block: DataBlock, until: float) -> Earlier:
+    async def _earlier(self, client: NodeClient, question: NodeQuestion, block: DataBlock, until: float) -> Earlier:
         """Look for what was before a window, for so short a time that a node which is late with it is not skipped."""
         soon = self._clock.seconds() + EARLIER_SHARE * self._deadline_s
-        return await with_earlier(peer, question, block, self._clock, min(until, soon))
+        return await with_earlier(client, question, block, self._clock, min(until, soon))
 
-    def _drawn(self, peer: NodeClient, question: NodeQuestion, reading: CachedReading) -> DrawnSeries:
-        drawn = draw_all(peer.name, question.request.fields, peer.catalogue, reading.block, {}, question.resolution)
+    def _drawn(self, client: NodeClient, question: NodeQuestion, reading: CachedReading) -> DrawnSeries:
+        drawn = draw_all(
+            client.name, question.request.fields, client.catalogue, reading.block, {}, question.resolution
+        )
         drawn = _with_before(drawn, question, reading)
-        _note_newest(peer, drawn, self.now())
+        _note_newest(client, drawn, self.now())
         for name, texts in reading.remarks.items():
-            if not texts:
-                continue
-            wanted = SeriesWanted(peer.name, name)
-            said = (f"node '{peer.name}': {text}" for text in texts)
-            drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *said))
+            # Most nodes have none, and a copy of each series would be made for nothing.
+            if texts:
+                wanted = SeriesWanted(client.name, name)
+                notices = (f"node '{client.name}': {text}" for text in texts)
+                drawn[wanted] = replace(drawn[wanted], notices=(*drawn[wanted].notices, *notices))
         for name, problem in reading.problems.items():
-            wanted = SeriesWanted(peer.name, name)
+            wanted = SeriesWanted(client.name, name)
             drawn[wanted] = replace(drawn[wanted], problem=problem)
         return drawn
 
-    async def _introduce(self, peer: NodeClient, until: float) -> None:
+    async def _introduce(self, client: NodeClient, until: float) -> None:
         """Wait until the node has said what it can."""
-        if peer.info is None:
-            await peer.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
-        if peer.info is None:
+        if client.info is None:
+            await client.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
+        if client.info is None:
             raise NodeUnavailable(
-                peer.problem or f"node '{peer.name}' has not said yet what it can; it is asked again"
+                client.problem or f"node '{client.name}' has not said yet what it can; it is asked again"
             )
 
-    async def _ask_original(self, peer: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
-        reading = await LegacyReader(peer, question, self._clock, until).read()
-        earlier = await self._earlier(peer, question, reading.block, until)
+    async def _ask_original(self, client: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+        reading = await LegacyReader(client, question, self._clock, until).read()
+        earlier = await self._earlier(client, question, reading.block, until)
         fields, resolution = question.request.fields, question.resolution
-        drawn = draw_all(peer.name, fields, peer.catalogue, earlier.block, reading.remarks, resolution)
+        drawn = draw_all(client.name, fields, client.catalogue, earlier.block, reading.remarks, resolution)
         drawn = _with_before(drawn, question, earlier)
-        _note_newest(peer, drawn, self.now())
+        _note_newest(client, drawn, self.now())
         return {
             wanted: replace(
                 series, notices=(reading.notice, *series.notices), problem=series.problem or reading.problem
@@ -277,10 +283,10 @@ class Gateway:
 
     def _noted(self, series: Series, window: Span, drawing: Drawing) -> Series:
         """Return a series, as its samples came, with what its viewer should know of their age."""
+        # Of a quantity that several nodes serve, the newest sample of any of them counts.
         newest = max(map(self.directory.newest, series.wanted.parts))
-        stale = staleness(series, newest, window, self.now())
-        said = stale or silence(series, held_on_purpose=drawing.before is True)
-        return replace(series, notices=(*series.notices, said)) if said else series
+        notice = age_notice(series, newest, window, self.now(), held_on_purpose=drawing.before is True)
+        return replace(series, notices=(*series.notices, notice)) if notice else series
 
     def _all_missing(self, question: NodeQuestion, reason: str) -> DrawnSeries:
         wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
@@ -304,18 +310,19 @@ def _with_before(
     drawn: dict[SeriesWanted, Series], question: NodeQuestion, known: CachedReading | Earlier
 ) -> dict[SeriesWanted, Series]:
     """Return series with the times of the last samples before the window, where these are known."""
-    told = dict(drawn) if known.before else drawn
+    whole = dict(drawn) if known.before else drawn
     for name, time in known.before.items():
         wanted = SeriesWanted(question.node, name)
-        series = told[wanted]
+        series = whole[wanted]
+        # Of a field whose samples were refused meanwhile nothing is drawn, and so nothing held.
         held = name in known.held and series.times.size > 0 and series.times[0] == question.request.start
-        told[wanted] = replace(series, before=time, held=bool(held))
-    return told
+        whole[wanted] = replace(series, before=time, held=bool(held))
+    return whole
 
 
-def _note_newest(peer: NodeClient, drawn: DrawnSeries, now: float) -> None:
+def _note_newest(client: NodeClient, drawn: DrawnSeries, now: float) -> None:
     """Note the newest samples of fields that grow, or did: of what is closed the age says nothing."""
     for wanted, series in drawn.items():
         newest = series.before if series.newest is None else series.newest
-        if newest is not None and (wanted.field in peer.newest or is_live(series, now)):
-            peer.note_newest(wanted.field, newest)
+        if newest is not None and (wanted.field in client.newest or is_live(series, now)):
+            client.note_newest(wanted.field, newest)

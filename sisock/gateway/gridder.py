@@ -13,7 +13,7 @@ from sisock.gateway.directory import Directory
 from sisock.gateway.drawing.cells import Cells, choose_cells
 from sisock.gateway.drawing.laying import by_bucket, lay, parts_of, seam
 from sisock.gateway.drawing.planner import Asked, Drawing, Resolution, SeriesWanted, clamp_points
-from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, splice_by, splice_drawn
+from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, splice_all, splice_by
 
 FEWEST_ON_GRID = 8
 MOST_PART_VALUES = 5_000_000  # of one request, which cells are made of
@@ -116,20 +116,23 @@ class Gridder:
     def _lay(
         self, wanted: SeriesWanted, drawn: Mapping[str, DrawnSeries], reducer: str, drawing: Drawing, cells: Cells
     ) -> Series:
-        measured = splice_drawn(wanted, drawn[reducer], Resolution(reducer, cells.part_s, cells.parts, few=True))
-        said = self._noted(measured, (cells.start, cells.end), drawing)
+        resolution = Resolution(reducer, cells.part_s, cells.parts, few=True)
+        (measured,) = splice_all([wanted], drawn[reducer], resolution)
+        noted = self._noted(measured, (cells.start, cells.end), drawing)
         series = {name: _by_bucket(wanted, found, cells, name) for name, found in drawn.items()}
-        nulls = drawing.breaks and (drawing.aligns or said.interval_s is not None)
+        nulls = drawing.breaks and (drawing.aligns or noted.interval_s is not None)
         laid = lay(series, reducer, cells, nulls=nulls, until=self._now())
-        return replace(laid, notices=tuple(dict.fromkeys((*said.notices, *laid.notices, *cells.remarks))))
+        return replace(laid, notices=tuple(dict.fromkeys((*noted.notices, *laid.notices, *cells.remarks))))
 
     def _too_many(self, wanted: SeriesWanted) -> Series:
-        said = "cells of this length are made of too many parts for so long a range and so many series: ask for fewer"
-        return Series.missing(wanted, said, self._directory.field(wanted))
+        problem = (
+            "cells of this length are made of too many parts for so long a range and so many series: ask for fewer"
+        )
+        return Series.missing(wanted, problem, self._directory.field(wanted))
 
 
 def _by_bucket(wanted: SeriesWanted, drawn: DrawnSeries, cells: Cells, reducer: str) -> Series:
-    """Return a series with one value for each bucket, put together of its parts."""
+    """Return a series with one value for each bucket, spliced of its parts."""
     parts = [by_bucket(drawn[part], cells.part_s) for part in wanted.parts]
     if len(parts) == 1:
         return parts[0]

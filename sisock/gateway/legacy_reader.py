@@ -20,74 +20,20 @@ from sisock.core.reduce.reducers import find_reducer, reduce_block
 from sisock.core.window.edge import Edge
 from sisock.core.window.remarks import Remarked
 from sisock.core.window.review import Review
+from sisock.core.window.walks import BackwardWalk
 from sisock.core.wire.data import decode_data
 from sisock.core.wire.requests import request_arguments
 from sisock.gateway.drawing.planner import NodeQuestion
-from sisock.gateway.node_client import NodeClient
-from sisock.gateway.rpc import CALL_FAILURES
+from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.tiles import add_first
 
-FIRST_LEGACY_SPAN_S = 10.0
 SHORTEST_LEGACY_SPAN_S = 1e-3
 VALUES_IN_A_REPLY = 8_000
 LONGEST_REPLY_VALUES = 20_000  # under 1 MiB in any serializer
 MOST_REPLIES = 50  # what can be read in the time that a panel waits
 MOST_LEGACY_VALUES = MOST_REPLIES * VALUES_IN_A_REPLY
-LEGACY_GROWTH = 8.0
 REFUSALS_BEFORE_STRIDE = 6  # one after the other: what fits is found sooner, unless the node wants a stride
 LEAST_LEGACY_TIME_S = 0.1
-TOTALS = frozenset({"count", "sum"})
-
-
-class SpanWalk:
-    """Walks over [start, end) from its end, in spans that follow the density of the replies; pure."""
-
-    def __init__(self, start: float, end: float, longest_s: float = math.inf) -> None:
-        self._start = start
-        self.reached = end
-        self.longest_s = longest_s
-        self._span_s = min(FIRST_LEGACY_SPAN_S, longest_s)
-        self._wanted_values = VALUES_IN_A_REPLY
-        self._limited = False
-        self.refusals = 0
-
-    @property
-    def is_long(self) -> bool:
-        """Whether the rest takes more replies than there is time for, because the node gives less than it could."""
-        return self._limited and (self.reached - self._start) > MOST_REPLIES * self._span_s
-
-    @property
-    def span(self) -> tuple[float, float] | None:
-        """Return what to ask for now; None when the start is reached."""
-        if self.reached <= self._start:
-            return None
-        return max(self._start, self.reached - self._span_s), self.reached
-
-    def answered(self, values: int) -> float:
-        """Go on behind a reply of so many values; return how many its density lets expect in the rest."""
-        span = self.span
-        assert span is not None
-        length_s = span[1] - span[0]
-        self.reached = span[0]
-        # As much as came after a refusal is about what the node gives at once.
-        fits = min(max(values, 1), VALUES_IN_A_REPLY)
-        self._wanted_values = fits if self.refusals else max(self._wanted_values, fits)
-        self.refusals = 0
-        # Silence says nothing of what was before it, so a span never grows beyond what the fields' spacing allows.
-        self._span_s = min(length_s * min(self._wanted_values / max(values, 1), LEGACY_GROWTH), self.longest_s)
-        return values / length_s * (self.reached - self._start)
-
-    def refused(self) -> bool:
-        """Halve the span after a reply over the node's allowance; tell whether that leaves a span to ask for."""
-        self._limited = True
-        self.refusals += 1
-        self._span_s /= 2
-        return self._span_s >= SHORTEST_LEGACY_SPAN_S
-
-    def forget_refusals(self) -> None:
-        """Go back to the span before it was refused: it will be asked for in another way."""
-        self._span_s *= 2.0**self.refusals
-        self.refusals = 0
 
 
 @dataclass(frozen=True)
@@ -108,7 +54,9 @@ class LegacyReader:
         self._question = question
         self._clock = clock
         self._until = until
-        self._walk = SpanWalk(question.request.start, question.request.end, self._longest_span_s())
+        start, end = question.request.start, question.request.end
+        limits = {"longest_s": self._longest_span_s(), "shortest_s": SHORTEST_LEGACY_SPAN_S}
+        self._walk = BackwardWalk(start, end, VALUES_IN_A_REPLY, most_parts=MOST_REPLIES, **limits)
         self._pieces: list[DataBlock] = []
         self._review = Review((question.request.start, question.request.end))
         self._thinned_before: float | None = None
@@ -195,7 +143,8 @@ class LegacyReader:
         spacing = times.format_duration(self._question.request.min_stride or 0.0)
         moment = times.format_iso8601(self._thinned_before)
         lacking = "short excursions may be missing"
-        if self._question.request.reduce in TOTALS:
+        reducer = self._question.request.reduce
+        if reducer is not None and find_reducer(reducer).numbers.adds_up:
             lacking = "what is counted or summed there is far too low: ask for a shorter range"
         return f"{text}; before {moment} only one sample in {spacing} was read, so {lacking}"
 
@@ -213,7 +162,7 @@ def join_replies(pieces: Sequence[DataBlock], fields: Sequence[str]) -> DataBloc
         found = [piece.find(name) for piece in pieces]
         parts = [part.of_field(name) for part in found if part is not None]
         if parts:
-            joined[name] = replace(_join_timelines(name, parts), finalized_until=-np.inf)
+            joined[name] = _join_timelines(name, parts).restated(finalized_until=-np.inf)
     return DataBlock(joined)
 
 

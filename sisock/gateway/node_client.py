@@ -1,30 +1,125 @@
-"""One data node as the gateway knows it: what it serves, what it can, and whether it is worth asking."""
+"""One data node as the gateway knows it: what it serves, what it can, and calling it, while that is worth it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
-from autobahn.wamp.exception import ApplicationError
-from twisted.internet.defer import Deferred
+from autobahn.wamp.exception import ApplicationError, TransportLost
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 from twisted.logger import Logger
 
 from sisock.core import times
-from sisock.core.errors import NodeUnavailable
+from sisock.core.errors import NodeUnavailable, SisockError
 from sisock.core.model import FieldCatalogue
 from sisock.core.wire.catalogue import PAGE_FIELDS, CataloguePages, decode_catalogue
 from sisock.core.wire.info import NodeInfo, decode_info, procedure
-from sisock.gateway.rpc import CALL_FAILURES, NO_SUCH_PROCEDURE, RouterLink, SingleFlight, in_words
+from sisock.gateway.single_flight import SingleFlight
 
-MISSES = 1  # one panel waits for a node that hangs, the next ones don't
+__all__ = [
+    "CALL_FAILURES",
+    "NO_SUCH_PROCEDURE",
+    "ApplicationError",
+    "Caller",
+    "DeadlinePassed",
+    "RouterLink",
+    "TransportLost",
+    "in_words",
+]
+
+CALL_FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
+"""What calls fail with; anything else is a mistake of ours, or a reply that broke the reading of it."""
+NO_SUCH_PROCEDURE = ApplicationError.NO_SUCH_PROCEDURE
+# One panel waits for a node that hangs, the next ones don't.
+MISSES = 1
 PAUSE_S = 2.0
-AHEAD_S = 60.0  # clocks of several machines may differ by that, and their samples are of the present yet
-CATALOGUE_TIMEOUT_S = 30.0  # a node may look through files for it; no panel waits that long
+# Clocks of several machines may differ by that, and their samples are of the present yet.
+AHEAD_S = 60.0
+# A node may look through files for its catalogue; no panel waits that long.
+CATALOGUE_TIMEOUT_S = 30.0
 log = Logger()
 _numbers = count(1)
+
+
+class Caller(Protocol):
+    """What can call WAMP procedures: a session that is joined, or a fake."""
+
+    def call(self, procedure: str, *arguments: Any, **keywords: Any) -> Deferred[Any]:
+        """Call a procedure by its full URI."""
+
+
+class RouterLink:
+    """Calls through whichever session is connected now.
+
+    Parameters
+    ----------
+    clock
+        Twisted's IReactorTime, for whatever takes time; a step of the wall clock should not touch it.
+    wall
+        Returns the present, UNIX seconds, for what people are told; the clock's time unless given.
+    """
+
+    def __init__(self, caller: Caller | None, clock: Any, wall: Callable[[], float] | None = None) -> None:
+        self.clock = clock
+        self.wall: Callable[[], float] = wall or clock.seconds
+        self._caller = caller
+        self._since = self.wall()
+
+    def connected(self, caller: Caller) -> None:
+        """Use this session from now on."""
+        self._caller = caller
+        self._since = self.wall()
+
+    def disconnected(self) -> None:
+        """Note that the session is gone."""
+        if self._caller is not None:
+            self._caller = None
+            self._since = self.wall()
+
+    @property
+    def outage(self) -> str | None:
+        """Return in words that the router is not connected, and since when; None while it is."""
+        if self._caller is not None:
+            return None
+        return f"the router is not connected since {times.format_iso8601(self._since)}"
+
+    def call(self, timeout_s: float, procedure: str, *arguments: Any, **keywords: Any) -> Deferred[Any]:
+        """Call a procedure; the Deferred fails with DeadlinePassed when no answer came within ``timeout_s``."""
+        if self._caller is None:
+            raise NodeUnavailable(self.outage)
+        # The router's own timeouts work in whole seconds and leak concurrency slots.
+        reply = maybeDeferred(self._caller.call, procedure, *arguments, **keywords)
+        return reply.addTimeout(max(timeout_s, 0.0), self.clock)
+
+
+def in_words(error: BaseException, deadline_s: float) -> str:
+    """Return what happened to a call, as the rest of a sentence that starts with the node."""
+    if isinstance(error, DeadlinePassed):
+        return f"did not answer within {times.format_duration(deadline_s)}"
+    if isinstance(error, TransportLost) or _is_closing(error):
+        return "could not be asked: the connection to the router was lost; it is made again by itself"
+    if isinstance(error, ApplicationError):
+        return _application_error(error)
+    if isinstance(error, SisockError):
+        return f"was not asked or not understood: {error}"
+    return f"sent something that broke the reading of it ({type(error).__name__}: {error})"
+
+
+def _is_closing(error: BaseException) -> bool:
+    """Tell whether a call ended because its session did, which Autobahn makes look like an answer."""
+    return isinstance(error, ApplicationError) and error.error.startswith("wamp.close.")
+
+
+def _application_error(error: ApplicationError) -> str:
+    if error.error == NO_SUCH_PROCEDURE:
+        return "is listed by the hub, but serves nothing: it has just left, or is still starting"
+    if error.error == ApplicationError.CANCELED:
+        return "left while it was asked"
+    message = "; ".join(str(argument) for argument in error.args) or error.error
+    return f"answered with an error: {message}"
 
 
 class Breaker:
@@ -97,63 +192,59 @@ class NodeView:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass
-class _Known:
-    info: NodeInfo | None = None
-    catalogue: FieldCatalogue = field(default_factory=FieldCatalogue)
-    remarks: tuple[str, ...] = ()
-    fetched_at: float | None = None
-    newest: dict[str, float] = field(default_factory=dict)
-    problem: str | None = None
-
-
 class NodeClient:
-    """A node from when it appears until it is gone; one that comes back is a new peer."""
+    """A node from when it appears until it is gone; one that comes back is a new client.
+
+    Attributes
+    ----------
+    info
+        What the node says of itself; None as long as it has not been asked.
+    catalogue
+        Its fields, as last told.
+    newest
+        Time of the newest sample seen of each field that still grows, UNIX seconds.
+    number
+        Tells it from other clients of the same name.
+    left_at
+        When it left, UNIX seconds; None while it is online.
+    """
 
     def __init__(self, name: str, description: str, link: RouterLink, deadline_s: float) -> None:
         self.name = name
         self.description = description
-        self.number = next(_numbers)  # tells it from other peers of the same name
+        self.number = next(_numbers)
         self.breaker = Breaker(link.clock.seconds, wall=link.wall)
         self._link = link
         self._deadline_s = deadline_s
         self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)
-        self._known = _Known()
-        self.fetching = SingleFlight(self._fetch)
+        # What the URIs of its procedures begin with; composed once, not for each call.
+        self._procedures = procedure(name, "")
+        self.info: NodeInfo | None = None
+        self.catalogue = FieldCatalogue()
+        self.newest: dict[str, float] = {}
         self.left_at: float | None = None
+        self._remarks: tuple[str, ...] = ()
+        self._fetched_at: float | None = None
+        self._fetch_problem: str | None = None
+        self.fetching = SingleFlight(self._fetch)
 
     def inherit(self, former: NodeClient) -> None:
-        """Go on with what a former peer of this name served, until this one has told."""
-        self._known.catalogue = former.catalogue
-        self._known.newest = former.newest
-
-    @property
-    def info(self) -> NodeInfo | None:
-        """Return what the node says of itself; None as long as it has not been asked."""
-        return self._known.info
-
-    @property
-    def catalogue(self) -> FieldCatalogue:
-        """Return the fields as last told."""
-        return self._known.catalogue
-
-    @property
-    def newest(self) -> dict[str, float]:
-        """Return the time of the newest sample seen of each field that still grows, UNIX seconds."""
-        return self._known.newest
+        """Go on with what a former client of this name served, until this one has told."""
+        self.catalogue = former.catalogue
+        self.newest = former.newest
 
     def note_newest(self, field_name: str, time: float) -> None:
         """Note that a field that still grows has a sample of this time.
 
         It takes the place of a later one from a clock that was ahead and has been set right.
         """
-        known = self._known.newest.get(field_name, time)
-        self._known.newest[field_name] = time if known > self._link.wall() + AHEAD_S else max(time, known)
+        known = self.newest.get(field_name, time)
+        self.newest[field_name] = time if known > self._link.wall() + AHEAD_S else max(time, known)
 
     @property
     def problem(self) -> str | None:
         """Return in words why nothing, or nothing new, is known of the node."""
-        return self._held_back() if self.breaker.is_open else self._known.problem
+        return self._held_back() if self.breaker.is_open else self._fetch_problem
 
     def cannot(self, reducer: str) -> str:
         """Return in words that the node has not the reducer, and what to do."""
@@ -162,23 +253,22 @@ class NodeClient:
 
     def view(self) -> NodeView:
         """Return what is known now."""
-        known = self._known
-        original = known.info is not None and "spans" not in known.info.capabilities
-        return NodeView(self.name, self.description, known.catalogue, original, self.problem, known.remarks)
+        original = self.info is not None and "spans" not in self.info.capabilities
+        return NodeView(self.name, self.description, self.catalogue, original, self.problem, self._remarks)
 
     @property
     def pages(self) -> int:
         """Return how many pages must be asked for to renew the catalogue; one where a version tells that it stays."""
-        known = self._known
-        at_once = known.problem is not None or (known.info is not None and known.info.catalogue_version is not None)
-        return 1 if at_once else 1 + len(known.catalogue.fields) // PAGE_FIELDS
+        tells_version = self.info is not None and self.info.catalogue_version is not None
+        at_once = self._fetch_problem is not None or tells_version
+        return 1 if at_once else 1 + len(self.catalogue.fields) // PAGE_FIELDS
 
     def is_older_than(self, age_s: float) -> bool:
         """Tell whether the catalogue was last asked for more than ``age_s`` ago for each of its pages, or never.
 
         To ask for a hundred thousand fields keeps the node busy for a second: it cannot be done as often.
         """
-        fetched_at = self._known.fetched_at
+        fetched_at = self._fetched_at
         return fetched_at is None or not 0 <= self._link.clock.seconds() - fetched_at <= age_s * self.pages
 
     def explain(self, error: BaseException) -> str:
@@ -212,12 +302,14 @@ class NodeClient:
 
     async def _call(self, timeout_s: float, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         try:
-            reply = await self._link.call(timeout_s, procedure(self.name, name), *arguments, **keywords)
+            reply = await self._link.call(timeout_s, self._procedures + name, *arguments, **keywords)
         except DeadlinePassed as error:
+            # Who was given little time has not shown that it hangs.
             if timeout_s >= self._deadline_s / 2:
                 self.breaker.missed(in_words(error, self._deadline_s))
             raise
         except ApplicationError:
+            # An error is an answer: the node is there, whatever it thinks of the question.
             self.breaker.answered()
             raise
         self.breaker.answered()
@@ -231,17 +323,16 @@ class NodeClient:
         return Deferred.fromCoroutine(self._update()).addErrback(self._fetch_failed)
 
     def _fetch_failed(self, failure: Any) -> None:
-        self._known.fetched_at = self._link.clock.seconds()
-        self._known.problem = self.explain(failure.value)
+        self._fetched_at = self._link.clock.seconds()
+        self._fetch_problem = self.explain(failure.value)
 
     async def _update(self) -> None:
         info = await self._ask_info()
-        known = self._known
-        if not _same_fields(known, info):
+        if not self._has_fields_of(info):
             pages = self._pages() if "paging" in info.capabilities else self._whole()
-            known.catalogue, known.remarks = await pages
-        known.info, known.problem = info, None
-        known.fetched_at = self._link.clock.seconds()
+            self.catalogue, self._remarks = await pages
+        self.info, self._fetch_problem = info, None
+        self._fetched_at = self._link.clock.seconds()
 
     async def _ask_info(self) -> NodeInfo:
         try:
@@ -261,8 +352,6 @@ class NodeClient:
             pages.take(await self.call(self._patience_s, "get_fields", 1, 0, **pages.next_arguments))
         return pages.catalogue, tuple(pages.remarks)
 
-
-def _same_fields(known: _Known, info: NodeInfo) -> bool:
-    """Tell whether the node says that its fields are those that it told before."""
-    before = known.info
-    return before is not None and info.catalogue_version is not None and before == info
+    def _has_fields_of(self, info: NodeInfo) -> bool:
+        """Tell whether the node says that its fields are those that it told before."""
+        return self.info is not None and info.catalogue_version is not None and self.info == info

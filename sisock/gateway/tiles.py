@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,53 +16,19 @@ from sisock.core.times import bucket_number
 from sisock.core.window.edge import MOST_FOLLOWING, Edge, join_edges
 from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
 
-OVERHEAD_BYTES = 640  # of an entry: its key, with the objects in it, and its place in the table
+# A tile of fewer buckets costs more entries, one of more is copied longer when a bucket is added.
 TILE_BUCKETS = 256
-OBJECTS_BYTES = 360  # of a piece: its arrays without what they hold, its numbers and itself
 NO_EDGE = Edge(None, NO_SAMPLES)
-EDGE_OBJECT_BYTES = 800  # of an edge: its arrays without what they hold, its numbers and itself
 MOST_EDGES = 16  # of one series
-LEAST_REACH_S = 1e-9  # brings the first sample and no more
-DENSE_REACH = 2.0  # spacings: what comes tells whether samples are still dense
-NEARBY = 2.0  # patiences: who looked no longer ago, and at no other window, is somebody who looks on with others
-CLOSE_BUCKETS = 4.0  # asking for so much more than a field lacks costs less than a call of its own
-
-
-class Lru:
-    """Entries by key, each with its size in bytes; not for use by several threads.
-
-    Parameters
-    ----------
-    capacity_bytes
-        The most that all entries take together; 0 keeps nothing.
-    """
-
-    def __init__(self, capacity_bytes: int) -> None:
-        self.capacity_bytes = capacity_bytes
-        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-        self.size_bytes = 0
-
-    def __len__(self) -> int:
-        """Return the number of entries."""
-        return len(self._entries)
-
-    def get(self, key: Hashable) -> Any:
-        """Return an entry, which is then the one used last; None when it is not there."""
-        found = self._entries.get(key)
-        if found is None:
-            return None
-        self._entries.move_to_end(key)
-        return found[0]
-
-    def put(self, key: Hashable, value: Any, size_bytes: int) -> None:
-        """Keep an entry in place of the one of that key, and drop what was used longest ago for it."""
-        size_bytes += OVERHEAD_BYTES
-        former = self._entries.pop(key, None)
-        self._entries[key] = (value, size_bytes)
-        self.size_bytes += size_bytes - (former[1] if former else 0)
-        while self.size_bytes > self.capacity_bytes:
-            _, (_, dropped_bytes) = self._entries.popitem(last=False)
-            self.size_bytes -= dropped_bytes
+# Brings the first sample and no more.
+LEAST_REACH_S = 1e-9
+# In spacings: what comes tells whether samples are still dense.
+DENSE_REACH = 2.0
+# In patiences: who looked no longer ago, and at no other window, is somebody who looks on with others.
+NEARBY = 2.0
+# Asking for so much more than a field lacks costs less than a call of its own.
+CLOSE_BUCKETS = 4.0
+LONGEST_PATIENCE_S = 1.0
 
 
 class ReducedSpan(NamedTuple):
@@ -76,7 +40,7 @@ class ReducedSpan(NamedTuple):
     values: Values
 
     def part(self, start: float, end: float) -> ReducedSpan:
-        """Return the part of a span whose ends are edges of buckets, or ends of this piece."""
+        """Return the part of a span whose ends are edges of buckets, or ends of this span."""
         if start == self.start and end == self.end:
             return self
         times = self.times
@@ -89,40 +53,28 @@ class ReducedSpan(NamedTuple):
         times = self.times
         return not times.size or bool(times[0] >= start and times[-1] < end)
 
-    def owned(self) -> ReducedSpan:
-        """Return the same in arrays of its own, which keep nothing larger in memory."""
-        if self.times.base is None and self.values.base is None:
-            return self
-        return ReducedSpan(self.start, self.end, self.times.copy(), self.values.copy())
 
-    @property
-    def size_bytes(self) -> int:
-        """Return the memory that it takes, texts included."""
-        texts = sum(map(sys.getsizeof, self.values)) if self.values.dtype.hasobject else 0
-        return OBJECTS_BYTES + self.times.nbytes + self.values.nbytes + texts
-
-
-def join_spans(pieces: Sequence[ReducedSpan]) -> ReducedSpan:
-    """Return consecutive pieces as one."""
-    if len(pieces) == 1:
-        return pieces[0]
-    filled = [piece for piece in pieces if piece.times.size] or [pieces[0]]
+def join_spans(reduced: Sequence[ReducedSpan]) -> ReducedSpan:
+    """Return consecutive reduced spans as one."""
+    if len(reduced) == 1:
+        return reduced[0]
+    filled = [one for one in reduced if one.times.size] or [reduced[0]]
     times, values = filled[0].times, filled[0].values
     if len(filled) > 1:
-        times = np.concatenate([piece.times for piece in filled])
-        values = np.concatenate([piece.values for piece in filled])
-    return ReducedSpan(pieces[0].start, pieces[-1].end, times, values)
+        times = np.concatenate([one.times for one in filled])
+        values = np.concatenate([one.values for one in filled])
+    return ReducedSpan(reduced[0].start, reduced[-1].end, times, values)
 
 
-def join_touching(former: ReducedSpan | None, piece: ReducedSpan) -> ReducedSpan:
-    """Return the union of two pieces of whole buckets where they touch, else the latter."""
-    if former is None or former.end < piece.start or piece.end < former.start:
-        return piece
+def join_touching(former: ReducedSpan | None, reduced: ReducedSpan) -> ReducedSpan:
+    """Return the union of two spans of whole buckets where they touch, else the latter."""
+    if former is None or former.end < reduced.start or reduced.end < former.start:
+        return reduced
     parts = [former]
-    if piece.start < former.start:
-        parts.insert(0, piece.part(piece.start, former.start))
-    if piece.end > former.end:
-        parts.append(piece.part(former.end, piece.end))
+    if reduced.start < former.start:
+        parts.insert(0, reduced.part(reduced.start, former.start))
+    if reduced.end > former.end:
+        parts.append(reduced.part(former.end, reduced.end))
     return join_spans(parts)
 
 
@@ -134,6 +86,8 @@ class TileGrid:
 
     Parameters
     ----------
+    first, last
+        Numbers of the buckets that its ends lie in.
     tiles
         Numbers of the tiles, each with the part of it that is inside the window and whole.
     head, foot
@@ -143,6 +97,8 @@ class TileGrid:
     start: float
     end: float
     width: float
+    first: int
+    last: int
     tiles: Sequence[tuple[int, Span]]
     head: Span | None
     foot: Span | None
@@ -150,13 +106,13 @@ class TileGrid:
     @classmethod
     def of(cls, start: float, end: float, width: float) -> TileGrid:
         """Lay a window [start, end), which is not empty, on buckets of a width in seconds."""
-        first, stop = bucket_number(start, width), bucket_number(end, width)
-        cut_start, cut_end = first * width < start, stop * width < end
-        if first == stop and cut_start:
-            return cls(start, end, width, (), (start, end), None)
+        first, last = bucket_number(start, width), bucket_number(end, width)
+        cut_start, cut_end = first * width < start, last * width < end
+        if first == last and cut_start:
+            return cls(start, end, width, first, last, (), (start, end), None)
         head = (start, (first + 1) * width) if cut_start else None
-        foot = (stop * width, end) if cut_end else None
-        return cls(start, end, width, _tiles(first + cut_start, stop, width), head, foot)
+        foot = (last * width, end) if cut_end else None
+        return cls(start, end, width, first, last, _tiles(first + cut_start, last, width), head, foot)
 
 
 def _tiles(first: int, stop: int, width: float) -> Sequence[tuple[int, Span]]:
@@ -168,14 +124,14 @@ def _tiles(first: int, stop: int, width: float) -> Sequence[tuple[int, Span]]:
     return tiles
 
 
-def left_open(span: Span, pieces: Sequence[ReducedSpan]) -> list[Span]:
-    """Return the parts of a span that consecutive pieces inside it leave open."""
+def left_open(span: Span, kept: Sequence[ReducedSpan]) -> list[Span]:
+    """Return the parts of a span that consecutive reduced spans inside it leave open."""
     open_parts = []
     low = span[0]
-    for piece in pieces:
-        if piece.start > low:
-            open_parts.append((low, piece.start))
-        low = piece.end
+    for one in kept:
+        if one.start > low:
+            open_parts.append((low, one.start))
+        low = one.end
     return [*open_parts, (low, span[1])] if low < span[1] else open_parts
 
 
@@ -217,11 +173,6 @@ class KeptEdge(NamedTuple):
         times = self.edge.following[0]
         return float(times[-1] - times[0]) / (times.size - 1) if times.size > 1 else math.inf
 
-    @property
-    def size_bytes(self) -> int:
-        """Return the memory that it takes, texts apart."""
-        return EDGE_OBJECT_BYTES + 16 * self.edge.following[0].size
-
     def tells_of(self, start: float) -> bool:
         """Tell whether the first sample of a window that begins here follows from it."""
         before = self.edge.before
@@ -244,9 +195,9 @@ class KeptEdge(NamedTuple):
         """Return it with what was before its window, where that was not asked for and follows from others."""
         if self.edge.before is None:
             for one in others:
-                told = one.at(self.window)
-                if told is not None and told.before is not None:
-                    return self._replace(edge=Edge(told.before, self.edge.following))
+                other = one.at(self.window)
+                if other is not None and other.before is not None:
+                    return self._replace(edge=Edge(other.before, self.edge.following))
         return self
 
     def is_dense(self, patience_s: float) -> bool:
@@ -274,6 +225,7 @@ def lacking_s(kept: Sequence[KeptEdge], start: float, now: float, patience_s: fl
     near_s = NEARBY * patience_s
     nearby = (one for one in kept if abs(start - one.window[0]) <= near_s and 0 <= now - one.asked_at <= near_s)
     near = next(nearby, None)
+    # Nobody knows yet how dense samples are, or whether others look, so the first time a whole moment is asked for.
     if near is None:
         return LEAST_REACH_S if kept else patience_s
     return max(DENSE_REACH * near.spacing_s, LEAST_REACH_S) if near.is_dense(patience_s) else patience_s
@@ -303,35 +255,35 @@ def _begins_with(drawn: Samples, following: Samples) -> bool:
     return bool(following[0][0] == times[0] and (following[1][0] == values[0] or following[1][0] != following[1][0]))
 
 
-def group_keys(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[tuple[Span, ...], list[str]]]:
+def group_fields(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tuple[tuple[Span, ...], list[str]]]:
     """Return which fields are asked for which spans, as few calls as cost little more than what is lacking.
 
-    Fields on buckets of one width are asked for together where they lack about the same.
+    Fields on buckets of one width share a call where they lack about the same.
     """
     groups: list[tuple[float, tuple[Span, ...], list[str]]] = []
     for name, (width, missing) in lacking.items():
         for position, (other_width, spans, names) in enumerate(groups):
-            united = join_close([*spans, *missing])
+            joined = join_overlapping([*spans, *missing])
             if (
                 width == other_width
-                and length_of(united) <= min(length_of(spans), length_of(missing)) + CLOSE_BUCKETS * width
+                and length_of(joined) <= min(length_of(spans), length_of(missing)) + CLOSE_BUCKETS * width
             ):
-                groups[position] = (width, united, [*names, name])
+                groups[position] = (width, joined, [*names, name])
                 break
         else:
             groups.append((width, tuple(missing), [name]))
     return [(few_enough(spans), names) for _, spans, names in groups]
 
 
-def join_close(spans: Iterable[Span]) -> tuple[Span, ...]:
+def join_overlapping(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Return the union of spans as few ascending ones."""
-    united: list[Span] = []
+    joined: list[Span] = []
     for low, high in sorted(spans):
-        if united and low <= united[-1][1]:
-            united[-1] = united[-1][0], max(high, united[-1][1])
+        if joined and low <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(high, joined[-1][1])
         else:
-            united.append((low, high))
-    return tuple(united)
+            joined.append((low, high))
+    return tuple(joined)
 
 
 def few_enough(spans: tuple[Span, ...]) -> tuple[Span, ...]:
@@ -361,9 +313,106 @@ def inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reducti
 def cut_to(samples: Samples, span: Span) -> Samples:
     """Return the samples inside a span; BadReply where they are not in order."""
     times, values = samples
+    # All that is kept is searched by bisection: what is not in order would not be found, and be asked for for ever.
     if times.size > 1 and not (times[1:] >= times[:-1]).all():
         raise BadReply("the answer to 'get_data' with spans is not in order of time")
     if not times.size or (times[0] >= span[0] and times[-1] < span[1]):
         return samples
     low, high = times.searchsorted(span)
     return times[low:high], values[low:high]
+
+
+class SeriesKey(NamedTuple):
+    """One field as it is drawn.
+
+    Parameters
+    ----------
+    width
+        Of the buckets, seconds.
+    chooses
+        Whether the reducer chooses samples such that its choice from many is its choice from some of them, if it lies
+        among those.
+    looks_ahead
+        Whether few samples tell what it keeps of each later part of a bucket.
+    """
+
+    node: str
+    field: str
+    reducer: str
+    width: float
+    chooses: bool = True
+    looks_ahead: bool = False
+
+    @property
+    def patience_s(self) -> float:
+        """How long what is not final may serve others, seconds."""
+        return min(self.width, LONGEST_PATIENCE_S)
+
+
+class Scope(NamedTuple):
+    """A series under one generation of its data."""
+
+    key: SeriesKey
+    generation: str | None
+
+
+# The keys. Tuples of the same values are equal whatever their class, so each has its kind among its values.
+class StatementKey(NamedTuple):
+    """Of a :class:`LastStatement`."""
+
+    node: str
+    field: str
+    kind: str = "statement"
+
+
+class RemarksKey(NamedTuple):
+    """Of what a node tells of a field in words, a tuple of texts."""
+
+    key: SeriesKey
+    kind: str = "remarks"
+
+
+class TileKey(NamedTuple):
+    """Of a :class:`ReducedSpan` of whole final buckets, all or consecutive ones of a tile."""
+
+    scope: Scope
+    number: int
+    kind: str = "tile"
+
+
+class CutsKey(NamedTuple):
+    """Of what windows cut off a final bucket, a tuple of :class:`ReducedSpan`, the last one asked for first."""
+
+    scope: Scope
+    bucket: int
+    kind: str = "cuts"
+
+
+class AheadKey(NamedTuple):
+    """Of a :class:`ReducedSpan` with what windows that begin inside it keep of a final bucket."""
+
+    scope: Scope
+    bucket: int
+    kind: str = "ahead"
+
+
+class EdgesKey(NamedTuple):
+    """Of what lies at the starts of windows, a tuple of :class:`KeptEdge`, the last one asked for first."""
+
+    scope: Scope
+    kind: str = "edges"
+
+
+class NewestKey(NamedTuple):
+    """Of the newest sample of a final window, a :class:`ReducedSpan` of the window."""
+
+    scope: Scope
+    end: float
+    kind: str = "newest"
+
+
+class TailKey(NamedTuple):
+    """Of a :class:`Tail`."""
+
+    scope: Scope
+    kind: str = "tail"

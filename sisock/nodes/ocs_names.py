@@ -36,6 +36,7 @@ def names_of(keys: Collection[Key]) -> dict[Key, str]:
     It is ``address.field``, as in the archive that OCS writes. Where several blocks of the feed have the field, each
     is ``address.block.field``; where it has values of several types, those of all but the first are named after it.
     """
+    # Whatever order they came in: a restart must not move a name from one field to another.
     ordered = sorted(keys, key=lambda key: (*key[:3], FIELD_TYPES.index(key.kind)))
     blocks: dict[tuple[str, str], set[str]] = {}
     for key in ordered:
@@ -48,6 +49,7 @@ def names_of(keys: Collection[Key]) -> dict[Key, str]:
         parts = [printable(key.address), field]
         if len(blocks[key.address, field]) > 1:
             parts.insert(1, printable(key.block))
+        # Of the same field of the same block, another type.
         if before == key[:3]:
             parts.append(key.kind)
         names[key] = _unused(".".join(parts), taken)
@@ -67,7 +69,8 @@ def aliases_of(names: Mapping[Key, str]) -> tuple[dict[str, str], list[str]]:
         Aliases that several fields would have, and that none has.
     """
     owners: dict[str, dict[tuple[str, str, str], str]] = {}
-    for key, name in names.items():  # the first type of a field is the field
+    for key, name in names.items():
+        # The first type of a field is the field: names are in the order of types.
         owners.setdefault(original_name(key.field), {}).setdefault(key[:3], name)
     clear = {alias: next(iter(found.values())) for alias, found in owners.items() if alias and len(found) == 1}
     return clear, sorted(alias for alias, found in owners.items() if len(found) > 1)

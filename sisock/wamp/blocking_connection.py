@@ -43,6 +43,7 @@ class BlockingConnection:
         SisockError
             Where there can be no event loop.
         """
+        # Asked for its errors: a login that cannot be found is told at once, not at each attempt.
         find_login(self._settings, CONSUMER)
         reactor = LOOP.start()
         self._service = connection(self._settings, CONSUMER, self._make_session, reactor)
@@ -86,7 +87,8 @@ class BlockingConnection:
 
     def close(self) -> None:
         """Hang up, and wait until that is done."""
-        if LOOP.inherited:  # the connection is that of the process which this one was forked from
+        # The connection is that of the process which this one was forked from.
+        if LOOP.inherited:
             return
         reactor = LOOP.start()
 

@@ -21,7 +21,8 @@ from twisted.internet import ssl
 from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 
-CERTIFICATE_NAME = "server_cert.pem"  # the original's name, which servers written for it look for
+# The original's name, which servers written for it look for.
+CERTIFICATE_NAME = "server_cert.pem"
 KEY_NAME = "server_key.pem"
 VALIDITY = dt.timedelta(days=3652)
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -29,12 +30,15 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 @dataclasses.dataclass(frozen=True)
 class CertificateFiles:
-    """PEM files of a server, absolute paths: certificate, private key, and the certificates that signed it."""
+    """PEM files of a server, absolute paths: certificate, private key, and the certificates that signed it.
+
+    ``notice`` is what people should know, such as that a certificate was made.
+    """
 
     certificate: Path
     key: Path
     chain: tuple[Path, ...] = ()
-    notice: str = ""  # what people should know, such as that a certificate was made
+    notice: str = ""
 
 
 def provide(settings: Settings) -> CertificateFiles:
@@ -48,12 +52,12 @@ def provide(settings: Settings) -> CertificateFiles:
         When a file is missing, unreadable or no certificate, or key and certificate don't belong together.
     """
     if settings.certificate:
-        return _named(settings)
+        return _find_named(settings)
     certificate, key = settings.state.resolve() / CERTIFICATE_NAME, settings.state.resolve() / KEY_NAME
     if not certificate.exists() or not key.exists():
-        return _made(settings, certificate, key, "made")
+        return _make(settings, certificate, key, "made")
     if _load(certificate)[0].not_valid_after_utc <= dt.datetime.now(dt.UTC):
-        return _made(settings, certificate, key, "had expired and was made anew; give it to clients elsewhere")
+        return _make(settings, certificate, key, "had expired and was made anew; give it to clients elsewhere")
     _check_key(certificate, key)
     return CertificateFiles(certificate, key)
 
@@ -101,7 +105,7 @@ def certificate_names(settings: Settings) -> list[str]:
     return list(dict.fromkeys(name for name in (*LOCAL_NAMES, socket.gethostname(), settings.host, *further) if name))
 
 
-def _named(settings: Settings) -> CertificateFiles:
+def _find_named(settings: Settings) -> CertificateFiles:
     if not settings.certificate_key:
         raise ConfigurationError("SISOCK_CERTIFICATE is set, so SISOCK_CERTIFICATE_KEY must name its private key")
     certificate, key = Path(settings.certificate).resolve(), Path(settings.certificate_key).resolve()
@@ -113,7 +117,7 @@ def _named(settings: Settings) -> CertificateFiles:
     return CertificateFiles(certificate, key, tuple(paths))
 
 
-def _made(settings: Settings, certificate: Path, key: Path, what: str) -> CertificateFiles:
+def _make(settings: Settings, certificate: Path, key: Path, what: str) -> CertificateFiles:
     private_key = ec.generate_private_key(ec.SECP256R1())
     _write(
         key,
@@ -203,6 +207,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file for its owner only, whatever mode it had."""
+    # Anew, because an old file would keep its mode.
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

@@ -24,9 +24,8 @@ from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 from sisock.wamp.certificate import client_options
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, Credentials
-from sisock.wamp.crossbar_config import local_socket
+from sisock.wamp.crossbar_config import MESSAGE_LIMIT_BYTES, local_socket
 
-MESSAGE_LIMIT_BYTES = 64 * 2**20
 PING_INTERVAL_S = 5.0
 PING_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
@@ -79,6 +78,7 @@ def _factory(create: Callable[[], ApplicationSession], url: str) -> Any:
         create, url=url, serializers=[MsgPackSerializer(), CBORSerializer(), JsonSerializer()]
     )
     factory.setProtocolOptions(
+        # A message over the limit ends the connection, so both sides have the same one.
         maxFramePayloadSize=MESSAGE_LIMIT_BYTES,
         maxMessagePayloadSize=MESSAGE_LIMIT_BYTES,
         autoPingInterval=PING_INTERVAL_S,
@@ -87,6 +87,7 @@ def _factory(create: Callable[[], ApplicationSession], url: str) -> Any:
         openHandshakeTimeout=CONNECT_TIMEOUT_S,
         closeHandshakeTimeout=1.0,
         tcpNoDelay=True,
+        # Who breaks the protocol is not waited for, as a closing handshake would.
         failByDrop=True,
     )
     factory.noisy = False
@@ -117,7 +118,8 @@ def find_login(settings: Settings, authid: str) -> tuple[str, str]:
             own = _consumer_login(settings, credentials)
             if own is not None:
                 return own
-    of_node = authid not in (HUB, CONSUMER)  # those two have roles of their own, and so fixed names
+    # Those two have roles of their own, and so fixed names.
+    of_node = authid not in (HUB, CONSUMER)
     if of_node and settings.wamp_user and settings.wamp_secret:
         return settings.wamp_user, settings.wamp_secret
     name = (settings.wamp_user if of_node else "") or authid

@@ -23,7 +23,8 @@ FILE_NAME = "credentials.json"
 HUB = "sisock.hub"
 CONSUMER = "sisock.consumer"
 LEGACY = "server"
-OWN_CONSUMER = "consumer:"  # before the name of a consumer that is not a program of ours
+# What stands before the name of a consumer that is not a program of ours.
+OWN_CONSUMER = "consumer:"
 
 
 class Credentials:
@@ -51,7 +52,7 @@ class Credentials:
             return entries.get(name)
         if name not in {HUB, CONSUMER} and not NODE_NAME.fullmatch(name):
             raise ConfigurationError(f"'{name}' cannot log in: a name has 1 to 64 of the characters A-Z a-z 0-9 _ -")
-        return self._made(name, but_not=OWN_CONSUMER + name, who="a consumer")
+        return self._make(name, but_not=OWN_CONSUMER + name, who="a consumer")
 
     def consumer_secret(self, name: str, *, create: bool = False) -> str | None:
         """Return the secret of a consumer of one's own, or None if there is no such one; with `create` it is made.
@@ -69,16 +70,17 @@ class Credentials:
                 f"'{name}' cannot be a consumer: a name has 1 to 64 of the characters A-Z a-z 0-9 _ -, and is not "
                 f"'{LEGACY}'"
             )
-        return self._made(OWN_CONSUMER + name, but_not=name, who="a data node")
+        return self._make(OWN_CONSUMER + name, but_not=name, who="a data node")
 
     def is_of_a_router(self) -> bool:
         """Tell whether a router of ours has made its secrets here."""
         return HUB in self._read()
 
-    def _made(self, key: str, *, but_not: str, who: str) -> str:
+    def _make(self, key: str, *, but_not: str, who: str) -> str:
         """Make the secret of an entry, unless its name is in use by somebody of the other kind."""
         with self._locked():
             entries = self._read()
+            # Read again under the lock: another process may have made an entry meanwhile.
             if but_not in entries:
                 raise ConfigurationError(
                     f"'{key.removeprefix(OWN_CONSUMER)}' logs in as {who} already: choose another name, or remove "
@@ -104,7 +106,8 @@ class Credentials:
 
     def _write(self, entries: dict[str, str]) -> None:
         """Replace the file at once, so that no reader ever sees half of it."""
-        descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".credentials-")  # mode 0600
+        # Made for its owner only, mode 0600.
+        descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".credentials-")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(entries, file, indent=2, sort_keys=True)

@@ -16,9 +16,11 @@ AUTHORIZER_CLASS = "sisock.wamp.authenticator.Authorizer"
 AUTHORIZER = uri("router.authorize")
 OBSERVATORY = "observatory."
 
-MESSAGE_LIMIT_BYTES = 64 * 1024 * 1024
+MESSAGE_LIMIT_BYTES = 64 * 2**20
+"""The longest message that the router and our own clients take; far above the allowance of any node."""
 WEBSOCKET_OPTIONS = {
-    "auto_ping_interval": 5_000,  # ms; shorter, and a node that blocks its reactor for a moment is dropped
+    # Milliseconds; with less, a node that blocks its reactor for a moment is dropped.
+    "auto_ping_interval": 5_000,
     "auto_ping_timeout": 10_000,
     "auto_ping_size": 12,
     "max_frame_size": MESSAGE_LIMIT_BYTES,
@@ -26,7 +28,8 @@ WEBSOCKET_OPTIONS = {
     "enable_webstatus": False,
     "show_server_version": False,
 }
-LONGEST_SOCKET_PATH = 107  # the kernel's limit
+# Bytes; the kernel's limit.
+LONGEST_SOCKET_PATH = 107
 SERIALIZERS = ["msgpack", "cbor", "json"]
 
 # role: rows of (URI, match, actions); what no row allows is refused
@@ -105,6 +108,7 @@ def _transports(settings: Settings, certificate: CertificateFiles) -> Iterator[d
     """Yield the transports; the secure one is last, so that all is ready once it is."""
     if settings.ocs_port:
         anonymous = {"anonymous": {"type": "static", "role": "anonymous"}}
+        # OCS's own clients call agents by HTTP.
         caller = {"type": "caller", "realm": settings.realm, "role": "anonymous"}
         endpoint = {"type": "tcp", "interface": settings.listen, "port": settings.ocs_port}
         yield _web("ocs", endpoint, {"ws": _websocket(anonymous), "call": caller})

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-import traceback
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from autobahn.wamp.exception import ApplicationError
@@ -18,17 +16,17 @@ from sisock import __version__
 from sisock.core import times
 from sisock.core.errors import BadReply, NodeUnavailable, SisockError
 from sisock.core.model import DataRequest, FieldCatalogue, Span
-from sisock.core.window.edge_reading import EDGE_GROWTH, EdgeReading
+from sisock.core.window.edge_reading import EdgeReading, Patience
 from sisock.core.window.parts import Halving, Read
-from sisock.core.window.remarks import Once, Remarks, kind_of, summed, tell_thinned
+from sisock.core.window.remarks import Remarks, tell_thinned
 from sisock.core.window.review import Review
 from sisock.core.window.spans import SpanReading
 from sisock.core.wire.catalogue import decode_catalogue
-from sisock.core.wire.data import decode_data
+from sisock.core.wire.data import copy_reply, decode_data
 from sisock.core.wire.info import CAPABILITIES, NODE_NAME, NodeInfo, encode_info, procedure
 from sisock.core.wire.replies import EXTENDED_ALLOWANCE_BYTES, answer, answer_fields, answer_spans
 from sisock.core.wire.requests import parse_request
-from sisock.core.wire.sizes import copy_reply
+from sisock.log import FaultLog
 from sisock.settings import Settings
 from sisock.wamp.connection import raise_transport_limits
 from sisock.wamp.credentials import server_login
@@ -36,9 +34,10 @@ from sisock.wamp.presence import LIFELINE, Presence
 from sisock.wamp.reactor import keep_steady
 from sisock.wamp.session import Session, sign
 
-PATIENCE_S = 0.5
+FAULTS = FaultLog()
 _USER, _SECRET = server_login(Settings.from_environment())
-_PAGING_S = 60.0  # within which the next page of a catalogue is asked for
+# Within which the next page of a catalogue is asked for.
+_PAGING_S = 60.0
 _LACKS_FIELDS = (
     "has neither get_fields nor _get_fields_blocking: give its class one of them, "
     "def get_fields(self, start, end), which returns the fields and their timelines"
@@ -47,51 +46,6 @@ _LACKS_DATA = (
     "has neither get_data nor _get_data_blocking: give its class one of them, "
     "def get_data(self, field, start, end, min_stride=None), which returns the samples"
 )
-
-
-class Author:
-    """Logs what a server does wrong, once, and at most once an hour after that.
-
-    It is shared by all sessions of a process: a server gets a new session each time that its connection was lost.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._once = Once()
-        self._lock = threading.Lock()  # nodes are read in several threads
-
-    def tell(self, log: Any, node: str | None, problems: Iterable[str]) -> None:
-        """Log in words what was wrong with a reply; the same of several fields is one line."""
-        due = [one for one in dict.fromkeys(problems) if self._is_due((node, kind_of(one)))]
-        for problem in summed(due):
-            log.error("data node '{name}': {problem}", name=node, problem=problem)
-
-    def tell_failure(self, log: Any, node: str | None, what: str, error: Exception) -> None:
-        """Log the exception that is being handled, with its trace; the same is what came from the same line."""
-        place = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)[-1:]]
-        if self._is_due((node, what, type(error), *place)):
-            log.failure("data node '{name}': {what} failed", name=node, what=what)
-
-    def _is_due(self, thing: Hashable) -> bool:
-        with self._lock:
-            return self._once.is_due(thing, self._clock())
-
-
-AUTHOR = Author()
-
-
-class Patience:
-    """Lasts for looks of which each may take twice as long as the one before."""
-
-    def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        self._clock = clock or time.monotonic
-        self._began = self._looked = self._clock()
-
-    def lasts(self) -> bool:
-        """Tell whether there is time for one more look; to be asked before each of them."""
-        now = self._clock()
-        took_s, self._looked = now - self._looked, now
-        return now - self._began + EDGE_GROWTH * took_s < PATIENCE_S
 
 
 class DataNodeServer(Session):
@@ -144,6 +98,7 @@ class DataNodeServer(Session):
             self.leave()
             return
         self._report(self._lacking())
+        # Each session has its own: what an old one still tries ends with it.
         self._presence = Presence(self, str(self.name), self.description, details.session)
         procedures = self._procedures().items()
         yield self._presence.register({procedure(str(self.name), name): serve for name, serve in procedures})
@@ -156,7 +111,8 @@ class DataNodeServer(Session):
     def onOpen(self, transport: Any) -> None:  # noqa: N802 - Autobahn's name
         """Let the transport take long messages, and a step of the clock change no delay."""
         raise_transport_limits(transport)
-        keep_steady(reactor)  # whatever runner made it
+        # Whatever runner made it.
+        keep_steady(reactor)
         LIFELINE.session_opened()
         super().onOpen(transport)
 
@@ -232,7 +188,7 @@ class DataNodeServer(Session):
         return {"get_fields": self._serve_fields, "get_data": self._serve_data, "info": self._serve_info}
 
     def _patience(self) -> Patience:
-        return Patience()
+        return Patience(time.monotonic)
 
     def _in_thread(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Deferred[Any]:
         return threads.deferToThread(function, *arguments, **keywords)
@@ -264,7 +220,7 @@ class DataNodeServer(Session):
         except CancelledError:  # the caller has given up, so nobody reads this
             raise ApplicationError(ApplicationError.CANCELED, "the caller has canceled the call") from None
         except Exception as error:  # noqa: BLE001 - whatever a subclass raises must not harm the session
-            AUTHOR.tell_failure(self.log, self.name, what, error)
+            FAULTS.tell_failure(self.log, self.name, what, error)
             message = f"data node '{self.name}' failed in {what}: {type(error).__name__}: {error}"
             raise ApplicationError(SisockError.uri, message) from None
         return reply
@@ -275,6 +231,7 @@ class DataNodeServer(Session):
         if catalogue is None:
             catalogue = yield self._fields_in(*times.resolve_span(start, end, time.time()))
         if limit is not None:
+            # Kept for the pages that follow, which must be of the same catalogue.
             self._paged = (start, end), time.monotonic(), catalogue
         reply = yield self._in_thread(answer_fields, catalogue, limit, after)
         return reply
@@ -308,7 +265,8 @@ class DataNodeServer(Session):
                 halving.take(block)
                 continue
             if halving.must_part and not request.extended:
-                return False  # the original API's own word for it
+                # The original API's own word for it.
+                return False
             halving.refuse()
         downsampled = thins and not halving.parted
         remarks = self._reviewed(review, request, halving.thinned)
@@ -331,6 +289,7 @@ class DataNodeServer(Session):
                 continue
             yield self._in_thread(reading.take, block)
             edges.take(read, block)
+        # What lies beside the window is a convenience: nobody is to wait long for it.
         patience = self._patience()
         while (read := edges.read(reading.known)) is not None and patience.lasts():
             block = yield self._ask(read, catalogue, Review(read.span, self._proven))
@@ -365,7 +324,7 @@ class DataNodeServer(Session):
             except NodeUnavailable:  # there is none, which was told at the start
                 pass
             except Exception as error:  # noqa: BLE001 - whatever a subclass raises is not the caller's question
-                AUTHOR.tell_failure(self.log, self.name, "get_fields", error)
+                FAULTS.tell_failure(self.log, self.name, "get_fields", error)
         return self._catalogue
 
     @inlineCallbacks
@@ -393,7 +352,7 @@ class DataNodeServer(Session):
         return remarks
 
     def _report(self, problems: list[str]) -> None:
-        AUTHOR.tell(self.log, self.name, problems)
+        FAULTS.tell(self.log, self.name, problems)
 
 
 def _called(function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:

@@ -19,7 +19,8 @@ from sisock.core.wire.info import NODE_NAME, encode_entry, uri
 from sisock.wamp.session import Session
 
 HUB_RETRY_S = 0.5
-RECONCILE_INTERVAL_S = 10.0  # a lost "session left" event must not leave a dead node in the list
+# A lost "session left" event must not leave a dead node in the list.
+RECONCILE_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class Hub(Session):
     @inlineCallbacks
     def onJoin(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
         """Register the procedures, and follow the sessions that leave."""
+        # Before anybody can add itself: who leaves at once must not stay in the list.
         yield self.subscribe(self._session_left, "wamp.session.on_leave")
         options = RegisterOptions(details_arg="details")
         yield self._register(self._add, "data_node.add", options)

@@ -60,6 +60,7 @@ class Inbox:
                 log.error("events come faster than the node takes them: those beyond %d are lost", MOST_WAITING)
             return
         self._waiting.append((topic, arguments))
+        # One thread at a time, so that events are taken in their order.
         if not self._is_busy:
             self._work()
 

@@ -12,16 +12,18 @@ from twisted.internet import threads
 from twisted.internet.defer import Deferred, inlineCallbacks
 
 from sisock.core.model import DataRequest
-from sisock.core.window.edge_reading import EdgeReading
+from sisock.core.window.edge_reading import EdgeReading, Patience
 from sisock.core.window.review import Review
 from sisock.core.window.spans import Reduction, SpanReading, reduce_spans
 from sisock.core.wire.replies import answer, answer_columns, answer_spans
 from sisock.nodes.contract import DataNode, InMemory, Polls, Summarizes
-from sisock.wamp.data_node_server import DataNodeServer, Patience
+from sisock.wamp.data_node_server import DataNodeServer
 from sisock.wamp.inbox import Inbox
 
-SAME_POLL = 0.1  # of an interval: two polls closer than that would be one and the same
-SAMPLES_AT_ONCE = 50_000  # that many are reduced in about a millisecond
+# Of an interval: two polls closer than that would be one and the same.
+SAME_POLL = 0.1
+# That many are reduced in about a millisecond.
+SAMPLES_AT_ONCE = 50_000
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +52,8 @@ class NodeServer(DataNodeServer):
         yield super().onJoin(details)
 
     def _lacking(self) -> list[str]:
-        return []  # the node has what the contract demands
+        # The node has what the contract demands.
+        return []
 
     def _fields_in(self, start: float, end: float) -> Deferred[Any]:
         return self._in_thread(self._node.catalogue, start, end)
@@ -106,7 +109,7 @@ def reduce_from(node: DataNode, request: DataRequest, review: Review | None = No
         block = block if review is None else review.take(block).within(*read.span)
         reading.take(block)
         edges.take(read, block)
-    patience = Patience()
+    patience = Patience(time.monotonic)
     while (read := edges.read(reading.known)) is not None and patience.lasts():
         edges.take(read, node.read(read.fields, *read.span))
     return edges.beside(reading.reductions())
@@ -146,6 +149,7 @@ class _Polling:
         log.error("a poll failed and is left out: %s", failure.value)
 
     def _polled(self, _: None) -> None:
+        # Only now, so that a poll that takes long is never overtaken by the next one.
         self._reactor.callLater(until_next(self._wall(), self._node.poll_interval_s), self.poll)
 
 

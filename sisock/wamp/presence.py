@@ -19,9 +19,11 @@ from sisock.core.wire.info import uri
 from sisock.wamp.connection import RECONNECTS
 
 RETRY_S = 0.5
-GREETING_INTERVAL_S = 2.0  # the hub forgets when it restarts; so often is it told again
+# The hub forgets when it restarts; so often is it told again.
+GREETING_INTERVAL_S = 2.0
 STANDARD_ERROR = 2
-GRACE_S = 10.0  # how long an unknown runner has for a reconnect of its own
+# How long an unknown runner has for a reconnect of its own.
+GRACE_S = 10.0
 
 
 class Presence:
@@ -141,7 +143,8 @@ class Lifeline:
         # Not sys.stderr: once a runner has started its log, that is a part of the log, and perhaps never written.
         os.write(STANDARD_ERROR, f"{message}\n".encode())
         reactor.addSystemEventTrigger("after", "shutdown", _exit_with_failure)
-        with contextlib.suppress(ReactorNotRunning):  # the server is stopping it
+        # The server is stopping it.
+        with contextlib.suppress(ReactorNotRunning):
             reactor.stop()
 
 

@@ -42,7 +42,8 @@ def keep_steady(reactor: Any) -> None:
 
     reactor.seconds = seconds
     for call in reactor.getDelayedCalls():
-        call.seconds = seconds  # when it is put off, from now on, it is by the same clock
+        # When it is put off, from now on, it is by the same clock.
+        call.seconds = seconds
 
 
 class Loop:
@@ -83,12 +84,14 @@ class Loop:
             reactor.callFromThread(function, reactor)
 
     def _run(self, reactor: Any) -> None:
-        keep_steady(reactor)  # one that runs already is not ours
+        # One that runs already is not ours.
+        keep_steady(reactor)
         running = threading.Event()
         reactor.callWhenRunning(running.set)
 
         def run() -> None:
-            with contextlib.suppress(ReactorAlreadyRunning, ReactorNotRestartable, RuntimeError):  # told below
+            # Told by the loop below.
+            with contextlib.suppress(ReactorAlreadyRunning, ReactorNotRestartable, RuntimeError):
                 reactor.run(installSignalHandlers=False)
 
         thread = threading.Thread(target=run, name="sisock reactor", daemon=True)
@@ -111,7 +114,8 @@ class Loop:
 
     def _forked(self) -> None:
         self._inherited = self._inherited or "twisted.internet.reactor" in sys.modules
-        self._lock = threading.Lock()  # another thread may have held it
+        # Another thread may have held it.
+        self._lock = threading.Lock()
 
 
 LOOP = Loop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import fcntl
 import hashlib
@@ -16,15 +15,15 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import sisock
 from sisock.core.errors import ConfigurationError
-from sisock.ports import check_router_ports
 from sisock.settings import Settings, variables
+from sisock.system import STOP_SIGNALS, check_router_ports, dying_with
 from sisock.wamp import certificate, crossbar_config
 from sisock.wamp.credentials import CONSUMER, FILE_NAME, HUB, LEGACY, Credentials, make_private_directory
 
@@ -35,9 +34,7 @@ CROSSBAR = "import sys, crossbar; sys.exit(crossbar.run())"
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 5.0
 POLL_INTERVAL_S = 0.02
-PR_SET_PDEATHSIG = 1  # prctl(2)
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - none is listened on here
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Crossbar greets with pages at "info"; one line of ours says as much.
 CROSSBAR_LOGLEVELS = {"debug": "debug", "info": "error", "warn": "error", "error": "error"}
 
@@ -121,6 +118,7 @@ def _sole_router(state: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(state, error) from None
     try:
+        # The kernel lets go of it when the process dies in whatever way.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # left by a router that was killed; the process that the first names may be another one by now
         for left in ("node.pid", "router.sock"):
@@ -144,9 +142,10 @@ def _crossbar(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
         env=_environment(settings),
         cwd=settings.state,
         stdin=subprocess.DEVNULL,
-        stdout=None if settings.loglevel == "debug" else subprocess.DEVNULL,  # a stray line; errors go to stderr
+        # All that comes there is a stray line; errors go to standard error.
+        stdout=None if settings.loglevel == "debug" else subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=_dying_with(os.getpid()),  # noqa: PLW1509 - it takes no lock
+        preexec_fn=dying_with(os.getpid()),  # noqa: PLW1509 - it takes no lock
     )
     try:
         yield process
@@ -156,25 +155,13 @@ def _crossbar(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Ask Crossbar to stop its workers and itself, then kill what is left."""
+    # The signal at which Crossbar stops its workers in order.
     process.send_signal(signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_DEADLINE_S)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _dying_with(parent: int) -> Callable[[], None]:
-    """Return what a new child does to be stopped by the kernel when its parent ends, even when that is killed."""
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def prepare_child() -> None:
-        if library is not None:
-            library.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before the kernel knew
-            os._exit(1)
-
-    return prepare_child
 
 
 def _crossbar_command(command: str, state: Path) -> list[str]:
@@ -227,7 +214,8 @@ def _stop_signals() -> Iterator[None]:
         raise _StopRequestedError
 
     previous = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    if previous[signal.SIGHUP] is signal.SIG_IGN:  # nohup
+    # Under nohup it stays ignored.
+    if previous[signal.SIGHUP] is signal.SIG_IGN:
         del previous[signal.SIGHUP]
     for number in previous:
         signal.signal(number, request_stop)

@@ -18,7 +18,8 @@ from sisock.core.errors import SisockError
 class Session(ApplicationSession):
     """Logs in with WAMP-CRA as ``config.extra`` says, and remembers why it ended."""
 
-    log = txaio.make_logger()  # Autobahn's own would put our lines under its name
+    # Autobahn's own would put our lines under its name.
+    log = txaio.make_logger()
     closing_reason = "transport lost"
 
     def onConnect(self) -> None:  # noqa: N802 - Autobahn's name
@@ -36,6 +37,7 @@ class Session(ApplicationSession):
             tell = (self.config.extra or {}).get("refused")
             if tell and details.reason != CloseDetails.REASON_TRANSPORT_LOST:
                 tell(f"it refuses the login ({self.closing_reason})")
+        # Autobahn logs any other reason, in words of its own.
         return super().onLeave(CloseDetails(CloseDetails.REASON_DEFAULT, details.message))
 
     def onMessage(self, msg: Any) -> None:  # noqa: N802 - Autobahn's name
@@ -58,7 +60,8 @@ def sign(challenge: Any, secret: str) -> Any:
     """Return the answer to a WAMP-CRA challenge; SisockError for any other method."""
     if challenge.method != "wampcra":
         raise SisockError(f"the router asks for the login method '{challenge.method}'; only wampcra is known")
-    if "salt" in challenge.extra:  # the router keeps a key that was derived from the secret, as Crossbar's may
+    # The router keeps a key that was derived from the secret, as Crossbar's may.
+    if "salt" in challenge.extra:
         extra = challenge.extra
         secret = auth.derive_key(secret, extra["salt"], extra["iterations"], extra["keylen"])
     return auth.compute_wcs(secret, challenge.extra["challenge"])

@@ -26,7 +26,7 @@ from sisock.core.errors import SisockError
 from sisock.settings import Settings
 from sisock.wamp import router
 try:
-    sys.exit(router.run(Settings.from_environment()))
+    sys.exit(router.run_router(Settings.from_environment()))
 except SisockError as error:
     sys.exit(f"router: {error}")
 """

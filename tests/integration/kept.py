@@ -35,6 +35,7 @@ STRIDE_S = 700.0
 SETTLED = 1_600_000_000
 FEED = "observatory.LSA.feeds.temperatures"
 FILES = 10  # of which eight are merged
+STATED = ["finalized_until", "available_from", "generation"]
 REDUCERS = {"number": ("minmax", "m4", "mean", "stddev", "sum", "count"), "string": ("minmax",), "bool": ("minmax",)}
 
 
@@ -221,7 +222,10 @@ def _served(node: Any) -> dict[str, Any]:
 def _plain(found: Any) -> Any:
     """Return it as what JSON has."""
     if dataclasses.is_dataclass(found):
-        return {one.name: _plain(getattr(found, one.name)) for one in dataclasses.fields(found)}
+        names = [one.name for one in dataclasses.fields(found)]
+        # A block may carry its statement as one member, or part by part: either version reads the parts of it.
+        parts = STATED if "values" in names else []
+        return {name: _plain(getattr(found, name)) for name in [*names, *parts] if name != "statement"}
     if isinstance(found, Mapping):
         return {name: _plain(one) for name, one in found.items()}
     if isinstance(found, np.ndarray):

@@ -37,7 +37,7 @@ time.time_ns = lambda: int(wall_time() * 1e9)
 """
 LIVE = """
 import time
-from sisock.nodes.host import HostNode
+from sisock.nodes.host.node import HostNode
 from sisock.nodes.host.readings import Reading
 
 class Live(HostNode):

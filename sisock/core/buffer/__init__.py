@@ -1,7 +1,7 @@
 """A rolling buffer: the last hours of live samples of one timeline.
 
-Read ``rolling`` first. What it takes is checked in ``batch`` and lies in ``chunks``; ``summaries`` keep up with them,
-and ``budget`` tells how many bytes all take. ``position`` is what a write-ahead log must know of it.
+Read ``rolling`` first: the buffer, its position, and the protocol of a write-ahead log. ``batch`` checks what comes,
+``chunks`` hold it and count its bytes, and ``summaries`` keep up with them.
 """
 
 from sisock.core.buffer.rolling import RollingBuffer

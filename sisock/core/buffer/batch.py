@@ -1,4 +1,4 @@
-"""What a buffer is given, checked and turned into arrays, before any of it is taken."""
+"""A batch of samples for a buffer: checked, sorted and turned into arrays before any of it is taken."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def checked_batch(
             raise ValueError(f"field '{name}' has {array.shape} values for {checked_times.shape} times")
     if in_order:
         return checked_times, checked
+    # Stable, so that samples of the same time stay in the order in which they were given.
     order = np.argsort(checked_times, kind="stable")
     return checked_times[order], [array[order] for array in checked]
 
@@ -80,6 +81,7 @@ def _is_in_order(times: Times) -> bool:
 
 def _as_array(name: str, values: Sequence[Any], kind: FieldType) -> Values:
     """Return the values of a field as an array, or raise ValueError when they are of another type."""
+    # An array of objects may hold anything, and is looked at one by one.
     if isinstance(values, np.ndarray) and values.dtype == DTYPES[kind] and kind != "string":
         return values
     if kind == "number":
@@ -99,5 +101,6 @@ def _as_numbers(name: str, values: Sequence[Any]) -> Values:
         if given.dtype.kind in "biufO":
             return given.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
-        pass  # nested or foreign objects, or whole numbers beyond float64: the same advice holds
+        # Nested or foreign objects, or whole numbers beyond float64: the same advice holds.
+        pass
     raise ValueError(f"field '{name}' holds numbers only, but was given something else")

@@ -1,4 +1,4 @@
-"""Live samples in chunks: what is full is never copied again, what has expired is let go of chunk by chunk."""
+"""Chunks of live samples: a full one is never copied again, and expired samples go chunk by chunk."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ from sisock.core.reduce.selectors import Indices
 CHUNK_SAMPLES = 262144
 """The room of a chunk; only late samples make one longer, up to twice as long."""
 
-_LEAST_COPIED = 16384  # samples at the end of the last chunk, when one of them comes late
+# Of the last chunk only so many samples at its end are copied when one comes late, as those of some feeds often do.
+_LEAST_COPIED = 16384
 _LEAST_SAMPLES, _FEW_SAMPLES = 256, 16
-_CHUNKS_KEPT = 24  # so that a chunk which has expired but for a little is no great part of the memory
-_COARSE_BYTES = 1  # a value's share of what is known in coarse form, with room to grow
+# So that a chunk which has expired but for a little is no great part of the memory.
+_CHUNKS_KEPT = 24
+# A value's share of the summaries, with room to grow.
+_SUMMARY_BYTES = 1
 
 
 class Chunk(NamedTuple):
@@ -81,7 +84,8 @@ class ChunkedArray:
 
     def __init__(self, starts: Indices, arrays: Sequence[Values]) -> None:
         self._starts = starts
-        self._firsts = starts.tolist()  # searched more quickly than the array
+        # A list is searched more quickly than an array, where a single index is.
+        self._firsts = starts.tolist()
         self._arrays = arrays
         self.dtype: np.dtype[Any] = arrays[0].dtype
 
@@ -131,7 +135,8 @@ class ChunkedArray:
         array, first = self._arrays[chunk], -(-int(self._starts[chunk]) // BLOCK)
         skipped = first * BLOCK - int(self._starts[chunk])
         whole = array[skipped : skipped + (len(array) - skipped) // BLOCK * BLOCK].reshape(-1, BLOCK)
-        rows: Values = whole.take(blocks - first, axis=0)  # rows are copied quicker than samples
+        # Rows are copied quicker than samples.
+        rows: Values = whole.take(blocks - first, axis=0)
         return rows
 
     def _chunk_of(self, index: int) -> int:
@@ -164,9 +169,9 @@ class Chunks:
         """The times of the samples, UNIX seconds."""
         return ChunkedArray(self._starts, [chunk.times for chunk in self.chunks])
 
-    def values(self, position: int) -> ChunkedArray:
-        """Return the values of the field at a position."""
-        return ChunkedArray(self._starts, [chunk.values[position] for chunk in self.chunks])
+    def values(self, number: int) -> ChunkedArray:
+        """Return the values of one field, by its number in the order of the fields."""
+        return ChunkedArray(self._starts, [chunk.values[number] for chunk in self.chunks])
 
     def index_of(self, instant: float, first: int, stop: int, *, after_equal: bool = False) -> int:
         """Return the absolute index in [first, stop] of the first sample not before ``instant``, or later than it."""
@@ -198,6 +203,7 @@ class Chunks:
 
     def until(self, stop: int) -> Chunks:
         """Return these with the samples before an absolute index only, and with a last chunk to write to."""
+        # The last is copied, as readers of what was there before may still look at its arrays.
         kept = self.chunks[: self._used(stop)] or self.chunks[:1]
         return Chunks((*kept[:-1], kept[-1].copied(stop, kept[-1].room)))
 
@@ -260,6 +266,7 @@ def _with_inserted(
         np.insert(chunk.times[:count], places, times),
         tuple(np.insert(old[:count], places, new) for old, new in zip(chunk.values, values, strict=True)),
     )
+    # The last chunk keeps the room that it has, so that what comes next is written behind it.
     if is_last and whole.room < chunk.room:
         yield whole.copied(stop + len(times), chunk.room)
     elif whole.room <= 2 * CHUNK_SAMPLES:
@@ -283,19 +290,21 @@ class Budget:
 
     def __init__(self, dtypes: Sequence[np.dtype[Any]], most_bytes: float) -> None:
         self.most_bytes = most_bytes
-        self._row_bytes = sum(dtype.itemsize + _COARSE_BYTES for dtype in dtypes) + np.dtype(np.float64).itemsize
+        self._row_bytes = sum(dtype.itemsize + _SUMMARY_BYTES for dtype in dtypes) + np.dtype(np.float64).itemsize
         self._most_samples = int(min(CHUNK_SAMPLES, max(_FEW_SAMPLES, most_bytes / _CHUNKS_KEPT / self._row_bytes)))
-        self._texts = [position for position, dtype in enumerate(dtypes) if dtype.kind == "O"]
+        self._texts = [number for number, dtype in enumerate(dtypes) if dtype.kind == "O"]
         self._text_bytes = 0
         self.weighs_texts = bool(self._texts) and most_bytes < math.inf
 
     def room_after(self, kept: int, coming: int = 0) -> int:
         """Return the room of a new chunk beside so many samples, for at least so many that are coming."""
         room = min(max(kept // _CHUNKS_KEPT, coming, _LEAST_SAMPLES), self._most_samples)
-        return room - room % BLOCK or room  # few blocks lie across two chunks
+        # Whole blocks, so that few of them lie across two chunks: those are copied one at a time.
+        return room - room % BLOCK or room
 
     def is_exceeded(self, chunks: Chunks) -> bool:
         """Tell whether chunks take too much, and some can be let go of."""
+        # The last chunk is written to, and stays however small the bound is.
         return len(chunks.chunks) > 1 and self.used(chunks) > self.most_bytes
 
     def used(self, chunks: Chunks) -> int:
@@ -305,12 +314,12 @@ class Budget:
     def take(self, batch: Sequence[Values]) -> None:
         """Count the texts of a batch, given as an array for each field."""
         if self.weighs_texts:
-            self._text_bytes += sum(_text_bytes(batch[position]) for position in self._texts)
+            self._text_bytes += sum(_text_bytes(batch[number]) for number in self._texts)
 
     def let_go(self, chunks: Chunks, low: int, high: int) -> None:
         """Count the texts at the absolute indices [low, high) no longer."""
         if self.weighs_texts and low < high:
-            self._text_bytes -= sum(_text_bytes(chunks.values(one).slice(low, high)) for one in self._texts)
+            self._text_bytes -= sum(_text_bytes(chunks.values(number).slice(low, high)) for number in self._texts)
 
 
 def _text_bytes(texts: Values) -> int:

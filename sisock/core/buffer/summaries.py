@@ -1,6 +1,6 @@
-"""What a buffer knows of its samples in coarse form: the time of every 64th, and a pyramid for each field.
+"""The summaries of a buffer: the time of every 64th sample, and a pyramid for each field.
 
-It may lag behind the samples, so that taking them costs little; whoever wants to read it brings it up to them first.
+They may lag behind the samples, so that taking these costs little; whoever reads them brings them up to date first.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sisock.core.reduce.pyramid import pyramid_for
 from sisock.core.reduce.summaries import Summary
 
 MOST_BEHIND = 16384
-"""So many samples may be lacking before it should be brought up to them."""
+"""How many samples may be missing from the summaries before they should be brought up to date."""
 
 
 class BufferSummaries:
-    """Grows with a buffer, one call at a time; what it hands out stays as it is."""
+    """Summaries that grow with a buffer, one call at a time; what they hand out stays as it is."""
 
     def __init__(self, dtypes: Sequence[np.dtype[Any]], first: int = 0) -> None:
         """Begin empty, for samples whose absolute indices begin at ``first``, of fields of these types."""
@@ -29,29 +29,28 @@ class BufferSummaries:
         self._stop = first
 
     def lags(self, stop: int) -> bool:
-        """Tell whether much is lacking for the samples before the absolute index ``stop``."""
+        """Tell whether many of the samples before the absolute index ``stop`` are missing."""
         return stop - self._stop >= MOST_BEHIND
 
     def update(self, chunks: Chunks, first: int, stop: int) -> None:
         """Bring all up to the samples before ``stop``, and let go of what is for those before ``first``."""
         self._update_steps(chunks, first, stop)
-        for position in range(len(self._pyramids)):
-            self._update_pyramid(position, chunks, first, stop)
+        for number in range(len(self._pyramids)):
+            self._update_pyramid(number, chunks, first, stop)
         self._stop = stop
 
-    def read(
-        self, chunks: Chunks, first: int, stop: int, positions: Sequence[int]
-    ) -> tuple[PlainArray, list[Summary]]:
+    def read(self, chunks: Chunks, first: int, stop: int, numbers: Sequence[int]) -> tuple[PlainArray, list[Summary]]:
         """Return the times of every 64th sample, and the summaries of some fields, for the samples [first, stop)."""
         self._update_steps(chunks, first, stop)
-        for position in positions:
-            self._update_pyramid(position, chunks, first, stop)
-        return self._steps.view(), [self._pyramids[position].view() for position in positions]
+        for number in numbers:
+            self._update_pyramid(number, chunks, first, stop)
+        return self._steps.view(), [self._pyramids[number].view() for number in numbers]
 
     def cut(self, index: int) -> None:
         """Forget what is for the samples from an absolute index on: they are going to differ."""
         for pyramid in self._pyramids:
             pyramid.cut(index)
+        # Rounded up: the time of a block's first sample stays true as long as that sample does.
         self._steps = self._steps.until(-(-index // BLOCK))
         self._stop = min(self._stop, index)
 
@@ -61,7 +60,7 @@ class BufferSummaries:
         if len(lacking):
             self._steps.append(chunks.times.take(lacking * BLOCK))
 
-    def _update_pyramid(self, position: int, chunks: Chunks, first: int, stop: int) -> None:
-        pyramid = self._pyramids[position]
+    def _update_pyramid(self, number: int, chunks: Chunks, first: int, stop: int) -> None:
+        pyramid = self._pyramids[number]
         pyramid.drop_before(first)
-        pyramid.update(chunks.values(position), stop)
+        pyramid.update(chunks.values(number), stop)

@@ -1,8 +1,7 @@
-"""One field's samples with what makes reading them quick: a span is reduced in the time that its buckets take."""
+"""A column: one field's samples with their summary, of which a span is reduced in the time that its buckets take."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -10,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sisock.core.model import Statement, TimelineBlock, Times, Values
-from sisock.core.reduce.aggregates import BlockBuckets, SampleBuckets, join_buckets
+from sisock.core.model import ALL_FINAL, Stated, Statement, TimelineBlock, Times, Values
+from sisock.core.reduce.aggregates import AggregatedBlocks, SampleBlocks, join_blocks
 from sisock.core.reduce.indexed_array import BLOCK, IndexedArray, PlainArray
 from sisock.core.reduce.pyramid import pyramid_for
 from sisock.core.reduce.reducers import (
@@ -27,14 +26,17 @@ from sisock.core.reduce.selectors import Indices, is_state, stops_of
 from sisock.core.reduce.summaries import NumberSummary, StateSummary, Summary
 from sisock.core.times import bucket_edges, bucket_number, check_stride
 
-_FEW_SAMPLES_PER_BUCKET = 256  # so many are read as quickly as a summary of them
-_FEW_SAMPLES = 4096  # and so many altogether
-_BUCKETS_AT_ONCE = 256  # so that what is copied for them stays small
+# So many samples of a bucket, and so many altogether, are read as quickly as a summary of them.
+_FEW_SAMPLES_PER_BUCKET = 256
+_FEW_SAMPLES = 4096
+# So few that what is copied for them stays small.
+_BUCKETS_AT_ONCE = 256
+# What the names of a summary's arrays begin with in files.
 _SUMMARY = "summary_"
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class Column(Stated):
     """The samples of one field, which never change for who holds it.
 
     Parameters
@@ -48,8 +50,8 @@ class Column:
         None: searched without.
     summary
         Of all complete blocks that are kept. None: the samples themselves are reduced.
-    finalized_until, available_from, generation
-        As in :class:`sisock.core.model.TimelineBlock`.
+    statement
+        What is stated about the samples.
     """
 
     times: IndexedArray
@@ -58,76 +60,30 @@ class Column:
     first: int = 0
     steps: PlainArray | None = None
     summary: Summary | None = field(default=None, repr=False)
-    finalized_until: float = math.inf
-    available_from: float = -math.inf
-    generation: str | None = None
+    statement: Statement = ALL_FINAL
 
     @classmethod
-    def of(
-        cls,
-        times: Times,
-        values: Values,
-        *,
-        finalized_until: float = math.inf,
-        available_from: float = -math.inf,
-        generation: str | None = None,
-    ) -> Self:
+    def of(cls, times: Times, values: Values, statement: Statement = ALL_FINAL) -> Self:
         """Return the column of two arrays, shape (n,), with a summary that is made now."""
-        plain = cls.plain(
-            times, values, finalized_until=finalized_until, available_from=available_from, generation=generation
-        )
+        plain = cls.plain(times, values, statement)
         pyramid = pyramid_for(values.dtype)
         pyramid.update(plain.values, plain.stop)
         return replace(plain, steps=PlainArray(times[::BLOCK].copy()), summary=pyramid.view())
 
     @classmethod
-    def plain(
-        cls,
-        times: Times,
-        values: Values,
-        *,
-        finalized_until: float = math.inf,
-        available_from: float = -math.inf,
-        generation: str | None = None,
-    ) -> Self:
+    def plain(cls, times: Times, values: Values, statement: Statement = ALL_FINAL) -> Self:
         """Return the column of two arrays, shape (n,), of which each span is reduced from its samples."""
-        return cls(
-            PlainArray(times),
-            PlainArray(values),
-            len(times),
-            finalized_until=finalized_until,
-            available_from=available_from,
-            generation=generation,
-        )
+        return cls(PlainArray(times), PlainArray(values), len(times), statement=statement)
 
     @classmethod
     def of_block(cls, block: TimelineBlock, name: str) -> Self:
         """Return a field of a block, of which each span is reduced from its samples."""
-        return cls.plain(
-            block.times,
-            block.values[name],
-            finalized_until=block.finalized_until,
-            available_from=block.available_from,
-            generation=block.generation,
-        )
+        return cls.plain(block.times, block.values[name], block.statement)
 
     @classmethod
-    def from_arrays(
-        cls,
-        arrays: Mapping[str, NDArray[Any]],
-        *,
-        finalized_until: float = math.inf,
-        available_from: float = -math.inf,
-        generation: str | None = None,
-    ) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], statement: Statement = ALL_FINAL) -> Self:
         """Return the column of which these are the :meth:`arrays`; memory-mapped files stay on disk."""
-        plain = cls.plain(
-            arrays["times"],
-            arrays["values"],
-            finalized_until=finalized_until,
-            available_from=available_from,
-            generation=generation,
-        )
+        plain = cls.plain(arrays["times"], arrays["values"], statement)
         kind = StateSummary if is_state(plain.values.dtype) else NumberSummary
         parts = {name.removeprefix(_SUMMARY): one for name, one in arrays.items() if name.startswith(_SUMMARY)}
         summary = kind.from_arrays(parts) if parts else None
@@ -136,6 +92,7 @@ class Column:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all there is as plain arrays, to be written to files; only of a column whose head is all there."""
         if self.first:
+            # Blocks are aligned to absolute indices, which an array in a file would begin anew.
             raise ValueError("a column whose first samples were dropped has indices that files would not keep")
         arrays = {"times": self.times.slice(0, self.stop), "values": self.values.slice(0, self.stop)}
         if self.steps is not None:
@@ -148,11 +105,6 @@ class Column:
     def dtype(self) -> np.dtype[Any]:
         """The type of every value."""
         return self.values.dtype
-
-    @property
-    def statement(self) -> Statement:
-        """Return what is stated about the samples."""
-        return Statement(self.finalized_until, self.available_from, self.generation)
 
     def index_of(self, instants: Times) -> Indices:
         """Return for each instant, UNIX seconds, the index of the first sample that is not before it."""
@@ -193,13 +145,13 @@ class Column:
         first, stop = self._span(start, end)
         return replace(self, first=first, stop=stop)
 
-    def block(self, start: float, end: float) -> BlockBuckets:
-        """Return the numbers inside [start, end), at least one, as one block of which values can be made."""
+    def block(self, start: float, end: float) -> AggregatedBlocks:
+        """Return the numbers inside [start, end), at least one, as one block."""
         low, high = (np.array([index], dtype=np.intp) for index in self._span(start, end))
         if self.summary is None:
-            return join_buckets(SampleBuckets(self.values.slice(int(low[0]), int(high[0]))), low - low)
+            return join_blocks(SampleBlocks(self.values.slice(int(low[0]), int(high[0]))), low - low)
         assert isinstance(self.summary, NumberSummary)
-        return self.summary.merged(self.values, low, high)
+        return self.summary.join(self.values, low, high)
 
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Samples:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake.
@@ -232,6 +184,7 @@ class Column:
         """Return what :meth:`index_of` returns, for one instant and much sooner."""
         low, high = self.first, self.stop
         if self.steps is not None:
+            # The step before is too early, so that the index lies in one block: a short search for it is left.
             block = self.steps.first + int(self.steps.values.searchsorted(instant))
             high = min(max(block * BLOCK, low), high)
             low = min(max((block - 1) * BLOCK, low), high)
@@ -251,28 +204,30 @@ class Column:
             first, last = (bucket_number(float(time[0]), width) for time in ends)
             if first == last:
                 return np.array([low], dtype=np.intp)
+            # With fewer edges than blocks, looking each of them up beats reading all times.
             if (last - first) * BLOCK < high - low:
                 return distinct(self.index_of(bucket_edges(first + 1, last, width)), low)
         return bucket_starts(self.times.slice(low, high), width) + low
 
     @staticmethod
     def _summary_pays(summary: Summary, selection: Selection, starts: Indices, stop: int) -> bool:
-        """Tell whether the summary is quicker; a mean takes it where it has a block, to be the same for all spans."""
+        """Tell whether the summary is to be used: where that is quicker, or where an aggregate depends on it."""
         if not len(starts):
             return False
-        if selection.make is None:
+        if selection.aggregate is None:
             return bool(stop - starts[0] >= max(_FEW_SAMPLES_PER_BUCKET * len(starts), _FEW_SAMPLES))
-        if not summary.makes(selection.make):
+        if selection.aggregate.needs_scatter and not summary.has_scatter():
             return False
+        # Whatever is added up is so in the order of blocks where a bucket has any, to be the same for all spans.
         return bool((stops_of(starts, stop) - starts).max() >= BLOCK)
 
     def _summarised(self, summary: Summary, selection: Selection, starts: Indices, stop: int) -> Samples:
         stops = stops_of(starts, stop)
         parts = [slice(low, low + _BUCKETS_AT_ONCE) for low in range(0, len(starts), _BUCKETS_AT_ONCE)]
-        if selection.make is None:
-            picked = [summary.pick(self.values, selection.picks, starts[part], stops[part]) for part in parts]
-            kept = np.unique(np.concatenate(picked))
+        if selection.aggregate is None:
+            chosen = [summary.select(self.values, selection.selectors, starts[part], stops[part]) for part in parts]
+            kept = np.unique(np.concatenate(chosen))
             return self.times.take(kept), self.values.take(kept)
         assert isinstance(summary, NumberSummary)
-        made = [summary.make(self.values, selection.make, starts[part], stops[part]) for part in parts]
-        return self.times.take(middles(starts, stop)), np.concatenate(made)
+        values = [summary.aggregate(self.values, selection.aggregate, starts[part], stops[part]) for part in parts]
+        return self.times.take(middles(starts, stop)), np.concatenate(values)

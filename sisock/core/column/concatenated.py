@@ -1,4 +1,4 @@
-"""Columns that follow one another in time, as one series: a span is reduced from those that lie in it."""
+"""Concatenated columns: one series of several that follow one another in time, reduced from those in a span."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from sisock.core.column.column import Column
 from sisock.core.model import Span, Statement, Times
-from sisock.core.reduce.aggregates import AGGREGATES, Scatter, join_blocks
-from sisock.core.reduce.reducers import Samples, Selection, bucket_starts, find_reducer, reduce_samples
+from sisock.core.reduce.aggregates import Aggregate, Scatter, concatenate_blocks
+from sisock.core.reduce.reducers import Samples, bucket_starts, find_reducer, reduce_samples
 from sisock.core.reduce.selectors import Indices
 from sisock.core.times import bucket_edges, bucket_of, check_stride
 
@@ -51,23 +51,25 @@ class Concatenated:
         """Join columns that are at hand, at least one and none empty, each of which ends before the next begins."""
         starts = [column.times.slice(column.first, column.first + 1)[0] for column in columns]
         ends = [column.times.slice(column.stop - 1, column.stop)[0] for column in columns]
+        # A stop is the first time that is too late for a column.
         stops = np.nextafter(np.array(ends), np.inf)
         return cls(np.array(starts), stops, lambda low, high: columns[low:high], columns[0].dtype, statement)
 
     def within(self, start: float, end: float) -> Samples:
         """Return the samples inside [start, end), UNIX seconds, as views where possible."""
         found = [column.within(start, end) for column in self._columns(start, end)]
-        return self._chained([one for one in found if len(one[0])])
+        return self._concatenate([one for one in found if len(one[0])])
 
     def newest(self, start: float, end: float) -> Samples:
         """Return the last sample inside [start, end), UNIX seconds, or none."""
         low, high = self._numbers(start, end)
+        # One by one: the last that has a sample is found soon, and no other need be opened.
         for number in range(high - 1, low - 1, -1):
             (column,) = self.open(number, number + 1)
             found = column.newest(start, end)
             if len(found[0]):
                 return found
-        return self._chained([])
+        return self._concatenate([])
 
     def following(self, start: float, until: float, end: float, most: int) -> Samples:
         """Return the first samples inside [start, end): those before ``until`` and the next one, ``most`` at most."""
@@ -80,7 +82,7 @@ class Concatenated:
                 most -= len(samples[0])
                 if not most or samples[0][-1] >= until:
                     break
-        return self._chained(found)
+        return self._concatenate(found)
 
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Samples:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake.
@@ -97,11 +99,11 @@ class Concatenated:
         if len(found) == 1:
             return found[0]
         if not found:
-            return reduce_samples(*self._chained([]), selection, _NONE)
-        if not selection.chooses:
-            return _Made(columns, found, selection, width, (start, end)).united()
+            return reduce_samples(*self._concatenate([]), selection, _NONE)
+        if selection.aggregate is not None:
+            return _Joining(columns, found, selection.aggregate, width, (start, end)).joined()
         # A choice among what was chosen of each column is the choice among all their samples.
-        times, values = self._chained(found)
+        times, values = self._concatenate(found)
         return reduce_samples(times, values, selection, bucket_starts(times, width))
 
     def _numbers(self, start: float, end: float) -> tuple[int, int]:
@@ -113,7 +115,7 @@ class Concatenated:
         low, high = self._numbers(start, end)
         return self.open(low, high) if low < high else ()
 
-    def _chained(self, found: Sequence[Samples]) -> Samples:
+    def _concatenate(self, found: Sequence[Samples]) -> Samples:
         """Return samples one after the other; of one part, as they are."""
         if not found:
             return np.empty(0), np.empty(0, dtype=self.dtype)
@@ -121,40 +123,40 @@ class Concatenated:
         return (times[0], values[0]) if len(found) == 1 else (np.concatenate(times), np.concatenate(values))
 
 
-class _Made:
-    """The values made of each bucket of several columns, those together that are of one bucket."""
+class _Joining:
+    """Joins the aggregates of several columns, where a bucket has samples of more than one."""
 
     def __init__(
-        self, columns: Sequence[Column], found: Sequence[Samples], selection: Selection, width: float, span: Span
+        self, columns: Sequence[Column], found: Sequence[Samples], aggregate: Aggregate, width: float, span: Span
     ) -> None:
-        assert selection.make is not None
         self._columns = columns
-        self._make = selection.make
+        self._aggregate = aggregate
         self._width = width
         self._span = span
         self._owners = np.repeat(np.arange(len(found)), [len(times) for times, _ in found])
         self._times = np.concatenate([times for times, _ in found])
         self._values = np.concatenate([values for _, values in found])
 
-    def united(self) -> Samples:
+    def joined(self) -> Samples:
         """Return one value for each bucket, at the time of its middle sample."""
         starts = bucket_starts(self._times, self._width)
         stops = np.append(starts[1:], len(self._times))
         for number in np.flatnonzero(stops - starts > 1):
-            self._unite(starts[number], stops[number])
+            self._join(starts[number], stops[number])
         return self._times[starts], self._values[starts]
 
-    def _unite(self, low: int, high: int) -> None:
-        """Put in place of the first of the values [low, high) what is made of their whole bucket."""
+    def _join(self, low: int, high: int) -> None:
+        """Put in place of the first of the values [low, high) the aggregate of their whole bucket."""
         bucket = int(bucket_of(self._times[low], self._width))
         first, last = bucket_edges(bucket, bucket + 1, self._width)
         span = max(first, self._span[0]), min(last, self._span[1])
         columns = [self._columns[owner] for owner in self._owners[low:high]]
-        joined = join_blocks([column.block(*span) for column in columns])
-        if self._make == "stddev":  # those of the parts are made already
-            deviation = np.where(joined.count > 0, self._values[low:high], 0.0)
-            joined = replace(joined, scatter=Scatter(deviation, np.zeros(high - low)))
-        self._values[low] = AGGREGATES[self._make](joined, _ONE_BUCKET)[0]
+        blocks = concatenate_blocks([column.block(*span) for column in columns])
+        if self._aggregate.needs_scatter:
+            # The values are the deviations of the columns' own parts of the bucket: they need not be found again.
+            deviation = np.where(blocks.count > 0, self._values[low:high], 0.0)
+            blocks = replace(blocks, scatter=Scatter(deviation, np.zeros(high - low)))
+        self._values[low] = self._aggregate.of(blocks, _ONE_BUCKET)[0]
         self._times[low] = _middle([column.within(*span)[0] for column in columns])
 
 

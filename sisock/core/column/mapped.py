@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.column.column import Column
-from sisock.core.model import Values
+from sisock.core.model import Statement, Values
 from sisock.core.reduce.indexed_array import BLOCK
 
 
@@ -38,6 +38,7 @@ class Texts:
         """Encode an array of str."""
         numbers: dict[str, int] = {}
         codes = np.fromiter((numbers.setdefault(text, len(numbers)) for text in values), np.int32, len(values))
+        # Texts come from files that nobody checked: what is no Unicode must come back as it was.
         encoded = [text.encode("utf-8", "surrogatepass") for text in numbers]
         ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
         return cls(codes, ends, np.frombuffer(b"".join(encoded), dtype=np.uint8))
@@ -83,9 +84,9 @@ def arrays_of(column: Column) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def column_of(arrays: Mapping[str, NDArray[Any]], generation: str, finalized_until: float) -> Column:
-    """Return the column of arrays from the cache."""
+def column_of(arrays: Mapping[str, NDArray[Any]], statement: Statement) -> Column:
+    """Return the column of arrays from the cache, with the statement that holds for it."""
     texts = Texts(arrays["codes"], arrays["ends"], arrays["letters"]) if "codes" in arrays else None
     given = arrays if texts is None else {**arrays, "values": np.empty(0, dtype=object)}
-    column = Column.from_arrays(given, generation=generation, finalized_until=finalized_until)
+    column = Column.from_arrays(given, statement)
     return column if texts is None else dataclasses.replace(column, values=texts)

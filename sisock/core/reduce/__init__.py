@@ -1,7 +1,7 @@
 """What is kept of a bucket: one sample or several that are chosen, or one value that all are aggregated to.
 
 Start with ``reducers``, the table of reducers and the rule that all of them follow. ``selectors`` choose samples,
-``aggregates`` make values, ``combining`` makes larger buckets of smaller ones, ``thinning`` keeps samples a stride
-apart. ``pyramid`` and ``summaries`` hold what is known of blocks of 64 samples, and of 64 blocks, so that a span is
-reduced without reading all of it; ``indexed_array`` is what they read samples from.
+``aggregates`` are one value of all, ``combining`` has those of larger buckets from smaller ones, ``thinning`` keeps
+samples a stride apart. ``pyramid`` and ``summaries`` hold what is known of blocks of 64 samples, and of 64 blocks, so
+that a span is reduced without reading all of it; ``indexed_array`` is what they read samples from.
 """

@@ -1,6 +1,7 @@
-"""How the values of each bucket are made into one; on arrays, for all buckets at once, out of samples or of blocks.
+"""Aggregates: one value of all numbers of each bucket; on arrays, for all buckets at once, of samples or of blocks.
 
-A bucket's pieces are samples or blocks of them. What is made depends on the pieces of the bucket alone.
+A block is some consecutive samples of which a few figures are known; a sample by itself is one, too. An aggregate
+depends on the blocks of its bucket alone.
 """
 
 from __future__ import annotations
@@ -18,24 +19,28 @@ from sisock.core.reduce.selectors import Indices, highest_values, lowest_values,
 
 _NONE = np.empty(0, dtype=np.intp)
 _HUGE = np.finfo(np.float64).max
-_SCALE = 2.0**-64  # so many huge values may be added without overflow
-_SQUARED = 450  # numbers of no larger powers of two can be squared, and the squares added; of no smaller ones as well
+# So many huge values may be added without overflow.
+_SCALE = 2.0**-64
+# Numbers of no larger powers of two can be squared, and the squares added; of no smaller ones as well.
+_SQUARED = 450
 
 Counts = NDArray[np.integer]
 """How many finite values there are; 32 bits where it is kept, 64 where it is added up."""
+Parts = Mapping[str, Values]
+"""Aggregates of smaller buckets, by the names of their reducers; shape (n,) each."""
 
 
 class Weighed(NamedTuple):
-    """Means of pieces, float64, and what each of them counts for.
+    """Means of blocks, float64, and how many values each of them counts for.
 
     Parameters
     ----------
     means
-        Zero for the pieces without finite values.
+        Zero for the blocks without finite values.
     counts
-        How many finite values each piece has; None: one.
+        How many finite values each block has; None: one.
     missing
-        Without counts, the indices of the pieces that have none, ascending.
+        Without counts, the indices of the blocks that have none, ascending.
     """
 
     means: Values
@@ -45,6 +50,7 @@ class Weighed(NamedTuple):
     def counted(self, starts: Indices) -> Counts:
         """Return how many finite values each bucket has."""
         if self.counts is not None:
+            # Counts are kept in 32 bits, which the sum of many may exceed.
             return np.add.reduceat(self.counts, starts, dtype=np.int64)
         lengths = stops_of(starts, len(self.means)) - starts
         if not self.missing.size:
@@ -60,7 +66,7 @@ class Weighed(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """How the finite values of pieces lie about their means; zero where there are none.
+    """How the finite values of blocks lie about their means; zero where there are none.
 
     Parameters
     ----------
@@ -74,8 +80,8 @@ class Scatter(NamedTuple):
     rest: Values
 
 
-class Buckets(Protocol):
-    """Consecutive samples, or blocks of them, of which values are made."""
+class Blocks(Protocol):
+    """Consecutive blocks, which buckets are made of."""
 
     @property
     def low(self) -> Values:
@@ -99,8 +105,43 @@ class Buckets(Protocol):
 
 
 @dataclass(frozen=True)
-class SampleBuckets:
-    """Pieces of one sample each."""
+class Aggregate:
+    """One value of all numbers of each bucket.
+
+    Parameters
+    ----------
+    of
+        Returns the value of each bucket, from blocks and the index of each bucket's first one.
+    combine
+        Returns the same for larger buckets, from those that they are made of and the index of the first one of each.
+    parts
+        What ``combine`` needs to know of the smaller buckets: names of reducers.
+    adds_newest
+        Whether the newest sample may stand behind it: a count, a sum or a deviation is no such value.
+    keeps_dtype
+        Whether it is of the type of the numbers; else it is float64.
+    adds_up
+        Whether it grows with the number of samples.
+    needs_scatter
+        Whether it is a standard deviation, for which blocks must know their scatter.
+    """
+
+    of: Callable[[Blocks, Indices], Values]
+    combine: Callable[[Parts, Indices], Values]
+    parts: tuple[str, ...]
+    adds_newest: bool = False
+    keeps_dtype: bool = False
+    adds_up: bool = False
+    needs_scatter: bool = False
+
+    def none_of(self, values: Values) -> Values:
+        """Return no aggregates, of the type of those of such values."""
+        return np.empty(0, dtype=values.dtype if self.keeps_dtype else np.float64)
+
+
+@dataclass(frozen=True)
+class SampleBlocks:
+    """Blocks of one sample each."""
 
     values: Values
 
@@ -120,6 +161,7 @@ class SampleBuckets:
         means = self.values.astype(np.float64)
         finite = np.isfinite(means)
         missing = _NONE if finite.all() else np.flatnonzero(~finite)
+        # Zeros add nothing, so that one pass sums up all buckets.
         means[missing] = 0.0
         return Weighed(means, None, missing)
 
@@ -130,14 +172,14 @@ class SampleBuckets:
 
 
 @dataclass(frozen=True)
-class BlockBuckets:
-    """Pieces that are blocks of samples.
+class AggregatedBlocks:
+    """Blocks of several samples, by their aggregates.
 
     Parameters
     ----------
     mean, count, scatter
         Of the finite values of each: their mean, zero where there are none; how many there are; and how they lie about
-        the mean, which is wanted only where deviations are made.
+        the mean, which only deviations need.
     """
 
     low: Values
@@ -152,106 +194,99 @@ class BlockBuckets:
         return Weighed(self.mean, self.count, _NONE)
 
 
-def join_buckets(pieces: Buckets, starts: Indices) -> BlockBuckets:
-    """Return one block for each bucket of pieces, without its scatter."""
-    mean, count = _means_of(pieces, starts)
-    return BlockBuckets(lowest_values(pieces.low, starts), highest_values(pieces.high, starts), mean, count)
+def join_blocks(blocks: Blocks, starts: Indices) -> AggregatedBlocks:
+    """Return one block for each bucket, joined of its blocks, without its scatter."""
+    mean, count = _means_of(blocks, starts)
+    return AggregatedBlocks(lowest_values(blocks.low, starts), highest_values(blocks.high, starts), mean, count)
 
 
-def summed_blocks(pieces: Buckets, count: int, length: int) -> BlockBuckets:
-    """Return a block for every ``length`` of ``count`` pieces, with all that is to be known of it."""
-    blocks = join_buckets(pieces, np.arange(0, count, length))
-    return replace(blocks, scatter=_scatter(pieces, _Even(length), blocks))
+def join_every(blocks: Blocks, count: int, length: int) -> AggregatedBlocks:
+    """Return one block for every ``length`` of ``count`` blocks, with its scatter."""
+    joined = join_blocks(blocks, np.arange(0, count, length))
+    return replace(joined, scatter=_scatter(blocks, _Even(length), joined))
 
 
-def join_blocks(blocks: Sequence[BlockBuckets]) -> BlockBuckets:
+def concatenate_blocks(several: Sequence[AggregatedBlocks]) -> AggregatedBlocks:
     """Return the blocks of several arrays one after the other; with their scatter where all have it."""
-    low, high, mean, count = zip(*((one.low, one.high, one.mean, one.count) for one in blocks), strict=True)
-    known = [one.scatter for one in blocks if one.scatter is not None]
-    scatter = Scatter(*map(np.concatenate, zip(*known, strict=True))) if len(known) == len(blocks) else None
-    return BlockBuckets(
+    low, high, mean, count = zip(*((one.low, one.high, one.mean, one.count) for one in several), strict=True)
+    known = [one.scatter for one in several if one.scatter is not None]
+    # Blocks out of files of earlier versions have none.
+    scatter = Scatter(*map(np.concatenate, zip(*known, strict=True))) if len(known) == len(several) else None
+    return AggregatedBlocks(
         np.concatenate(low), np.concatenate(high), np.concatenate(mean), np.concatenate(count), scatter
     )
 
 
-def mean_of(pieces: Buckets, starts: Indices) -> Values:
+def mean_of(blocks: Blocks, starts: Indices) -> Values:
     """Return the mean of the finite values of each bucket; else of its infinities, which may be NaN; else NaN."""
-    mean, count = _means_of(pieces, starts)
-    return _unsigned_zero(_or_not_finite(mean, count, pieces, starts))
+    mean, count = _means_of(blocks, starts)
+    return _unsigned_zero(_or_not_finite(mean, count, blocks, starts))
 
 
-def sum_of(pieces: Buckets, starts: Indices) -> Values:
+def sum_of(blocks: Blocks, starts: Indices) -> Values:
     """Return the sum of the finite values of each bucket, infinite past the range of floats; else as a mean."""
-    weighed = pieces.weighed
+    weighed = blocks.weighed
     sums = weighed.summed(starts)
     over = ~np.isfinite(sums)
     if over.any():
+        # Huge values may cancel one another: scaled down, they do so within the range of floats.
         with np.errstate(over="ignore"):
             sums[over] = weighed.summed(starts, _SCALE)[over] / _SCALE
-    return _unsigned_zero(_or_not_finite(sums, weighed.counted(starts), pieces, starts))
+    return _unsigned_zero(_or_not_finite(sums, weighed.counted(starts), blocks, starts))
 
 
-def count_of(pieces: Buckets, starts: Indices) -> Values:
+def count_of(blocks: Blocks, starts: Indices) -> Values:
     """Return how many finite values each bucket has, as floats."""
-    return pieces.weighed.counted(starts).astype(np.float64)
+    return blocks.weighed.counted(starts).astype(np.float64)
 
 
-def stddev_of(pieces: Buckets, starts: Indices) -> Values:
+def stddev_of(blocks: Blocks, starts: Indices) -> Values:
     """Return the standard deviation of the finite values of each bucket, as of a whole population; NaN without any."""
-    blocks = join_buckets(pieces, starts)
-    lengths = stops_of(starts, len(pieces.weighed.means)) - starts
-    deviation = _scatter(pieces, _Uneven(starts, lengths), blocks).deviation
-    deviation[blocks.count == 0] = np.nan
+    joined = join_blocks(blocks, starts)
+    lengths = stops_of(starts, len(blocks.weighed.means)) - starts
+    deviation = _scatter(blocks, _Uneven(starts, lengths), joined).deviation
+    deviation[joined.count == 0] = np.nan
     return _unsigned_zero(deviation)
 
 
-def min_of(pieces: Buckets, starts: Indices) -> Values:
+def min_of(blocks: Blocks, starts: Indices) -> Values:
     """Return the lowest value of each bucket."""
-    return _unsigned_zero(lowest_values(pieces.low, starts))
+    return _unsigned_zero(lowest_values(blocks.low, starts))
 
 
-def max_of(pieces: Buckets, starts: Indices) -> Values:
+def max_of(blocks: Blocks, starts: Indices) -> Values:
     """Return the highest value of each bucket."""
-    return _unsigned_zero(highest_values(pieces.high, starts))
+    return _unsigned_zero(highest_values(blocks.high, starts))
 
 
-Aggregate = Callable[[Buckets, Indices], Values]
-AGGREGATES: Mapping[str, Aggregate] = {
-    "mean": mean_of,
-    "min": min_of,
-    "max": max_of,
-    "count": count_of,
-    "sum": sum_of,
-    "stddev": stddev_of,
-}
-
-
-def _unsigned_zero(made: Values) -> Values:
+def _unsigned_zero(aggregates: Values) -> Values:
     """Return 0.0 for -0.0: they are equal, and which of them an extreme is would depend on the way to it."""
-    unsigned: Values = made + made.dtype.type(0)
+    unsigned: Values = aggregates + aggregates.dtype.type(0)
     return unsigned
 
 
-def _means_of(pieces: Buckets, starts: Indices) -> tuple[Values, Counts]:
+def _means_of(blocks: Blocks, starts: Indices) -> tuple[Values, Counts]:
     """Return the mean of the finite values of each bucket, zero where there are none, and how many there are."""
-    weighed = pieces.weighed
+    weighed = blocks.weighed
     count = weighed.counted(starts)
     divisor = np.maximum(count, 1)
     mean = weighed.summed(starts) / divisor
     over = ~np.isfinite(mean)
-    if over.any():  # the values are finite, and so must be their mean
+    if over.any():
+        # The values are finite, and so must be their mean.
         with np.errstate(over="ignore"):
             mean[over] = np.clip((weighed.summed(starts, _SCALE) / divisor)[over] / _SCALE, -_HUGE, _HUGE)
     return mean, count
 
 
-def _or_not_finite(made: Values, count: Counts, pieces: Buckets, starts: Indices) -> Values:
-    """Return what was made of finite values, and where there are none, what infinities and NaN add up to."""
+def _or_not_finite(aggregates: Values, count: Counts, blocks: Blocks, starts: Indices) -> Values:
+    """Return the aggregates of finite values, and where there are none, what infinities and NaN add up to."""
     if count.all():
-        return made
-    with np.errstate(over="ignore", invalid="ignore"):  # of the finite ones too, whose sum is not used
-        otherwise = lowest_values(pieces.low, starts) + highest_values(pieces.high, starts)
-    return np.where(count == 0, otherwise, made)
+        return aggregates
+    # The extremes of buckets with finite values are added as well, but their sum is not used.
+    with np.errstate(over="ignore", invalid="ignore"):
+        otherwise = lowest_values(blocks.low, starts) + highest_values(blocks.high, starts)
+    return np.where(count == 0, otherwise, aggregates)
 
 
 class _Layout(Protocol):
@@ -317,40 +352,46 @@ class _Even:
         return product
 
 
-def _scatter(pieces: Buckets, buckets: _Layout, blocks: BlockBuckets) -> Scatter:
+def _scatter(blocks: Blocks, layout: _Layout, joined: AggregatedBlocks) -> Scatter:
     """Return how the finite values of each bucket lie about its mean.
 
     The deviation is never larger than half of what lies between the lowest and the highest: equal values have none.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        most = np.multiply(blocks.high, 0.5, dtype=np.float64) - np.multiply(blocks.low, 0.5, dtype=np.float64)
-        deviation, rest = _spread(pieces, buckets, blocks)
+        # Halved before they are subtracted: the difference of two floats may be beyond all floats.
+        most = np.multiply(joined.high, 0.5, dtype=np.float64) - np.multiply(joined.low, 0.5, dtype=np.float64)
+        deviation, rest = _spread(blocks, layout, joined)
         exponents = np.frexp(most)[1]
+        # Squares of very large or small numbers leave the range of floats: such buckets are computed
+        # once more, in units of a power of two of their own, which rounds nothing.
         beside = np.abs(exponents) > _SQUARED
         if beside.any():
-            scaled = (np.ldexp(one, exponents) for one in _spread(pieces, buckets, blocks, exponents))
+            scaled = (np.ldexp(one, exponents) for one in _spread(blocks, layout, joined, exponents))
             deviation, rest = (np.where(beside, *pair) for pair in zip(scaled, (deviation, rest), strict=True))
         return Scatter(np.fmin(deviation, most), rest)
 
 
 def _spread(
-    pieces: Buckets, buckets: _Layout, blocks: BlockBuckets, exponents: NDArray[np.int32] | None = None
+    blocks: Blocks, layout: _Layout, joined: AggregatedBlocks, exponents: NDArray[np.int32] | None = None
 ) -> tuple[Values, Values]:
     """Return deviations and rests, in powers of two if given, and as they come out where values are beside those."""
-    means, counts, missing = pieces.weighed
-    middle, own = blocks.mean, pieces.scatter
+    means, counts, missing = blocks.weighed
+    middle, own = joined.mean, blocks.scatter
     if exponents is not None:
-        each = buckets.each(-exponents)
+        each = layout.each(-exponents)
         means, middle = np.ldexp(means, each), np.ldexp(middle, -exponents)
         own = None if own is None else Scatter(*(np.ldexp(one, each) for one in own))
-    off = buckets.less(means, middle)
+    # Deviations are from the bucket's own mean: sums of plain squares cancel beside a large mean.
+    off = layout.less(means, middle)
     off[missing] = 0.0
     if own is not None:
+        # The rest is what rounding took from a mean: beside a large mean it is all that two blocks differ by.
         off += own.rest
     weighted = off if counts is None else off * counts
-    squares = buckets.product(off, weighted)
+    squares = layout.product(off, weighted)
     if own is not None:
-        squares += buckets.product(own.deviation, own.deviation if counts is None else own.deviation * counts)
-    count = np.maximum(blocks.count, 1)
-    rest = buckets.total(weighted) / count
+        squares += layout.product(own.deviation, own.deviation if counts is None else own.deviation * counts)
+    count = np.maximum(joined.count, 1)
+    # The mean of what is left corrects both results for the rounding of the mean itself.
+    rest = layout.total(weighted) / count
     return np.sqrt(np.maximum(squares / count - rest * rest, 0.0)), rest

@@ -70,10 +70,12 @@ class PlainArray:
 
     def rows(self, blocks: Indices) -> NDArray[Any]:
         """Return the samples of some blocks, a row each."""
+        # Rows of blocks that do not begin with the array must be put together from samples.
         if self.first % BLOCK:
             return self.take((blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)).ravel()).reshape(-1, BLOCK)
         whole = self.values[: len(self.values) // BLOCK * BLOCK].reshape(-1, BLOCK)
-        taken: NDArray[Any] = whole.take(blocks - self.first // BLOCK, axis=0)  # rows are copied quicker than samples
+        # Rows are copied quicker than samples.
+        taken: NDArray[Any] = whole.take(blocks - self.first // BLOCK, axis=0)
         return taken
 
     def slice(self, low: int, high: int) -> NDArray[Any]:
@@ -90,7 +92,8 @@ class GrowingArray:
     def __init__(self, dtype: DTypeLike, first: int = 0) -> None:
         """Begin empty; the first entry appended gets the index ``first``."""
         self._array: NDArray[Any] = np.empty(0, dtype=dtype)
-        self._base = first  # the index of the array's first place
+        # The index of the array's first place, which may be before the first entry kept.
+        self._base = first
         self.first = first
         self.stop = first
 
@@ -99,6 +102,7 @@ class GrowingArray:
         stop = self.stop + len(values)
         if stop - self._base > len(self._array):
             self._move(stop - self.first)
+        # Behind the end of all views: what they show stays as it is.
         self._array[self.stop - self._base : stop - self._base] = values
         self.stop = stop
 
@@ -121,6 +125,7 @@ class GrowingArray:
 
     def _move(self, needed: int) -> None:
         kept = self._array[self.first - self._base : self.stop - self._base]
+        # Half as much again, so that moves are rare; the old array is left to the views of it.
         self._array = np.empty(needed + needed // 2, dtype=kept.dtype)
         self._array[: len(kept)] = kept
         self._base = self.first

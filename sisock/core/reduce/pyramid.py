@@ -1,4 +1,4 @@
-"""A 64-way summary of a long series: what is needed to reduce any span without reading all of its samples.
+"""Pyramids: 64-way summaries of a long series, from which any span is reduced without reading all of its samples.
 
 Block b of level L covers the samples ``[b * 64**L, (b + 1) * 64**L)`` by absolute index; only complete blocks are
 kept, what lies beside them is read raw. Of numbers a block knows the value that is *chosen* as its lowest and as its
@@ -17,14 +17,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sisock.core.reduce.aggregates import BlockBuckets, SampleBuckets, Scatter, summed_blocks
+from sisock.core.reduce.aggregates import AggregatedBlocks, SampleBlocks, Scatter, join_every
 from sisock.core.reduce.indexed_array import BLOCK, GrowingArray, IndexedArray
 from sisock.core.reduce.selectors import is_state
 from sisock.core.reduce.summaries import NumberSummary, StateSummary, Summary
 
 _HUGE = np.finfo(np.float32).max
-_MOST_LEVELS = 5  # the counts of more would not fit their type, and a thousand million samples a block are enough
-_UPDATE_SAMPLES = BLOCK * 1024  # summarised at once, so that the passes over them find them in the processor's cache
+# The counts of more would not fit their type, and a thousand million samples a block are enough.
+_MOST_LEVELS = 5
+# Summarised at once, so that the passes over them find them in the processor's cache.
+_UPDATE_SAMPLES = BLOCK * 1024
 
 
 class Pyramid(ABC):
@@ -52,6 +54,7 @@ class Pyramid(ABC):
         self._first = max(self._first, index)
         for level, arrays in enumerate(self._levels, start=1):
             for one in arrays.values():
+                # No farther than the level has come: what lacks is skipped when it grows.
                 one.drop_before(min(index // BLOCK**level, one.stop))
 
     def cut(self, index: int) -> None:
@@ -82,6 +85,7 @@ class Pyramid(ABC):
 
     def _grow(self, level: int, samples: IndexedArray, stop: int) -> None:
         """Append the blocks up to ``stop`` of a level, counted from 0 here, but none of which parts were dropped."""
+        # A block of which parts were dropped cannot be summarised any more.
         below = self._first if level == 0 else next(iter(self._levels[level - 1].values())).first
         begin = max(self._stop(level), -(-below // BLOCK))
         if begin >= stop:
@@ -96,11 +100,11 @@ class Pyramid(ABC):
 
     def _append(self, level: int, samples: IndexedArray, low: int, high: int) -> None:
         if level == 0:
-            made = self._of_samples(samples, low, high)
+            summarised = self._of_samples(samples, low, high)
         else:
             below = self._levels[level - 1]
-            made = self._of_blocks({name: one.view().slice(low, high) for name, one in below.items()})
-        for one, values in zip(self._levels[level].values(), made, strict=True):
+            summarised = self._of_blocks({name: one.view().slice(low, high) for name, one in below.items()})
+        for one, values in zip(self._levels[level].values(), summarised, strict=True):
             one.append(values)
 
 
@@ -115,15 +119,15 @@ class NumberPyramid(Pyramid):
 
     def _of_samples(self, samples: IndexedArray, low: int, high: int) -> Sequence[NDArray[Any]]:
         values = samples.slice(low, high)
-        return _arrays(summed_blocks(SampleBuckets(values), len(values), BLOCK))
+        return _arrays(join_every(SampleBlocks(values), len(values), BLOCK))
 
     def _of_blocks(self, parts: Mapping[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         low, high, mean, count, deviation, rest = parts.values()
-        blocks = BlockBuckets(low, high, mean, count, Scatter(deviation, rest))
-        return _arrays(summed_blocks(blocks, len(low), BLOCK))
+        blocks = AggregatedBlocks(low, high, mean, count, Scatter(deviation, rest))
+        return _arrays(join_every(blocks, len(low), BLOCK))
 
 
-def _arrays(blocks: BlockBuckets) -> Sequence[NDArray[Any]]:
+def _arrays(blocks: AggregatedBlocks) -> Sequence[NDArray[Any]]:
     assert blocks.scatter is not None
     deviation, rest = blocks.scatter
     # Single precision is enough, and its range where any precision matters.
@@ -139,7 +143,8 @@ class StatePyramid(Pyramid):
         return {"change": np.bool_}
 
     def _of_samples(self, samples: IndexedArray, low: int, high: int) -> Sequence[NDArray[Any]]:
-        before = max(low - 1, self._first)  # the change of the first sample of all is never asked for
+        # The change of the first sample of all is never asked for.
+        before = max(low - 1, self._first)
         values = samples.slice(before, high)
         changes = np.zeros(high - low, dtype=np.bool_)
         changes[-(len(values) - 1) :] = values[1:] != values[:-1]

@@ -1,8 +1,8 @@
-"""Downsampling: buckets aligned to the epoch, of which a few samples are chosen or one value is made.
+"""Downsampling: buckets aligned to the epoch, of which a few samples are chosen or all are aggregated to one value.
 
-A reducer is a line of ``REDUCERS``: how wide its buckets are in strides, how many samples it keeps of each, and how it
-finds them, for numbers and for states (strings and bools). Those that choose keep true times and true values; the
-others make one value of the numbers of a bucket, at the time of its middle sample.
+A reducer is an entry of ``REDUCERS``: its name, and what it keeps of each bucket, of numbers and of states (strings
+and bools). Those that choose keep true times and true values; the others aggregate the numbers of a bucket, at the
+time of its middle sample. Whoever needs to know how a reducer behaves asks its entry, and never for its name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,20 @@ import numpy as np
 
 from sisock.core.errors import BadRequest
 from sisock.core.model import DataBlock, FieldType, TimelineBlock, Times, Values
-from sisock.core.reduce.aggregates import AGGREGATES, SampleBuckets, join_blocks, summed_blocks
+from sisock.core.reduce import combining
+from sisock.core.reduce.aggregates import (
+    Aggregate,
+    Parts,
+    SampleBlocks,
+    concatenate_blocks,
+    count_of,
+    join_every,
+    max_of,
+    mean_of,
+    min_of,
+    stddev_of,
+    sum_of,
+)
 from sisock.core.reduce.selectors import (
     LONG_BUCKET,
     NUMBER_SELECTORS,
@@ -34,25 +47,24 @@ Samples = tuple[Times, Values]
 
 # Samples handled at once: small enough that the passes over them find them in the processor's cache.
 _CHUNK_SAMPLES = 65536
-_PIECE_SAMPLES = 8192  # where the passes leave several arrays behind
+# The same where the passes leave several arrays behind.
+_SCATTER_SAMPLES = 8192
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a reducer keeps of one kind of values: at most so many samples of each bucket of so many strides.
+    """What a reducer keeps of one kind of values: some samples of each bucket, or one value of all of them.
 
     Parameters
     ----------
-    picks
-        Names of the choices that keep a sample of each bucket, keys of ``NUMBER_CHOICES`` or ``STATE_CHOICES``.
-    make
-        In place of picks: what makes a value of each bucket, a key of ``MAKES``.
+    selectors
+        Choose a sample of each bucket each.
+    aggregate
+        In place of selectors.
     """
 
-    strides_per_bucket: int
-    samples_per_bucket: int
-    picks: tuple[str, ...] = ()
-    make: str | None = None
+    selectors: tuple[Selector, ...] = ()
+    aggregate: Aggregate | None = None
 
     @property
     def chooses(self) -> bool:
@@ -60,17 +72,37 @@ class Selection:
 
         Then a choice among many samples that all lie among a few of them is also the choice among those few.
         """
-        return self.make is None
+        return self.aggregate is None
+
+    @property
+    def samples_per_bucket(self) -> int:
+        """How many samples of each bucket it keeps at most."""
+        return len(self.selectors) or 1
+
+    @property
+    def strides_per_bucket(self) -> int:
+        """The width of a bucket in strides: as many as samples are kept of it, so that these are bounded in number."""
+        return self.samples_per_bucket
 
     @property
     def adds_newest(self) -> bool:
-        """Whether the newest sample may stand behind what it keeps: a count, a sum or a deviation is no such value."""
-        return self.make in (None, "mean", "min", "max")
+        """Whether the newest sample may stand behind what it keeps."""
+        return self.aggregate is None or self.aggregate.adds_newest
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether what it keeps grows with the number of samples, so that it is too low of some of them."""
+        return self.aggregate is not None and self.aggregate.adds_up
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the last sample of each bucket is among what it keeps."""
+        return any(one.is_last for one in self.selectors)
 
     @cached_property
     def looks_ahead(self) -> bool:
         """Whether it keeps extremes only: few samples tell what is kept of each later part of a bucket."""
-        return bool(self.picks) and {"lowest", "highest"}.issuperset(self.picks)
+        return bool(self.selectors) and all(one.is_extreme for one in self.selectors)
 
     def width(self, stride: float) -> float:
         """Return the width in seconds of the buckets for a stride in seconds."""
@@ -79,10 +111,20 @@ class Selection:
 
 @dataclass(frozen=True)
 class Reducer:
-    """How a reducer treats numbers, and how it treats states."""
+    """A way to downsample.
 
+    Parameters
+    ----------
+    numbers, states
+        What it keeps of each.
+    capability
+        What a node must say that it can, beside reducing spans; empty for what all that reduce can.
+    """
+
+    name: str
     numbers: Selection
     states: Selection
+    capability: str = ""
 
     def for_type(self, field_type: FieldType) -> Selection:
         """Return the selection for the fields of a type."""
@@ -113,7 +155,7 @@ def find_reducer(name: str) -> Reducer:
 
 
 def reduce_block(block: DataBlock, reducer: str, stride: float) -> DataBlock:
-    """Return at most a few samples of each bucket of each field, as a reducer keeps or makes them.
+    """Return at most a few samples of each bucket of each field, as a reducer chooses or aggregates them.
 
     Each field becomes a timeline of its own under the field's name, for different fields keep different samples.
     The newest sample of a field is always there, if it is of the kind of what is kept. A bucket that the block's span
@@ -162,11 +204,31 @@ def reduce_samples(times: Times, values: Values, selection: Selection, starts: I
     starts
         The index of the first sample of each bucket, as ``bucket_starts`` finds them.
     """
-    if selection.make is None:
-        kept = _picked(values, selection.picks, starts)
+    if selection.aggregate is None:
+        kept = _chosen(values, selection.selectors, starts)
         return times[kept], values[kept]
-    made = [_aggregated(selection.make, part, own) for part, own in _parts(values, starts, _CHUNK_SAMPLES)]
-    return times[middles(starts, len(times))], np.concatenate([*made, empty_aggregates(selection.make, values)])
+    parts = _parts(values, starts, _CHUNK_SAMPLES)
+    aggregates = [_aggregated(selection.aggregate, part, own) for part, own in parts]
+    return times[middles(starts, len(times))], np.concatenate([*aggregates, selection.aggregate.none_of(values)])
+
+
+def combine_buckets(reducer: str, parts: Parts, starts: Indices) -> Values:
+    """Return for each group of buckets what a reducer that aggregates has of all their samples.
+
+    A bucket without samples may be there, with NaN for all that is known of it; of such alone NaN comes out.
+
+    Parameters
+    ----------
+    reducer
+        A key of ``PARTS``.
+    parts
+        Shape (n,) for each name that ``PARTS`` has for the reducer; more are passed over.
+    starts
+        The index of the first bucket of each group: the first is 0, each is above the one before.
+    """
+    aggregate = find_reducer(reducer).numbers.aggregate
+    assert aggregate is not None
+    return aggregate.combine(parts, starts) if len(starts) else np.empty(0)
 
 
 def add_newest(reduced: Samples, newest: Samples) -> Samples:
@@ -178,6 +240,7 @@ def add_newest(reduced: Samples, newest: Samples) -> Samples:
         One sample, or none.
     """
     (times, values), (newest_times, newest_values) = reduced, newest
+    # The newest sample may be the one that is kept of its bucket.
     if len(newest_times) and len(times) and times[-1] == newest_times[0] and _same(values[-1], newest_values[0]):
         return reduced
     return np.concatenate([times, newest_times]), np.concatenate([values, newest_values])
@@ -190,6 +253,7 @@ def bucket_starts(times: Times, width: float) -> Indices:
     first, last = bucket_number(float(times[0]), width), bucket_number(float(times[-1]), width)
     if first == last:
         return np.zeros(1, dtype=np.intp)
+    # Looking for edges is quicker where they are fewer than samples; of many empty buckets they are not.
     if last - first < len(times):
         return distinct(times.searchsorted(bucket_edges(first + 1, last, width)))
     return distinct(np.flatnonzero(np.diff(bucket_of(times, width))) + 1)
@@ -205,19 +269,9 @@ def distinct(edges: Indices, first: int = 0) -> Indices:
 
 
 def middles(starts: Indices, stop: int) -> Indices:
-    """Return the index of the middle sample of each bucket, whose time a value has that is made of it."""
+    """Return the index of the middle sample of each bucket, whose time an aggregate has."""
     middle: Indices = (starts + stops_of(starts, stop)) // 2
     return middle
-
-
-def empty_aggregates(make: str, values: Values) -> Values:
-    """Return no values of the type that is made of such values."""
-    return np.empty(0, dtype=values.dtype if make in ("min", "max") else np.float64)
-
-
-def selectors_for(dtype: np.dtype[Any]) -> Mapping[str, Selector]:
-    """Return the choices by their names for values of a type."""
-    return STATE_SELECTORS if is_state(dtype) else NUMBER_SELECTORS
 
 
 def _reduce_timeline(timeline: TimelineBlock, reducer: Reducer, stride: float) -> Iterator[tuple[str, TimelineBlock]]:
@@ -234,23 +288,22 @@ def _reduce_timeline(timeline: TimelineBlock, reducer: Reducer, stride: float) -
         yield name, replace(timeline, times=times, values={name: kept})
 
 
-def _aggregated(make: str, values: Values, starts: Indices) -> Values:
-    """Return what is made of each bucket; of a long one's deviation in pieces, which takes several arrays more."""
-    if make == "stddev" and len(values) > _CHUNK_SAMPLES:  # they are of one bucket
-        parts = [values[low : low + _PIECE_SAMPLES] for low in range(0, len(values), _PIECE_SAMPLES)]
-        return AGGREGATES[make](
-            join_blocks([summed_blocks(SampleBuckets(part), len(part), len(part)) for part in parts]), starts
-        )
-    return AGGREGATES[make](SampleBuckets(values), starts)
+def _aggregated(aggregate: Aggregate, values: Values, starts: Indices) -> Values:
+    """Return the aggregate of each bucket; where that leaves several arrays behind, of a long one by way of blocks."""
+    if aggregate.needs_scatter and len(values) > _CHUNK_SAMPLES:
+        # So many samples come at once only if they are of one bucket.
+        parts = [values[low : low + _SCATTER_SAMPLES] for low in range(0, len(values), _SCATTER_SAMPLES)]
+        blocks = [join_every(SampleBlocks(part), len(part), len(part)) for part in parts]
+        return aggregate.of(concatenate_blocks(blocks), starts)
+    return aggregate.of(SampleBlocks(values), starts)
 
 
-def _picked(values: Values, picks: tuple[str, ...], starts: Indices) -> Indices:
+def _chosen(values: Values, selectors: tuple[Selector, ...], starts: Indices) -> Indices:
     """Return the indices, ascending, of what is chosen from all buckets."""
-    choices = selectors_for(values.dtype)
     low, kept = 0, [np.empty(0, dtype=np.intp)]
     at_once = len(values) if len(values) > LONG_BUCKET * len(starts) else _CHUNK_SAMPLES
     for part, own in _parts(values, starts, at_once):
-        kept.append(low + _join_indices([choices[pick](part, own) for pick in picks], len(part)))
+        kept.append(low + _join_indices([one.choose(part, own) for one in selectors], len(part)))
         low += len(part)
     return np.concatenate(kept)
 
@@ -259,7 +312,8 @@ def _join_indices(chosen: list[Indices], count: int) -> Indices:
     """Return the indices, below ``count``, that are in any of the arrays, ascending."""
     if count > LONG_BUCKET * len(chosen[0]):
         return np.unique(np.concatenate(chosen))
-    marked = np.zeros(count, dtype=bool)  # quicker than sorting where many are chosen
+    # Quicker than sorting where many are chosen.
+    marked = np.zeros(count, dtype=bool)
     for indices in chosen:
         marked[indices] = True
     return marked.nonzero()[0]
@@ -271,6 +325,7 @@ def _parts(values: Values, starts: Indices, at_once: int) -> Iterator[tuple[Valu
     while first < len(starts):
         reach = starts[first] + at_once
         last = len(starts) if reach >= len(values) else int(starts.searchsorted(reach, side="right")) - 1
+        # Whole buckets only: one that is longer than a part should be is a part of its own.
         last = max(last, first + 1)
         low = starts[first]
         high = starts[last] if last < len(starts) else len(values)
@@ -283,18 +338,44 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other or (one != one and other != other))  # noqa: PLR0124 - NaN differs from itself
 
 
-_STATES = Selection(3, 3, picks=("first", "change", "last"))
+def _of_numbers(*names: str) -> Selection:
+    return Selection(tuple(NUMBER_SELECTORS[name] for name in names))
+
+
+def _of_states(*names: str) -> Selection:
+    return Selection(tuple(STATE_SELECTORS[name] for name in names))
+
+
+def _aggregating(name: str, aggregate: Aggregate, capability: str = "") -> Reducer:
+    return Reducer(name, Selection(aggregate=aggregate), _CHANGES, capability)
+
+
+# A state that lasts for one sample is never lost, whatever is done with numbers.
+_CHANGES = _of_states("first", "change", "last")
 
 REDUCERS: Mapping[str, Reducer] = {
-    "first": Reducer(Selection(1, 1, picks=("first",)), Selection(1, 1, picks=("first",))),
-    "last": Reducer(Selection(1, 1, picks=("last",)), Selection(1, 1, picks=("last",))),
-    "minmax": Reducer(Selection(2, 2, picks=("lowest", "highest")), _STATES),
-    "m4": Reducer(Selection(4, 4, picks=("first", "lowest", "highest", "last")), _STATES),
-    "mean": Reducer(Selection(1, 1, make="mean"), _STATES),
-    "min": Reducer(Selection(1, 1, make="min"), _STATES),
-    "max": Reducer(Selection(1, 1, make="max"), _STATES),
-    "count": Reducer(Selection(1, 1, make="count"), _STATES),
-    "sum": Reducer(Selection(1, 1, make="sum"), _STATES),
-    "stddev": Reducer(Selection(1, 1, make="stddev"), _STATES),
+    one.name: one
+    for one in (
+        Reducer("first", _of_numbers("first"), _of_states("first")),
+        Reducer("last", _of_numbers("last"), _of_states("last")),
+        Reducer("minmax", _of_numbers("lowest", "highest"), _CHANGES),
+        Reducer("m4", _of_numbers("first", "lowest", "highest", "last"), _CHANGES),
+        _aggregating("mean", Aggregate(mean_of, combining.combine_means, ("mean", "count"), adds_newest=True)),
+        _aggregating("min", Aggregate(min_of, combining.combine_minima, ("min",), adds_newest=True, keeps_dtype=True)),
+        _aggregating("max", Aggregate(max_of, combining.combine_maxima, ("max",), adds_newest=True, keeps_dtype=True)),
+        # The first nodes that reduced had none of these.
+        _aggregating("count", Aggregate(count_of, combining.combine_counts, ("count",), adds_up=True), "aggregates"),
+        _aggregating("sum", Aggregate(sum_of, combining.combine_sums, ("sum", "count"), adds_up=True), "aggregates"),
+        _aggregating(
+            "stddev",
+            Aggregate(stddev_of, combining.combine_deviations, ("stddev", "mean", "count"), needs_scatter=True),
+            "aggregates",
+        ),
+    )
 }
 """The reducers by the names that requests give them."""
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    name: one.numbers.aggregate.parts for name, one in REDUCERS.items() if one.numbers.aggregate is not None
+}
+"""What must be known of smaller buckets to combine them, by reducer: those that aggregate."""

@@ -1,4 +1,4 @@
-"""What readers hold of a pyramid: which cells a bucket is made of, and what is chosen or made of them."""
+"""Summaries, what readers hold of a pyramid: which cells a bucket is made of, what is chosen of them or aggregated."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.model import Values
-from sisock.core.reduce.aggregates import AGGREGATES, BlockBuckets, SampleBuckets, Scatter, Weighed, join_buckets
+from sisock.core.reduce.aggregates import Aggregate, AggregatedBlocks, SampleBlocks, Scatter, Weighed, join_blocks
 from sisock.core.reduce.indexed_array import BLOCK, IndexedArray, PlainArray
-from sisock.core.reduce.selectors import NUMBER_SELECTORS, Indices, Selector, first_true, ragged
+from sisock.core.reduce.selectors import Choose, Indices, Selector, first_true, ragged
 
 _NONE = np.empty(0, dtype=np.intp)
 
@@ -52,6 +52,7 @@ def _cuts(starts: Indices, stops: Indices, complete: Sequence[int]) -> tuple[NDA
     """Return the levels of the cuts of each range, and their ends in blocks of that level, shape (ranges, cuts)."""
     left: list[tuple[Indices, Indices]] = []
     right: list[tuple[Indices, Indices]] = []
+    # From both ends inwards: what lies beside the complete blocks of a level is left to the level below.
     for blocks in complete:
         low, high = -(-starts // BLOCK), np.minimum(stops // BLOCK, blocks)
         inside = low < high
@@ -77,9 +78,9 @@ class Summary(ABC):
         """Return what ranges of samples are made of."""
         return BlockCells.of(starts, stops, [len(next(iter(level.values()))) for level in self.levels])
 
-    def makes(self, make: str) -> bool:
-        """Tell whether it knows what a value is made of, by a key of ``MAKES``: files of before have no scatter."""
-        return make != "stddev" or all({"deviation", "rest"} <= level.keys() for level in self.levels)
+    def has_scatter(self) -> bool:
+        """Tell whether it knows the scatter of blocks: files of earlier versions do not."""
+        return all({"deviation", "rest"} <= level.keys() for level in self.levels)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all there is as plain arrays: for each name the levels one after the other, and their bounds.
@@ -104,20 +105,15 @@ class Summary(ABC):
         )
 
     @abstractmethod
-    def pick(self, samples: IndexedArray, picks: Sequence[str], starts: Indices, stops: Indices) -> Indices:
-        """Return the indices, in no order, of the samples that are chosen of buckets [start, stop), none empty.
-
-        Parameters
-        ----------
-        picks
-            Names of choices, keys of ``NUMBER_CHOICES`` or ``STATE_CHOICES``.
-        """
+    def select(self, samples: IndexedArray, selectors: Sequence[Selector], starts: Indices, stops: Indices) -> Indices:
+        """Return the indices, in no order, of the samples that are chosen of buckets [start, stop), none empty."""
 
     def _descend(
-        self, samples: IndexedArray, name: str, choose: Selector, cells: BlockCells, chosen: Indices
+        self, samples: IndexedArray, name: str, choose: Choose, cells: BlockCells, chosen: Indices
     ) -> Indices:
         """Return the samples that stand for chosen cells, by choosing among the parts of each block."""
         levels, indices = cells.levels[chosen], cells.indices[chosen]
+        # From the top: what descends from one level is found again at the next.
         for level in range(len(self.levels), 0, -1):
             at = (levels == level).nonzero()[0]
             if at.size:
@@ -137,17 +133,48 @@ class Summary(ABC):
         """Return what there is to know of the samples of blocks, shape (n, 64)."""
 
 
-class Gathered:
-    """What is known of cells, in their order, read from the levels when it is asked for."""
+class GatheredBlocks:
+    """The blocks that cells are, in their order; what is known of them is gathered when it is asked for."""
 
     def __init__(self, summary: Summary, samples: IndexedArray, cells: BlockCells) -> None:
         """Read the raw samples among the cells."""
         self._summary = summary
         self._indices = cells.indices
         self._at = [(cells.levels == level).nonzero()[0] for level in range(len(summary.levels) + 1)]
-        self.raw = summary.read_raw(samples, cells.indices[self._at[0]])
+        self._raw = summary.read_raw(samples, cells.indices[self._at[0]])
+        self._gathered: dict[str, NDArray[Any]] = {}
 
-    def known(self, name: str, raw: NDArray[Any]) -> NDArray[Any]:
+    def array(self, name: str) -> NDArray[Any]:
+        """Return what the levels know under a name, where a raw sample is its own block."""
+        if name not in self._gathered:
+            self._gathered[name] = self._gather(name, self._raw)
+        return self._gathered[name]
+
+    @property
+    def low(self) -> Values:
+        """What is chosen as the lowest of each."""
+        return self.array("low")
+
+    @property
+    def high(self) -> Values:
+        """What is chosen as the highest of each."""
+        return self.array("high")
+
+    @cached_property
+    def weighed(self) -> Weighed:
+        """The mean of the finite values of each, and how many there are."""
+        raw = SampleBlocks(self._raw).weighed
+        counts = np.ones(len(self._raw), dtype=np.int32)
+        counts[raw.missing] = 0
+        return Weighed(self._gather("mean", raw.means), self._gather("count", counts), _NONE)
+
+    @property
+    def scatter(self) -> Scatter:
+        """How the finite values of each lie about their mean."""
+        none = np.zeros(len(self._raw))
+        return Scatter(self._gather("deviation", none), self._gather("rest", none))
+
+    def _gather(self, name: str, raw: NDArray[Any]) -> NDArray[Any]:
         """Return what the levels know under a name, with what is given for the raw samples among the cells."""
         gathered = np.empty(len(self._indices), dtype=raw.dtype)
         gathered[self._at[0]] = raw
@@ -156,55 +183,29 @@ class Gathered:
                 gathered[at] = level[name].take(self._indices[at])
         return gathered
 
-    @cached_property
-    def low(self) -> Values:
-        """What is chosen as the lowest of each."""
-        return self.known("low", self.raw)
-
-    @cached_property
-    def high(self) -> Values:
-        """What is chosen as the highest of each."""
-        return self.known("high", self.raw)
-
-    @cached_property
-    def weighed(self) -> Weighed:
-        """The mean of the finite values of each, and how many there are."""
-        raw = SampleBuckets(self.raw).weighed
-        counts = np.ones(len(self.raw), dtype=np.int32)
-        counts[raw.missing] = 0
-        return Weighed(self.known("mean", raw.means), self.known("count", counts), _NONE)
-
-    @property
-    def scatter(self) -> Scatter:
-        """How the finite values of each lie about their mean."""
-        none = np.zeros(len(self.raw))
-        return Scatter(self.known("deviation", none), self.known("rest", none))
-
 
 class NumberSummary(Summary):
     """The summary of numbers."""
 
-    def pick(self, samples: IndexedArray, picks: Sequence[str], starts: Indices, stops: Indices) -> Indices:
+    def select(self, samples: IndexedArray, selectors: Sequence[Selector], starts: Indices, stops: Indices) -> Indices:
         """Return the indices, in no order, of the samples that are chosen of buckets [start, stop), none empty."""
         cells = self.cells(starts, stops)
-        gathered = Gathered(self, samples, cells)
-        found = []
-        for pick in picks:
-            # For the first and the last it only tells how good a block is: finite, infinite or NaN.
-            side, known = ("high", gathered.high) if pick == "highest" else ("low", gathered.low)
-            choose = NUMBER_SELECTORS[pick]
-            found.append(self._descend(samples, side, choose, cells, choose(known, cells.starts)))
-        return np.concatenate(found)
+        blocks = GatheredBlocks(self, samples, cells)
+        return np.concatenate([self._select(samples, one, cells, blocks) for one in selectors])
 
-    def make(self, samples: IndexedArray, make: str, starts: Indices, stops: Indices) -> Values:
-        """Return the value that is made of each bucket [start, stop), none empty; ``make`` is a key of ``MAKES``."""
+    def _select(self, samples: IndexedArray, selector: Selector, cells: BlockCells, blocks: GatheredBlocks) -> Indices:
+        chosen = selector.choose(blocks.array(selector.array), cells.starts)
+        return self._descend(samples, selector.array, selector.choose, cells, chosen)
+
+    def aggregate(self, samples: IndexedArray, aggregate: Aggregate, starts: Indices, stops: Indices) -> Values:
+        """Return the aggregate of each bucket [start, stop), none empty."""
         cells = self.cells(starts, stops)
-        return AGGREGATES[make](Gathered(self, samples, cells), cells.starts)
+        return aggregate.of(GatheredBlocks(self, samples, cells), cells.starts)
 
-    def merged(self, samples: IndexedArray, starts: Indices, stops: Indices) -> BlockBuckets:
+    def join(self, samples: IndexedArray, starts: Indices, stops: Indices) -> AggregatedBlocks:
         """Return one block for each bucket [start, stop), none empty."""
         cells = self.cells(starts, stops)
-        return join_buckets(Gathered(self, samples, cells), cells.starts)
+        return join_blocks(GatheredBlocks(self, samples, cells), cells.starts)
 
     def read_raw(self, samples: IndexedArray, indices: Indices) -> NDArray[Any]:
         """Return the samples."""
@@ -218,21 +219,24 @@ class NumberSummary(Summary):
 class StateSummary(Summary):
     """The summary of states."""
 
-    def pick(self, samples: IndexedArray, picks: Sequence[str], starts: Indices, stops: Indices) -> Indices:
+    def select(self, samples: IndexedArray, selectors: Sequence[Selector], starts: Indices, stops: Indices) -> Indices:
         """Return the indices, in no order, of the samples that are chosen of buckets [start, stop), none empty."""
-        ends = {"first": starts, "last": stops - 1}
         return np.concatenate(
-            [self._changes(samples, starts, stops) if pick == "change" else ends[pick] for pick in picks]
+            [
+                self._changes(samples, one.array, starts, stops) if one.place is None else one.place(starts, stops)
+                for one in selectors
+            ]
         )
 
-    def _changes(self, samples: IndexedArray, starts: Indices, stops: Indices) -> Indices:
+    def _changes(self, samples: IndexedArray, array: str, starts: Indices, stops: Indices) -> Indices:
         """Return the first sample that differs from a bucket's first: the first that differs from the one before."""
+        # The first sample of a bucket differs from one before the bucket, if at all.
         cells = self.cells(starts + 1, stops)
         if not len(cells.indices):
             return cells.indices
-        gathered = Gathered(self, samples, cells)
-        chosen = first_true(gathered.known("change", gathered.raw), cells.starts)
-        return self._descend(samples, "change", first_true, cells, chosen)
+        blocks = GatheredBlocks(self, samples, cells)
+        chosen = first_true(blocks.array(array), cells.starts)
+        return self._descend(samples, array, first_true, cells, chosen)
 
     def read_raw(self, samples: IndexedArray, indices: Indices) -> NDArray[Any]:
         """Tell of samples whether each differs from the one before."""

@@ -14,7 +14,8 @@ from sisock.core.times import check_stride
 
 # Samples handled at once: small enough that the passes over them find them in the processor's cache.
 _CHUNK_SAMPLES = 16384
-_SEARCH_SAMPLES_PER_STEP = 64  # a search in Python costs as much as so many steps of a table
+# A search in Python costs as much as so many steps of a table.
+_SEARCH_SAMPLES_PER_STEP = 64
 
 
 def thin(times: Times, min_stride: float) -> Indices:

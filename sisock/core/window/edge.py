@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sisock.core.column.series import ReducibleSeries
-from sisock.core.model import DataRequest, Span
+from sisock.core.model import DataRequest
 from sisock.core.reduce.reducers import Samples, find_reducer
 from sisock.core.reduce.selectors import is_state
 from sisock.core.times import EARLIEST, bucket_number
@@ -47,16 +47,6 @@ def join_edges(one: Samples, other: Samples) -> Samples:
     if not (one[0].size and other[0].size):
         return one if one[0].size else other
     return np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
-
-
-def is_edge_of(edge: Edge, window: Span) -> bool:
-    """Tell whether samples ascend and lie where they are said to: before a window's start, and inside it."""
-    (start, end), times = window, edge.following[0]
-    if edge.before is not None and edge.before[0].size and not edge.before[0][-1] < start:
-        return False
-    if times.size and not (start <= times[0] and times[-1] < end):
-        return False
-    return bool((times[1:] >= times[:-1]).all())
 
 
 def look_ahead(

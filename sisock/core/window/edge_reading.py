@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,13 +12,14 @@ from sisock.core.reduce.reducers import Samples
 from sisock.core.times import EARLIEST
 from sisock.core.window.edge import MOST_FOLLOWING, Edge
 from sisock.core.window.newest import NewestSearch
-from sisock.core.window.parts import MOST_REFUSALS, Read, Said, join_said
+from sisock.core.window.parts import MOST_REFUSALS, Read, SpanStatement, join_statements
 from sisock.core.window.spans import NO_SAMPLES, Reduction
 
 EDGE_GROWTH = 2.0
 LEAST_LENGTH_S = 1.0
 MOST_EDGE_SAMPLES = 100_000
 UNKNOWN_S = 86400.0
+PATIENCE_S = 0.5
 
 
 def longest_s(
@@ -52,7 +53,7 @@ class EdgeReading:
         self._strided = False
         self._refusals = 0
         self._following: dict[str, Samples] = {}
-        self._said: dict[str, list[Said]] = {name: [] for name in request.fields}
+        self._statements: dict[str, list[SpanStatement]] = {name: [] for name in request.fields}
         self._before: NewestSearch | None = None
         if request.edge and request.before:
             past, stride = (EARLIEST, request.start), request.min_stride or 0.0
@@ -84,7 +85,8 @@ class EdgeReading:
         if self._refusals > MOST_REFUSALS or not self._reached + self._length_s / 2 > self._reached:
             self._reached = self._request.end
         elif self._request.min_stride and not self._strided:
-            self._strided = True  # whoever thins begins with the first sample
+            # Whoever thins begins with the first sample.
+            self._strided = True
         else:
             self._strided = False
             self._length_s /= 2
@@ -109,20 +111,22 @@ class EdgeReading:
         """Take the first samples; of fields that have some already, and that are not asked for, nothing is noted."""
         if not self._following.keys() >= set(self._request.fields) - set(read.fields):
             return
+        # Ever farther: a field may have no sample for long, and each look costs a call.
         self._reached, self._strided = read.end, False
         self._length_s *= EDGE_GROWTH
-        most = MOST_FOLLOWING if read.stride is None else 1  # the others do not follow one another
+        # Thinned samples do not follow one another, but the first of them is the first.
+        most = MOST_FOLLOWING if read.stride is None else 1
         for name in read.fields:
             if name in self._following:
                 continue
-            self._said[name].append((read.span, block.stated_of(name)))
+            self._statements[name].append((read.span, block.stated_of(name)))
             found = block.find(name)
             if found is not None and found.times.size:
                 self._following[name] = found.times[:most], found.values[name][:most]
 
     def _with_edge(self, name: str, reduction: Reduction) -> Reduction:
         following = self._following.get(name, NO_SAMPLES)
-        final = _edge_final_until(self._said[name], reduction.statement)
+        final = _edge_final_until(self._statements[name], reduction.statement)
         before = None
         if self._before is not None:
             before = self._before.newest.get(name, NO_SAMPLES if self._before.is_exhausted else None)
@@ -136,6 +140,26 @@ class EdgeReading:
         return replace(reduction, edge=Edge(before, following))
 
 
-def _edge_final_until(said: Sequence[Said], statement: Statement) -> float:
-    stated = join_said(said)
+def _edge_final_until(statements: Sequence[SpanStatement], statement: Statement) -> float:
+    stated = join_statements(statements)
     return stated.finalized_until if stated.generation == statement.generation else -math.inf
+
+
+class Patience:
+    """The time that a search for an edge may take: for looks of which each may take twice as long as the one before.
+
+    Parameters
+    ----------
+    clock
+        Returns seconds that never step.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began = self._looked = self._clock()
+
+    def lasts(self) -> bool:
+        """Tell whether there is time for one more look; to be asked before each of them."""
+        now = self._clock()
+        took_s, self._looked = now - self._looked, now
+        return now - self._began + EDGE_GROWTH * took_s < PATIENCE_S

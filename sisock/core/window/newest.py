@@ -8,7 +8,7 @@ import numpy as np
 
 from sisock.core.model import DataBlock, Span, Statement
 from sisock.core.reduce.reducers import Samples
-from sisock.core.window.parts import MOST_REFUSALS, Read, Said, join_said
+from sisock.core.window.parts import MOST_REFUSALS, Read, SpanStatement, join_statements
 
 
 class NewestSearch:
@@ -45,8 +45,9 @@ class NewestSearch:
         self._stride = stride
         self.known: set[str] = set()
         self.newest: dict[str, Samples] = {}
-        self._said: dict[str, list[Said]] = {name: [] for name in fields}
+        self._statements: dict[str, list[SpanStatement]] = {name: [] for name in fields}
         self._searched = self._end
+        # A shorter step back would not change the time that is reached.
         self._length_s = max(length_s, float(np.spacing(self._end)))
         self._longest_s = longest_s
         self._strided = False
@@ -58,7 +59,8 @@ class NewestSearch:
         """Return what to ask for next; None when nothing is left to look for, or to look in."""
         fields = tuple(name for name in self._fields if name in self.known and name not in self.newest)
         if self._searched == self._end:
-            fields = self._fields  # nothing was read of the end: what is stated there is wanted of all
+            # Nothing was read of the end yet: what is stated there is wanted of all fields.
+            fields = self._fields
         if not fields or self.is_exhausted or self._given_up:
             return None
         low = max(self._start, self._searched - self._length_s)
@@ -83,7 +85,8 @@ class NewestSearch:
         strided, self._strided = self._strided, False
         found = any(one is not None and one.times.size for one in map(block.find, read.fields))
         if strided and found and self._length_s > self._stride:
-            self._length_s /= 2  # somewhere in it the newest is, but perhaps not among these
+            # Somewhere in it the newest is, but perhaps not among these.
+            self._length_s /= 2
             return
         self._note(read.fields, read.span, block)
         self._length_s *= 2
@@ -104,16 +107,16 @@ class NewestSearch:
 
     def statement(self, name: str) -> Statement | None:
         """Return what is stated of a field from its newest sample to the window's end; None when nothing is."""
-        said = self._said[name]
+        statements = self._statements[name]
         if name not in self.newest and not self.is_exhausted:
-            said = [*said, ((self._start, self._searched), None)]
-        return join_said(said) if any(statement for _, statement in said) else None
+            statements = [*statements, ((self._start, self._searched), None)]
+        return join_statements(statements) if any(statement for _, statement in statements) else None
 
     def _note(self, fields: tuple[str, ...], span: Span, block: DataBlock) -> None:
         for name in fields:
             if name in self.newest:
                 continue
-            self._said[name].append((span, block.stated_of(name)))
+            self._statements[name].append((span, block.stated_of(name)))
             found = block.find(name)
             if found is not None and found.times.size:
                 last = slice(found.times.size - 1, found.times.size)

@@ -1,4 +1,4 @@
-"""Long spans in parts that a source can give: in halves where it refuses, and as long as a reply can hold."""
+"""Reading a span in parts that a source can give: with a stride, or in halves, where it refuses."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import numpy as np
 from sisock.core.errors import BadReply
 from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 
-MOST_REFUSALS = 64  # one after the other
-MOST_HALVES = 1000  # that a span is read in: it took seconds, and whoever asked waits no longer
+# Refusals one after the other; each halves the span.
+MOST_REFUSALS = 64
+# Parts of a span: so many calls take seconds, and whoever asked waits no longer.
+MOST_HALVES = 1000
 UNSTATED = Statement(-math.inf)
 """What holds where a source has stated nothing: nothing is promised."""
 
-Said = tuple[Span, Statement | None]
+SpanStatement = tuple[Span, Statement | None]
 """A span that was read, and what was stated of a field there; None where it was left out."""
-FIRST_SPAN_S = 10.0
-SHORTEST_SPAN_S = 1e-6
-GROWTH = 8.0
 
 
 class Read(NamedTuple):
@@ -105,6 +104,7 @@ class Halving:
             raise BadReply("the node says even of a short span that it holds more than it can give: ask for less")
         if len(self._parts) + len(self._open) >= MOST_HALVES:
             raise BadReply(f"the node gives so little at once that it takes over {MOST_HALVES} calls: ask for less")
+        # Taken from the end of the list, so the earlier half comes first.
         self._open += [(middle, high), (low, middle)]
 
     def block(self) -> DataBlock:
@@ -119,27 +119,28 @@ def join_block_parts(parts: Sequence[tuple[Span, DataBlock]], fields: Iterable[s
     timelines, stated = {}, {}
     for name in fields:
         found = [block.find(name) for _, block in parts]
-        said = [(span, block.stated_of(name)) for span, block in parts]
+        statements = [(span, block.stated_of(name)) for span, block in parts]
         filled = [one for one in found if one is not None]
         if filled:
             times = np.concatenate([one.times for one in filled])
             values = np.concatenate([one.values[name] for one in filled])
-            timelines[name] = TimelineBlock.stating(join_said(said), times, {name: values})
-        elif any(statement for _, statement in said):
-            stated[name] = join_said(said)
+            timelines[name] = TimelineBlock(times, {name: values}, statement=join_statements(statements))
+        elif any(statement for _, statement in statements):
+            stated[name] = join_statements(statements)
     return DataBlock(timelines, stated)
 
 
-def join_said(said: Sequence[Said]) -> Statement:
+def join_statements(statements: Sequence[SpanStatement]) -> Statement:
     """Return what is stated of a field in several spans together: no more than of each of them.
 
     A span of which nothing was stated is not final. Identity and age are those of the span that ends last.
     """
-    ends = [(span[1], statement) for span, statement in said if statement is not None]
+    ends = [(span[1], statement) for span, statement in statements if statement is not None]
     if not ends:
         return UNSTATED
     _, latest = max(ends, key=lambda one: one[0])
-    bounds = [_final_until(span, statement) for span, statement in said]
+    bounds = [_final_until(span, statement) for span, statement in statements]
+    # It changed while it was read: what came before is no part of what is stated now.
     if any(one.generation != latest.generation for _, one in ends):
         bounds.append(-math.inf)
     return replace(latest, finalized_until=min(bounds))
@@ -150,47 +151,3 @@ def _final_until(span: Span, statement: Statement | None) -> float:
     if statement is None:
         return span[0]
     return math.inf if statement.finalized_until >= span[1] else statement.finalized_until
-
-
-class Walk:
-    """Walks over [start, end), UNIX seconds, from its start.
-
-    Parameters
-    ----------
-    samples
-        How many samples a part should have.
-    interval_s
-        The spacing of samples where it is known.
-    """
-
-    def __init__(self, start: float, end: float, samples: int, interval_s: float | None = None) -> None:
-        self._start = start
-        self._end = end
-        self._samples = samples
-        self._length_s = max(FIRST_SPAN_S, (interval_s or 0.0) * samples)
-        self.after: float | None = None
-        """Only what is later than this is still to come; None when all from the start of the part is."""
-
-    @property
-    def span(self) -> Span | None:
-        """Return the part to ask for now; None when the end is reached."""
-        if self._start >= self._end:
-            return None
-        # Where a part is shorter than times can tell apart, it ends at the next time there is.
-        return self._start, min(self._end, max(self._start + self._length_s, math.nextafter(self._start, math.inf)))
-
-    def answered(self, count: int, after: float | None = None) -> None:
-        """Go on behind a reply of so many samples: behind its part, or, if it did not hold all, behind ``after``."""
-        span = self.span
-        assert span is not None
-        self._start, self.after = (span[1], None) if after is None else (after, after)
-        covered_s = self._start - span[0]
-        if covered_s > 0:
-            self._length_s = covered_s * (min(self._samples / count, GROWTH) if count else GROWTH)
-
-    def refused(self) -> bool:
-        """Halve the part after a refusal; tell whether that leaves one to ask for."""
-        span = self.span
-        assert span is not None
-        self._length_s = (span[1] - span[0]) / 2
-        return self._length_s >= SHORTEST_SPAN_S

@@ -10,7 +10,8 @@ from typing import Any
 from sisock.core.model import Span
 from sisock.core.times import format_duration, format_iso8601
 
-MOST_REMARKS = 8  # of one field
+# Remarks about one field.
+MOST_REMARKS = 8
 LONGEST_REMARK = 500
 
 Remarked = Mapping[str, Sequence[str]]
@@ -62,22 +63,23 @@ def _read_texts(given: Any) -> tuple[str, ...]:
 
 
 class Once:
-    """Tells what is due to be said: what was not said in the last hour. It remembers a bounded number of things."""
+    """A memory of what was said in the last hour, so that nothing is said again and again; it is bounded."""
 
     def __init__(self, again_s: float = AGAIN_S, most: int = MOST) -> None:
         self._again_s = again_s
         self._most = most
-        self._said_at: OrderedDict[Hashable, float] = OrderedDict()
+        self._noted_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def is_due(self, thing: Hashable, now: float) -> bool:
         """Tell whether a thing is due, and note that it is said then; ``now`` in seconds of a monotonic clock."""
-        said_at = self._said_at.get(thing)
-        if said_at is not None and now - said_at < self._again_s:
+        noted_at = self._noted_at.get(thing)
+        if noted_at is not None and now - noted_at < self._again_s:
             return False
-        self._said_at[thing] = now
-        self._said_at.move_to_end(thing)
-        while len(self._said_at) > self._most:
-            self._said_at.popitem(last=False)
+        self._noted_at[thing] = now
+        # The oldest comes first, to be forgotten first.
+        self._noted_at.move_to_end(thing)
+        while len(self._noted_at) > self._most:
+            self._noted_at.popitem(last=False)
         return True
 
 
@@ -94,7 +96,7 @@ def field_of(remark: str) -> str | None:
     return found["name"] if found else None
 
 
-def summed(remarks: Iterable[str]) -> list[str]:
+def join_remarks(remarks: Iterable[str]) -> list[str]:
     """Return remarks with those that say the same of several fields as one, which counts them."""
     fields: dict[str, list[str]] = {}
     others = []

@@ -14,7 +14,8 @@ YEAR_S = 31_556_952.0
 PLAUSIBLE = 631_152_000.0, 4_102_444_800.0
 """UNIX seconds, 1990 to 2100: times that are none, but of which one of ``LOOKS`` makes such, are told as that."""
 ZONES_S = 15 * 3600.0
-LAST_YEAR = 9998  # of calendars
+# One before the last year that calendars have: years are only estimated here.
+LAST_YEAR = 9998
 SILLY_YEAR = 10**6
 
 
@@ -147,9 +148,10 @@ class Review:
             return block
         sure = is_unmistakable(block.times)
         names = [name for name in block.values if name not in self._inside and (sure or name not in self._proven)]
+        # What was seen first is told: it is of the part that was asked for first.
         self._suspects = {**dict.fromkeys(names, text), **self._suspects}
         # What it calls final may be so in another unit: then an empty span would be kept, and the word on it lost.
-        return replace(block, finalized_until=-math.inf) if names else block
+        return block.restated(finalized_until=-math.inf) if names else block
 
     def _note_inside(self, block: TimelineBlock) -> None:
         self._inside.update(block.values)

@@ -15,7 +15,7 @@ from sisock.core.model import DataBlock, DataRequest, Span, Statement, TimelineB
 from sisock.core.reduce.reducers import Samples, add_newest, find_reducer
 from sisock.core.window.edge import Edge, edge_of, look_ahead
 from sisock.core.window.newest import NewestSearch
-from sisock.core.window.parts import UNSTATED, Halving, Read, Said
+from sisock.core.window.parts import UNSTATED, Halving, Read, SpanStatement
 
 MOST_SPANS = 64
 NO_SAMPLES: Samples = (np.empty(0), np.empty(0))
@@ -76,10 +76,7 @@ def reduce_window(columns: Mapping[str, ReducibleSeries], request: DataRequest) 
         selection = find_reducer(request.reduce).for_dtype(column.dtype)
         newest = column.newest(request.start, request.end) if selection.adds_newest else NO_SAMPLES
         times, values = add_newest(reduced, newest)
-        stated = column.statement
-        blocks[name] = TimelineBlock(
-            times, {name: values}, stated.finalized_until, stated.available_from, stated.generation
-        )
+        blocks[name] = TimelineBlock(times, {name: values}, statement=column.statement)
     return DataBlock(blocks)
 
 
@@ -115,9 +112,10 @@ class SpanReading:
         assert request.min_stride is not None
         self._request = request
         self._reducer, self._stride = request.reduce, request.min_stride
+        # Taken from the end, so the first span comes first.
         self._open = list(request.spans or ())[::-1]
-        self._pieces: dict[str, list[Samples]] = {name: [] for name in request.fields}
-        self._said: dict[str, list[Said]] = {name: [] for name in request.fields}
+        self._samples: dict[str, list[Samples]] = {name: [] for name in request.fields}
+        self._statements: dict[str, list[SpanStatement]] = {name: [] for name in request.fields}
         known = known or {}
         length_s = max([self._stride, *(known.get(name) or 0.0 for name in request.fields)])
         self._search = NewestSearch(request.fields, (request.start, request.end), self._stride, length_s)
@@ -163,9 +161,9 @@ class SpanReading:
             samples = NO_SAMPLES
             if found is not None:
                 samples = Column.of_block(found, name).reduced(*span, self._reducer, self._stride)
-            self._pieces[name].append(samples)
+            self._samples[name].append(samples)
             # What came thinned tells nothing of the rest, and would be others had it been asked for otherwise.
-            self._said[name].append((span, None if halving.thinned else block.stated_of(name)))
+            self._statements[name].append((span, None if halving.thinned else block.stated_of(name)))
         self.thinned += halving.thinned
         self._search.take_beside(span, block, whole=not halving.thinned)
 
@@ -173,8 +171,11 @@ class SpanReading:
         if name not in self._search.known:
             return None
         statement = self._search.statement(name) or UNSTATED
-        newest = _latest([*self._pieces[name], self._search.newest.get(name, NO_SAMPLES)])
-        return Reduction(tuple(self._pieces[name]), newest, statement, final=_own_finals(self._said[name], statement))
+        # A span may hold a later sample than the search found, if that came thinned.
+        newest = _latest([*self._samples[name], self._search.newest.get(name, NO_SAMPLES)])
+        return Reduction(
+            tuple(self._samples[name]), newest, statement, final=_own_finals(self._statements[name], statement)
+        )
 
 
 def _latest(parts: Sequence[Samples]) -> Samples:
@@ -183,11 +184,11 @@ def _latest(parts: Sequence[Samples]) -> Samples:
     return max(found, key=lambda sample: (sample[0][0], sample is found[-1])) if found else NO_SAMPLES
 
 
-def _own_finals(said: Sequence[Said], statement: Statement) -> tuple[float, ...]:
+def _own_finals(statements: Sequence[SpanStatement], statement: Statement) -> tuple[float, ...]:
     """Return until when each span is final; nothing where the statement on the field tells it of all."""
     finals = tuple(
         one.finalized_until if one is not None and one.generation == statement.generation else -math.inf
-        for _, one in said
+        for _, one in statements
     )
-    told = (final >= min(statement.finalized_until, span[1]) for final, (span, _) in zip(finals, said, strict=True))
-    return () if all(told) else finals
+    own_ends = [min(statement.finalized_until, span[1]) for span, _ in statements]
+    return () if all(final >= end for final, end in zip(finals, own_ends, strict=True)) else finals

@@ -2,5 +2,5 @@
 
 ``requests`` and ``replies`` are the two ends of a call. ``info`` has addresses and what a node says of itself,
 ``catalogue`` the reply of ``get_fields``, ``data`` that of ``get_data``, ``spans`` the short form of it that our own
-consumers ask for. ``values`` makes arrays of whatever a server hands over; ``sizes`` counts bytes.
+consumers ask for. ``values`` makes arrays of whatever a server hands over.
 """

@@ -7,12 +7,11 @@ from typing import Any
 
 from sisock.core.errors import BadReply
 from sisock.core.model import FIELD_TYPES, Field, FieldCatalogue
-from sisock.core.wire.info import text_or_none
-from sisock.core.wire.values import as_text
+from sisock.core.wire.values import as_text, describe, text_or_none
 
-TIMELINE_SHAPE = '{"t": times, "finalized_until": time or None}'
 PAGE_FIELDS = 5000
-LONGEST_INTERVAL_S = 1e8  # original servers state a difference from 1970 as an interval; no real one is this long
+# Original servers state a difference from 1970 as an interval; no real one is this long.
+LONGEST_INTERVAL_S = 1e8
 
 
 def encode_catalogue(catalogue: FieldCatalogue) -> list[dict[str, Any]]:
@@ -89,23 +88,11 @@ def decode_catalogue(reply: Any) -> tuple[FieldCatalogue, list[str]]:
     """
     if not (isinstance(reply, list | tuple) and len(reply) == 2 and all(isinstance(part, Mapping) for part in reply)):  # noqa: PLR2004 - fields and timelines
         must_be = "two dictionaries: fields and timelines"
-        raise BadReply(f"the answer to 'get_fields' must be {must_be}, but is {_shape(reply)}")
+        raise BadReply(f"the answer to 'get_fields' must be {must_be}, but is {describe(reply)}")
     problems: list[str] = []
     fields = [_decode_field(name, entry, problems) for name, entry in reply[0].items()]
     intervals_s = {as_text(name): _decode_interval(entry) for name, entry in reply[1].items()}
     return FieldCatalogue.of([field for field in fields if field], intervals_s), problems
-
-
-def _shape(reply: Any) -> str:
-    """Return in words what was answered in place of what should have been."""
-    if reply is None:
-        return "None (is there a return statement?)"
-    if isinstance(reply, Mapping):
-        entries = [f"{key!r:.20} (a {type(value).__name__})" for key, value in list(reply.items())[:4]]
-        return f"a dictionary with {', '.join(entries) or 'nothing in it'}"
-    if isinstance(reply, list | tuple):
-        return f"a {type(reply).__name__} of {', '.join(type(one).__name__ for one in reply[:4]) or 'nothing'}"
-    return f"{reply!r:.40}"
 
 
 def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
@@ -115,6 +102,7 @@ def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
     if as_text(name) != name:
         problems.append(f"field {name!r} is left out: its name is no Unicode")
         return None
+    # What has no type is a number, as almost all is.
     kind = entry.get("type", "number")
     if kind not in FIELD_TYPES:
         problems.append(f"field '{name}' has the type {kind!r}: taken for a number; use number, string or bool")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -11,11 +12,11 @@ import numpy as np
 
 from sisock.core.errors import BadReply
 from sisock.core.model import DataBlock, DataRequest, Field, FieldCatalogue, Statement, TimelineBlock
-from sisock.core.wire.catalogue import TIMELINE_SHAPE, _shape
-from sisock.core.wire.sizes import KEY_OF_TIMES, _is_reply
-from sisock.core.wire.values import as_text, as_times, as_values
+from sisock.core.wire.values import as_text, as_times, as_values, describe
 
 PACKED_DTYPES = {"<f8", "<i8", "|b1"}
+TIMELINE_SHAPE = '{"t": times, "finalized_until": time or None}'
+KEY_OF_TIMES = ", under the key 't' of the timeline"
 DATA_SHAPE = '{"data": {field: values}, "timeline": {name: {"t": times, "finalized_until": time or None}}}'
 
 
@@ -80,7 +81,7 @@ def decode_data(
         When nothing of the reply can be used.
     """
     if not _is_reply(reply):
-        raise BadReply(f"the answer to 'get_data' must be {DATA_SHAPE}, but is {_shape(reply)}")
+        raise BadReply(f"the answer to 'get_data' must be {DATA_SHAPE}, but is {describe(reply)}")
     reader = _ReplyReader(reply["data"], reply["timeline"], catalogue or FieldCatalogue())
     for name in fields:
         reader.read(name)
@@ -162,12 +163,14 @@ class _ReplyReader:
         return known is not None and timeline in self._catalogue.timelines
 
     def _times_of(self, timeline: str) -> Any:
+        # Fields share a timeline, which is converted once.
         if timeline not in self._times:
             self._times[timeline] = as_times(_unpack(self._timelines[timeline].get("t"), "the times of its timeline"))
         return self._times[timeline]
 
     def _timeline_block(self, timeline: str, values: dict[str, Any]) -> TimelineBlock:
-        block = TimelineBlock.stating(self._statement_of(timeline), self._times[timeline], values)
+        block = TimelineBlock(self._times[timeline], values, statement=self._statement_of(timeline))
+        # Most come in order, and to find that out is much quicker than to sort.
         if np.all(block.times[1:] >= block.times[:-1]):
             return block
         return block.take(np.argsort(block.times, kind="stable"))
@@ -212,6 +215,7 @@ def _unpack(given: Any, what: str) -> Any:
         return ()
     if isinstance(given, Mapping) and "dtype" in given:
         dtype, data = given.get("dtype"), given.get("data")
+        # These types only: what the dtype is comes from somebody else.
         whole = dtype in PACKED_DTYPES and isinstance(data, bytes) and len(data) % np.dtype(dtype).itemsize == 0
         if not whole:
             raise ValueError(f"{what} are packed wrongly")
@@ -220,3 +224,25 @@ def _unpack(given: Any, what: str) -> Any:
     if not is_list or getattr(given, "ndim", 1) == 0:
         raise ValueError(f"{what} are of the type {type(given).__name__}, but must be a list or an array")
     return given
+
+
+def copy_reply(reply: Any) -> Any:
+    """Return a reply of ``get_data`` whose lists and arrays nobody else holds; anything else as it is."""
+    if not _is_reply(reply):
+        return reply
+    data = {name: _copied(values) for name, values in reply["data"].items()}
+    timelines = {
+        name: {**entry, "t": _copied(entry.get("t", ()))} if isinstance(entry, Mapping) else entry
+        for name, entry in reply["timeline"].items()
+    }
+    return {"data": data, "timeline": timelines}
+
+
+def _copied(values: Any) -> Any:
+    if isinstance(values, np.ndarray):
+        return values.copy()
+    return list(values) if isinstance(values, list | tuple | deque) else values
+
+
+def _is_reply(reply: Any) -> bool:
+    return isinstance(reply, Mapping) and all(isinstance(reply.get(key), Mapping) for key in ("data", "timeline"))

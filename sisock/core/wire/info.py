@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sisock.core.errors import BadReply
-from sisock.core.model import DataBlock
-from sisock.core.wire.values import as_text
 
 BASE_URI = "org.simonsobservatory"
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -85,13 +83,3 @@ def decode_entries(entries: Any) -> Iterator[tuple[str, str | None]]:
         if isinstance(name, str) and NODE_NAME.match(name):
             description = entry.get("description")
             yield name, None if description is None else str(description)
-
-
-def text_or_none(value: Any) -> str | None:
-    """Return a value as text, None as it is."""
-    return None if value is None else as_text(value)
-
-
-def map_of(block: DataBlock, change: Any) -> DataBlock:
-    """Return a block with each of its timelines changed."""
-    return replace(block, timelines={name: change(one) for name, one in block.timelines.items()})

@@ -14,7 +14,7 @@ from sisock.core.window.spans import check_spans
 
 
 def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
-    """Return the positional and keyword arguments of a call of ``get_data``; extensions only where they are used."""
+    """Return positional and keyword arguments of a call of ``get_data`` without spans; extensions only where used."""
     keywords: dict[str, Any] = {"min_stride": request.min_stride}
     for name in ("reduce", "limit", "after"):
         value = getattr(request, name)
@@ -22,14 +22,6 @@ def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
             keywords[name] = value
     if request.packed:
         keywords["packed"] = True
-    if request.spans is not None:
-        keywords["spans"] = [list(span) for span in request.spans]
-    if request.ahead:
-        keywords["ahead"] = request.ahead
-    if request.edge:
-        keywords["edge"] = request.edge
-        if request.before:
-            keywords["before"] = True
     return [list(request.fields), request.start, request.end], keywords
 
 
@@ -75,19 +67,12 @@ def parse_request(
 ) -> DataRequest:
     """Check the arguments of a call of ``get_data`` and resolve its sisock times at ``now``, UNIX seconds.
 
-    Raises
-    ------
-    BadRequest
-        Naming the argument, and what it must be.
+    Raises BadRequest, which names the argument and what it must be.
     """
     start, end = times.resolve_span(start, end, now)
+    # Zero, too, asks for every sample.
     stride = times.check_stride(min_stride) if min_stride else None
-    if reduce is not None:
-        reducers.find_reducer(reduce)
-        if stride is None:
-            raise BadRequest("'reduce' needs a min_stride: the spacing, in seconds, that is fine enough")
-    if spans is not None and (reduce is None or limit is not None or after is not None):
-        raise BadRequest("'spans' needs a reducer in 'reduce', and cannot be paged")
+    _check_extensions(stride, reduce, spans, is_paged=limit is not None or after is not None)
     return DataRequest(
         fields=decode_fields_argument(field),
         start=start,
@@ -102,6 +87,16 @@ def parse_request(
         edge=parse_seconds(edge, "edge", spans),
         before=bool(before),
     )
+
+
+def _check_extensions(stride: float | None, reduce: Any, spans: Any, *, is_paged: bool) -> None:
+    """Raise BadRequest for arguments that do not go with one another, or for a reducer that does not exist."""
+    if reduce is not None:
+        reducers.find_reducer(reduce)
+        if stride is None:
+            raise BadRequest("'reduce' needs a min_stride: the spacing, in seconds, that is fine enough")
+    if spans is not None and (reduce is None or is_paged):
+        raise BadRequest("'spans' needs a reducer in 'reduce', and cannot be paged")
 
 
 def parse_limit(limit: Any) -> int | None:

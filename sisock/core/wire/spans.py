@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from sisock.core.errors import BadReply
-from sisock.core.model import DataRequest, Statement, Times, Values
-from sisock.core.window.edge import MOST_FOLLOWING, Edge, is_edge_of, join_edges
+from sisock.core.model import DataRequest, Span, Statement, Times, Values
+from sisock.core.window.edge import MOST_FOLLOWING, Edge, join_edges
 from sisock.core.window.remarks import Remarked, read_remarks
 from sisock.core.window.spans import NO_SAMPLES, Reduction
 from sisock.core.wire.values import as_values
@@ -32,6 +32,25 @@ TIME_DTYPE = "<f8"
 LISTED = "list"
 SPAN_DTYPES = {"<f8", "<i8", "|b1"}
 UNKNOWN = -1
+
+
+def spans_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
+    """Return positional and keyword arguments of a call of ``get_data`` with spans; extensions only where used."""
+    keywords: dict[str, Any] = {
+        "min_stride": request.min_stride,
+        "spans": [list(span) for span in request.spans or ()],
+    }
+    if request.reduce is not None:
+        keywords["reduce"] = request.reduce
+    if request.packed:
+        keywords["packed"] = True
+    if request.ahead:
+        keywords["ahead"] = request.ahead
+    if request.edge:
+        keywords["edge"] = request.edge
+        if request.before:
+            keywords["before"] = True
+    return [list(request.fields), request.start, request.end], keywords
 
 
 def encode_reductions(
@@ -129,7 +148,8 @@ def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
 
 def decode_remarks(reply: Any, request: DataRequest) -> dict[str, tuple[str, ...]]:
     """Return what a reply tells of fields in words; most tell nothing."""
-    return read_remarks(reply.get("remarks") if isinstance(reply, Mapping) else None, request.fields)
+    remarks = reply.get("remarks") if isinstance(reply, Mapping) else None
+    return read_remarks(remarks, request.fields) if remarks else {}
 
 
 def _decode_statement(entry: Any) -> Statement:
@@ -186,6 +206,16 @@ def _decode_edge(entry: Any, request: DataRequest) -> Edge | None:
     if not is_edge_of(edge, (request.start, request.end)):
         raise ValueError("an edge is not at the window's start")
     return edge
+
+
+def is_edge_of(edge: Edge, window: Span) -> bool:
+    """Tell whether samples ascend and lie where they are said to: before a window's start, and inside it."""
+    (start, end), times = window, edge.following[0]
+    if edge.before is not None and edge.before[0].size and not edge.before[0][-1] < start:
+        return False
+    if times.size and not (start <= times[0] and times[-1] < end):
+        return False
+    return bool((times[1:] >= times[:-1]).all())
 
 
 def _decode_values(dtype: Any, given: Any) -> Values:

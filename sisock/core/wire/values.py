@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ NESTED = "its values must be a plain list, not lists in a list: make each elemen
 def as_times(given: Any) -> Times:
     """Return timestamps as float64, shape (n,); ValueError in words, with what to do, when they are none."""
     array = np.asarray(given) if hasattr(given, "dtype") else given
-    if _are_dates(array):  # NumPy would make numbers of them, in whatever unit they happen to have
+    # NumPy would make numbers of them, in whatever unit they happen to have.
+    if _are_dates(array):
         way = "t.astype('datetime64[ns]').astype(float) / 1e9"
         raise ValueError(f"its timeline is of datetime64: {EXPECTED}, such as {way}")
     try:
@@ -75,7 +77,8 @@ def as_values(given: Any, field_type: FieldType | None) -> Values:
 def _flat_array(given: Any) -> NDArray[Any]:
     """Return a one-dimensional array, of objects where the values are not of one plain type."""
     if isinstance(given, np.ma.MaskedArray):
-        given = given.tolist()  # with None where it is masked
+        # With None where it is masked.
+        given = given.tolist()
     try:
         array = np.asarray(given)
     except ValueError:  # lists of unequal length among the values
@@ -96,6 +99,7 @@ def _type_of(array: NDArray[Any]) -> FieldType:
         return "bool"
     if array.dtype.kind in "fiu":
         return "number"
+    # Exact types: a truth value is a kind of whole number to isinstance().
     kinds = {type(value) for value in array if value is not None}
     if kinds == {bool}:
         return "bool"
@@ -108,6 +112,7 @@ def _numbers(array: NDArray[Any]) -> Values:
     if array.dtype.kind == "u" and array.size and array.max() <= INT64.max:
         return array.astype(np.int64)
     if array.dtype == object:
+        # NumPy would read numbers out of texts, and drop imaginary parts.
         wrong = next((value for value in array if isinstance(value, str | bytes | complex)), None)
         if wrong is not None:
             raise ValueError(_not_numbers(wrong))
@@ -150,6 +155,23 @@ def as_text(value: Any) -> str:
     """Return a value as text that can travel: what is no Unicode in it is replaced."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def text_or_none(value: Any) -> str | None:
+    """Return a value as text that can travel, None as it is."""
+    return None if value is None else as_text(value)
+
+
+def describe(given: Any) -> str:
+    """Return in words what kind of a thing was handed over in place of what should have been."""
+    if given is None:
+        return "None (is there a return statement?)"
+    if isinstance(given, Mapping):
+        entries = [f"{key!r:.20} (a {type(value).__name__})" for key, value in list(given.items())[:4]]
+        return f"a dictionary with {', '.join(entries) or 'nothing in it'}"
+    if isinstance(given, list | tuple):
+        return f"a {type(given).__name__} of {', '.join(type(one).__name__ for one in given[:4]) or 'nothing'}"
+    return f"{given!r:.40}"
 
 
 def _objects(values: list[Any]) -> Values:

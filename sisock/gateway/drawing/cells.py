@@ -1,4 +1,4 @@
-"""The cells of a grid that all series of a request have in common, so that they can be put together; pure.
+"""The cells of a grid that all series of a request have in common, so that they can be joined; pure.
 
 A value in a cell stands at the cell's start, or at the window's start in the first one. Nodes and what is kept of
 their answers know nothing of cells: they are asked for buckets aligned to the epoch, of which each cell is made.
@@ -36,7 +36,7 @@ class Cells:
     part_s
         Width of the buckets that nodes are asked for, seconds; each edge is the start of one.
     remarks
-        What is to be said of the cells, in words.
+        What a viewer should know of the cells, in words.
     """
 
     start: float
@@ -93,6 +93,7 @@ def equal_cells(start: float, end: float, count: int) -> Cells:
 def equal_edges(start: float, end: float, count: int, width: float) -> Times:
     """Return the edges of parts of a window as equal as whole buckets of a width allow; fewer where there are few."""
     first, stop = _touched(start, end, width)
+    # Parts of whole buckets, not of seconds: only so does a node's bucket never lie in two of them.
     numbers = np.rint(np.linspace(first, stop, min(count, stop - first) + 1))
     edges: Times = numbers * width
     return edges
@@ -110,7 +111,7 @@ def choose_cells(
     Parameters
     ----------
     intervals_s
-        Mean spacings of the series that are put together, seconds.
+        Mean spacings of the series, seconds.
     least_s
         The shortest that somebody wants, seconds; it need not be a step of the ladder.
     """
@@ -120,8 +121,10 @@ def choose_cells(
         shortest_s = max(slowest_s, least_s)
         room = (end - start) / shortest_s if shortest_s else math.inf
         return equal_cells(start, end, max(min(max_points, math.floor(min(room, max_points))), 1))
+    # What somebody wants holds exactly, also where it is no step of the ladder.
     if least_s and least_s * CLOSE >= interval_s and math.ceil((end - start) / least_s) < max_points:
         return aligned_cells(start, end, least_s)
+    # One more than may be drawn: on a grid the newest sample has no point of its own.
     width = stride_for_points(start, end, max_points + 1, 1, 1)
     if slowest_s > width:
         width = ladder_stride(min(slowest_s, LADDER[-1]))

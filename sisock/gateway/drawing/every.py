@@ -21,15 +21,18 @@ from sisock.core.errors import BadRequest
 from sisock.core.times import DAY_S, UNIT_SECONDS, bucket_number, format_duration, parse_duration
 from sisock.gateway.drawing.cells import Cells, aligned_cells, equal_cells
 
-MOST_PARTS = 200_000  # of a window; they are read once and then kept
+# Of a window; they are read once and then kept.
+MOST_PARTS = 200_000
 LONGEST_ZONE = 64
 _CALENDAR = re.compile(r"\s*([1-9][0-9]{0,3})([dwMy])\s*")
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH, _MONDAY = date(1970, 1, 1).toordinal(), date(1970, 1, 5).toordinal()
 _MONTHS, _WEEK_DAYS = 12, 7
-_KNOWN_UNTIL_S = 2.5e11  # calendars end with the year 9999
-_FIRST_DAY, _LAST_DAY = date(2, 1, 1).toordinal(), date(9999, 12, 30).toordinal()  # beyond all windows
-_SHORTEST_S = 1e-6  # float64 cannot number buckets of today that are much shorter
+# Calendars of Python end with the year 9999; the last days are beyond all windows.
+_KNOWN_UNTIL_S = 2.5e11
+_FIRST_DAY, _LAST_DAY = date(2, 1, 1).toordinal(), date(9999, 12, 30).toordinal()
+# Float64 cannot number buckets of today that are much shorter.
+_SHORTEST_S = 1e-6
 _MOST_TRIES = 1000
 _EXACT = 1000
 _COARSER_PARTS_S = (900, 1800, 3600, 7200, 14400, 28800, DAY_S)
@@ -91,6 +94,7 @@ class Every:
         if self.length % 1 or DAY_S % self.length:
             return False
         zone = find_zone(self.zone)
+        # Of a window of centuries only some midnights are looked at: zones change their offset for months, not a day.
         days = range(_local_day(start, zone), _local_day(end, zone) + 2)
         return any(_start_of_day(day, zone) % self.length for day in days[:: max(len(days) // _MOST_TRIES, 1)])
 
@@ -120,6 +124,7 @@ class Every:
 
     def _local_clock(self, start: float, end: float, max_points: int) -> Cells:
         zone, length = find_zone(self.zone), int(self.length)
+        # Only what divides a day: each day then begins with a whole cell.
         for step in range(length, DAY_S, length):
             if DAY_S % step == 0 and (end - start) / step <= max_points:
                 edges = _clock_edges(start, end, step, zone)
@@ -215,6 +220,7 @@ def _smallest(count: float, max_points: int, touched: Callable[[int], int]) -> i
     count
         About how many the window has of the length itself.
     """
+    # Counting is cheap, but a week of microseconds has 10**11 of them: so no more than some thousand tries.
     first = max(math.floor(count / max_points), 1)
     step = max(first // _EXACT, 1)
     multiples = range(first, 4 * first + _EXACT, step)
@@ -223,6 +229,7 @@ def _smallest(count: float, max_points: int, touched: Callable[[int], int]) -> i
 
 def _of_parts(start: float, end: float, edges: Sequence[int], remarks: tuple[str, ...]) -> Cells:
     """Return cells of the longest buckets that all edges are edges of, or of longer ones where those are too many."""
+    # Nodes are asked for aligned buckets only. A local day is made of hours, or of quarters where its zone demands it.
     distinct = sorted(set(edges))
     part_s = math.gcd(*distinct)
     length = min(distinct[-1], end) - max(distinct[0], start)

@@ -17,12 +17,15 @@ from sisock.gateway.drawing.series import Series
 SPACINGS = 3.0
 BUCKETS = 2.0
 NEIGHBOURS = 16
-FEW_INTERVALS = 5.0  # random arrivals that far apart are one in 150
+# Random arrivals that far apart are one in 150.
+FEW_INTERVALS = 5.0
 EVEN = 2 / 3
-USUAL = 9, 10  # so many of the neighbours are no longer than the usual one: the rest may be other gaps
+# So many of the neighbours are no longer than the usual one: the rest may be other gaps.
+USUAL = 9, 10
 STALE_INTERVALS = 5.0
 STALE_S = 60.0
-NOW_S = 60.0  # a window that ends less than this before our clock's now ends now
+# A window that ends less than this before our clock's now ends now: clocks of browsers differ.
+NOW_S = 60.0
 
 
 def break_gaps(
@@ -56,11 +59,13 @@ def break_gaps(
         Shape (n + breaks,) with n + breaks <= max(n, max_points).
     """
     spacings = times[1:] - times[:-1]
+    # Two buckets: the last sample of one and the first of the next but one may be that far apart without any gap.
     least_s = max(BUCKETS * bucket_s, interval_s)
     if spacings.size <= NEIGHBOURS and not _are_even(spacings):
         least_s = max(least_s, FEW_INTERVALS * interval_s)
     if not spacings.size or spacings.max() <= least_s:
         return times, values
+    # Only the few wide ones are compared with their neighbours: that is what keeps a line of 50,000 points cheap.
     wide = (spacings > least_s).nonzero()[0]
     gaps = wide[spacings[wide] > SPACINGS * usual_spacings(spacings, wide, interval_s)]
     room = max(max_points - times.size, 0)
@@ -101,6 +106,7 @@ def usual_spacings(spacings: Times, places: NDArray[np.intp], interval_s: float 
 
 def _are_even(spacings: Times) -> bool:
     """Tell whether spacings have a rhythm, gaps apart: the shortest is two thirds of the middle one at least."""
+    # The middle one, not the mean: a single gap among few spacings would hide their rhythm.
     ordered = np.sort(spacings)
     return bool(ordered.size and ordered[0] >= EVEN * ordered[ordered.size // 2])
 
@@ -124,9 +130,14 @@ def break_line(series: Series, resolution: Resolution) -> Series:
     """
     if series.type != "number" or series.interval_s is None or resolution.max_points < FEWEST_REDUCED:
         return series
-    bucket_s = resolution.bucket_s(series.type)
+    bucket_s = resolution.buckets(series.type).width_s
     times, values = break_gaps(series.times, series.values, bucket_s, resolution.max_points, series.interval_s)
     return series if times is series.times else replace(series, times=times, values=values)
+
+
+def is_overdue(silence_s: float, interval_s: float, least_s: float = STALE_S) -> bool:
+    """Tell whether a field with a sample each ``interval_s`` has been silent for too long to be well, seconds."""
+    return silence_s > max(STALE_INTERVALS * interval_s, least_s)
 
 
 def grows(series: Series) -> bool:
@@ -137,6 +148,13 @@ def grows(series: Series) -> bool:
 def is_live(series: Series, now: float) -> bool:
     """Tell whether a series is seen to grow: its node says so, or its newest sample is of now, UNIX seconds."""
     return series.newest is not None and (grows(series) or series.newest >= now - NOW_S)
+
+
+def age_notice(
+    series: Series, newest: float, window: Span, now: float, *, held_on_purpose: bool = False
+) -> str | None:
+    """Return in words what a viewer should know of the age of a series' samples; see the two functions that follow."""
+    return staleness(series, newest, window, now) or silence(series, held_on_purpose=held_on_purpose)
 
 
 def staleness(series: Series, newest: float, window: Span, now: float) -> str | None:
@@ -162,12 +180,13 @@ def staleness(series: Series, newest: float, window: Span, now: float) -> str | 
     if end < now - NOW_S or series.finalized_until == math.inf:
         return None
     known = series.before if series.newest is None else series.newest
+    # A field that was never seen live may be closed for good: of an archive nobody expects more.
     if newest == -math.inf and (series.newest is None or not grows(series)):
         return None
     newest = newest if known is None else max(newest, known)
     heard = max(newest, start) if known is None else newest
     silence_s = min(end, now) - heard  # what came after the end was not asked for
-    if not max(STALE_INTERVALS * series.interval_s, STALE_S) < silence_s:
+    if not is_overdue(silence_s, series.interval_s):
         return None
     if silence_s <= SPACINGS * _usual_at_end(series):
         return None

@@ -1,7 +1,7 @@
 """Series on the cells of a grid, made of what reducers left of buckets; pure.
 
 A node's samples stand where they were measured, behind them its newest one. The buckets that they are of get one value
-each, parts of merged series are put together by bucket, and buckets become cells.
+each, parts of a quantity that several nodes serve are spliced by bucket, and buckets become cells.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sisock.core.model import Times, Values
-from sisock.core.reduce.combining import PARTS, combine_buckets
-from sisock.core.reduce.reducers import Samples
+from sisock.core.reduce.reducers import PARTS, Samples, combine_buckets, find_reducer
 from sisock.core.reduce.selectors import Indices, stops_of
 from sisock.core.times import bucket_of
 from sisock.gateway.drawing.cells import SLACK, Cells
@@ -43,6 +42,7 @@ def by_bucket(series: Series, part_s: float) -> Series:
     """
     if not series.times.size:
         return series
+    # The newest sample is in a bucket that has a value already, or in one of its own: the first of each is kept.
     numbers = bucket_of(series.times, part_s)
     kept = np.append(True, numbers[1:] != numbers[:-1])
     if series.held and not kept[1:2].all():  # the bucket has a value of its own
@@ -79,12 +79,12 @@ def lay(
 def _weighable(series: Mapping[str, Series], reducer: str) -> Mapping[str, Series]:
     """Let the means of buckets count alike where nobody can tell how many samples each is of, and say so."""
     counts = series.get("count")
-    if reducer != "mean" or counts is None or counts.times.size or not counts.problem:
+    if find_reducer(reducer).capability or counts is None or counts.times.size or not counts.problem:
         return series
     drawn = series[reducer]
     alike = replace(drawn, values=np.ones(drawn.times.size), problem=None)
-    said = f"the mean is of buckets that count alike, because {counts.problem}"
-    return {reducer: replace(drawn, notices=(*drawn.notices, said) if drawn.times.size else ()), "count": alike}
+    notice = f"the mean is of buckets that count alike, because {counts.problem}"
+    return {reducer: replace(drawn, notices=(*drawn.notices, notice) if drawn.times.size else ()), "count": alike}
 
 
 def _problems(series: Mapping[str, Series]) -> str | None:
@@ -107,6 +107,7 @@ def _of_parts(series: Mapping[str, Series], reducer: str, cells: Cells) -> tuple
     found = cells.of(times)
     starts = np.flatnonzero(np.diff(found, prepend=-1))
     values = parts[reducer]
+    # What chooses the first or the last needs no weights: it is that of the first or last bucket.
     if reducer in _ENDS:
         return found[starts], values[_ENDS[reducer](starts, values.size)]
     return found[starts], combine_buckets(reducer, parts, starts)
@@ -146,6 +147,7 @@ def _held(values: Values, cells: Cells, until: float) -> Values:
     """Return states that hold until the next one is known, as far as there was time for one."""
     if values.dtype != object:
         return values
+    # The place of the last state at or before each cell, without a loop.
     places = np.arange(values.size)
     last = np.maximum.accumulate(np.where([value is not None for value in values], places, -1))
     held: Values = values[np.maximum(last, 0)]
@@ -171,6 +173,8 @@ def seam(
     ends, others = _ends(first.times, part_s), _ends(second.times, part_s)
     final = float(ends[-1]) if final == np.inf else final
     ours, theirs = ends <= final, others > final
+    # Of the bucket in which the second begins it has a part only. The first's is nearer to the truth where it covers
+    # more of the bucket than is left of it.
     if reducer not in ("", "last", *EXTREMES):
         begins = (first.times == second.times[0]) & (first.times > first.times[0]) & (first.times < final)
         ours |= begins & (final - first.times > np.minimum(ends, until) - final)
@@ -191,6 +195,7 @@ def seam(
 
 def _ends(times: Times, part_s: float) -> Times:
     """Return the ends of the buckets that begin at some times."""
+    # Starts of buckets are multiples already, so rounding finds their numbers without the rule of bucket_of.
     ends: Times = (np.rint(times / part_s) + 1) * part_s
     return ends
 
@@ -219,14 +224,17 @@ def with_ragged_ends(series: Sequence[Series], cells: Cells, now: float = np.inf
     late = int(times.searchsorted(end - late_s, side="right"))
     late = max(min(late, stop - bool(end < cells.edges[stop])), 1)
     left_out = []
+    # At the start: a cut cell where some series has nothing, which it would have had in a whole one.
     if cells.is_cut[0]:
         has = np.array([_has(one, times[:2]) for one in numbers])
         left_out += [0] if (has[:, 1] & ~has[:, 0] & (times[1] - times[0] <= due_s[:, 0])).any() else []
+    # At the end: cells that some series may still get a sample in.
     has = np.array([_has(one, times[late - 1 : stop]) for one in numbers])
     awaited = has.any(axis=1, keepdims=True) & ~has & (end - times[late - 1 : stop] <= due_s + late_s)
     whole = np.flatnonzero(~awaited[:, 1:].any(axis=0))
     left_out += range(late + int(whole[-1]) + 1 if whole.size else late, stop)
     left_out_times = frozenset(times[left_out].tolist())
+    # No series loses all that it has: better a dip than an empty line.
     return (
         left_out_times
         if all(_known(without_times(one, left_out_times).values).size for one in numbers)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from sisock.core.model import DataRequest, FieldCatalogue, FieldType
-from sisock.core.reduce.reducers import Selection, find_reducer
+from sisock.core.reduce.reducers import find_reducer
 from sisock.gateway.drawing.every import Every
 
 SEPARATOR = "::"
-MERGE = "+"  # no node has it in its name
+# No node has it in its name.
+MERGE = "+"
 DEFAULT_POINTS = 1000
 MOST_POINTS = 50_000
 FEWEST_REDUCED = 8
-EDGE_POINTS = 2  # what holds at the window's start, and the first sample
-ROOM_FOR_EDGE = 16  # points, of which those two are no great part
+# What holds at the window's start, and the first sample; where there are so many points, they are no great part.
+EDGE_POINTS = 2
+ROOM_FOR_EDGE = 16
 POINTS_FOR_FEW = 1000
 DEFAULT_REDUCER = "minmax"
-LATER_REDUCERS = frozenset({"count", "sum", "stddev"})  # which nodes must say that they have
-POINTS_IN_A_CALL = 200_000  # about 4 MB packed as JSON, well inside every node's allowance
+# What is drawn of few points, where nobody asked for a reducer: the last values.
+FEW_REDUCER = "last"
+# About 4 MB packed as JSON, well inside every node's allowance.
+POINTS_IN_A_CALL = 200_000
 
 
 @dataclass(frozen=True)
@@ -30,14 +35,15 @@ class SeriesWanted:
     node: str
     field: str
 
-    @property
+    # Both are asked for at each refresh, of the same objects.
+    @cached_property
     def target(self) -> str:
-        """Return the name that panels use, ``node::field``."""
+        """The name that panels use, ``node::field``."""
         return f"{self.node}{SEPARATOR}{self.field}"
 
-    @property
+    @cached_property
     def parts(self) -> tuple[SeriesWanted, ...]:
-        """Return what is asked of single nodes: itself, or each part of a merged series."""
+        """What is asked of single nodes: itself, or each part of a merged series."""
         if MERGE not in self.node:
             return (self,)
         return tuple(SeriesWanted(node, self.field) for node in self.node.split(MERGE))
@@ -85,12 +91,31 @@ class Drawing:
     @property
     def on_grid(self) -> bool:
         """Whether numbers are drawn as one value a cell: all that is made of buckets is."""
-        return self.aligns or find_reducer(self.reducer).numbers.make is not None
+        return self.aligns or not find_reducer(self.reducer).numbers.chooses
 
 
 PLAIN = Drawing()
 NEWEST = Drawing(before=False)
 """For the newest sample inside a window, with a point."""
+
+
+class Buckets(NamedTuple):
+    """The buckets that a field is reduced on, and how.
+
+    Parameters
+    ----------
+    width_s
+        Seconds.
+    chooses
+        Whether samples are chosen, such that the choice from many is the choice from some of them, if it lies among
+        those.
+    looks_ahead
+        Whether few samples tell what is kept of each later part of a bucket.
+    """
+
+    width_s: float
+    chooses: bool
+    looks_ahead: bool
 
 
 @dataclass(frozen=True)
@@ -125,13 +150,9 @@ class Resolution:
         """Return the most samples of one series that are asked for."""
         return POINTS_FOR_FEW if self.few else self.max_points
 
-    def selection(self, field_type: FieldType) -> Selection:
-        """Return what the reducer keeps of a field of this type."""
-        return _selection(self.reducer, field_type)
-
-    def bucket_s(self, field_type: FieldType) -> float:
-        """Return the width of the buckets that a field of this type is reduced on, seconds."""
-        return self.selection(field_type).width(self.stride_s)
+    def buckets(self, field_type: FieldType) -> Buckets:
+        """Return the buckets that a field of this type is reduced on."""
+        return _buckets(self.reducer, self.stride_s, field_type)
 
     def holds(self, field_type: FieldType, interval_s: float | None, span_s: float) -> bool:
         """Tell whether what holds at the window's start is drawn there; never among values made of buckets.
@@ -144,13 +165,13 @@ class Resolution:
         interval_s, span_s
             Of the field, None where it is not known; length of the window, seconds.
         """
-        if field_type == "number" and not self.selection(field_type).chooses:
+        if field_type == "number" and not self.buckets(field_type).chooses:
             return False
         if self.before is not None:
             return self.before
         if field_type != "number":
             return True
-        if self.on_grid or (self.few and self.reducer != "last"):
+        if self.on_grid or (self.few and self.reducer != FEW_REDUCER):
             return False
         return self.max_points < FEWEST_REDUCED or (interval_s or 0.0) >= span_s
 
@@ -161,8 +182,9 @@ def clamp_points(max_points: int | None) -> int:
 
 
 @lru_cache
-def _selection(reducer: str, field_type: FieldType) -> Selection:
-    return find_reducer(reducer).for_type(field_type)
+def _buckets(reducer: str, stride_s: float, field_type: FieldType) -> Buckets:
+    selection = find_reducer(reducer).for_type(field_type)
+    return Buckets(selection.width(stride_s), selection.chooses, selection.looks_ahead)
 
 
 def choose_resolution(
@@ -191,7 +213,7 @@ def choose_resolution(
         if chosen:
             stride_s = _stride(start, end, POINTS_FOR_FEW, reducer)
             return Resolution(reducer, stride_s, max_points, before, few=True)
-        reducer = "last"
+        reducer = FEW_REDUCER
     return Resolution(reducer, max(_stride(start, end, max_points, reducer), least_s), max_points, before)
 
 

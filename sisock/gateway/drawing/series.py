@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import cached_property, partial, reduce
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from sisock.core.wire.values import as_values
 from sisock.gateway.drawing.cells import equal_edges
 from sisock.gateway.drawing.planner import FEWEST_REDUCED, Resolution, SeriesWanted
 
-_KINDS: Mapping[FieldType, str] = {"number": "fi", "bool": "b", "string": "O"}  # that dtypes of a type have
+# The kinds of dtypes that values of a type have.
+_KINDS: Mapping[FieldType, str] = {"number": "fi", "bool": "b", "string": "O"}
 # What is drawn in place of a reducer that keeps more samples than there is room for.
 SMALLER: Mapping[str, str] = {"m4": "minmax", "minmax": "last"}
 
@@ -28,7 +29,7 @@ def _no_times() -> Times:
 
 @dataclass(frozen=True)
 class Series:
-    """The samples of one field that may be drawn, and what must be said about them.
+    """The samples of one field that may be drawn, and what a viewer should know of them.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ class Series:
     problem: str | None = None
     notices: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def newest(self) -> float | None:
         """Time of the newest sample in the window, UNIX seconds; None when there is none."""
         return float(self.times[-1]) if self.times.size > self.held else None
@@ -116,15 +117,15 @@ def draw_all(
         wanted = SeriesWanted(node, name)
         field = catalogue.find(name)
         samples = block.find(name)
-        said = tuple(f"node '{node}': {remark}" for remark in remarks.get(name, ()))
+        notices = tuple(f"node '{node}': {remark}" for remark in remarks.get(name, ()))
         if field is None:
             drawn[wanted] = Series.missing(wanted, str(UnknownField(node, name, catalogue.fields)))
         elif samples is not None:
             interval_s = catalogue.timelines[field.timeline].interval_s
             series = draw_field(wanted, field, interval_s, samples, resolution)
-            drawn[wanted] = replace(series, notices=said) if said else series
-        elif said:
-            drawn[wanted] = Series.missing(wanted, "; ".join(said), field)
+            drawn[wanted] = replace(series, notices=notices) if notices else series
+        elif notices:
+            drawn[wanted] = Series.missing(wanted, "; ".join(notices), field)
         else:
             interval_s = catalogue.timelines[field.timeline].interval_s
             drawn[wanted] = Series(wanted, type=field.type, units=field.units, interval_s=interval_s)
@@ -153,7 +154,7 @@ def draw_field(
             block = _bounded(wanted.field, block, resolution)
     except ValueError as error:
         return Series.missing(wanted, f"node '{wanted.node}': field '{wanted.field}' is left out: {error}", field)
-    bucket_s = resolution.bucket_s(field.type)
+    bucket_s = resolution.buckets(field.type).width_s
     decimated = _is_decimated(block, interval_s, resolution, bucket_s)
     return Series(
         wanted,
@@ -210,9 +211,9 @@ def keep_few(series: Series, resolution: Resolution, start: float, end: float) -
         reducer = SMALLER[reducer]
     selection = find_reducer(reducer).for_type(series.type)
     each = selection.samples_per_bucket
-    has_last = "last" in selection.picks
+    has_last = selection.keeps_last
     count = max((room if has_last else room - 1) // each, 1)
-    edges = equal_edges(start, end, count, resolution.bucket_s(series.type))
+    edges = equal_edges(start, end, count, resolution.buckets(series.type).width_s)
     starts = distinct(np.searchsorted(series.times, edges[1:-1]))
     samples = reduce_samples(series.times, series.values, selection, starts[starts < series.times.size])
     if not has_last and samples[0].size < room:
@@ -221,13 +222,14 @@ def keep_few(series: Series, resolution: Resolution, start: float, end: float) -
 
 
 Seam = Callable[[Series, Series, float], Samples]
-"""Puts two series together, of which the first one is final up to a time; +inf where it says nothing of that."""
+"""Splices two series, of which the first one is final up to a time; +inf where it says nothing of that."""
 
 
-def splice_drawn(wanted: SeriesWanted, drawn: DrawnSeries, resolution: Resolution) -> Series:
-    """Return the series that was wanted, of the one or several that nodes were asked for."""
-    parts = wanted.parts
-    return drawn[wanted] if len(parts) == 1 else splice(wanted, [drawn[part] for part in parts], resolution)
+def splice_all(wanted: Iterable[SeriesWanted], drawn: DrawnSeries, resolution: Resolution) -> list[Series]:
+    """Return the series that were wanted, each of the one or several that nodes were asked for."""
+    return [
+        drawn[one] if one in drawn else splice(one, [drawn[part] for part in one.parts], resolution) for one in wanted
+    ]
 
 
 def splice(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution) -> Series:
@@ -238,7 +240,8 @@ def splice(wanted: SeriesWanted, parts: Sequence[Series], resolution: Resolution
     """
     whole = splice_by(wanted, parts, _seam)
     name = wanted.field
-    if whole.times.size > resolution.max_points and not resolution.few:  # the bucket at the seam has samples of both
+    # The bucket at the seam has samples of both.
+    if whole.times.size > resolution.max_points and not resolution.few:
         block = DataBlock({name: TimelineBlock(whole.times, {name: whole.values})})
         reduced = reduce_block(block, resolution.reducer, resolution.stride_s).timelines[name]
         newest = slice(max(reduced.times.size - resolution.max_points, 0), None)
@@ -252,7 +255,7 @@ def splice_by(wanted: SeriesWanted, parts: Sequence[Series], seam: Seam) -> Seri
     Parameters
     ----------
     seam
-        Puts the samples of two series together, which both have some.
+        Splices the samples of two series, which both have some.
     """
     return replace(reduce(partial(_append, seam=seam), parts), wanted=wanted)
 
@@ -263,8 +266,8 @@ def _append(first: Series, second: Series, seam: Seam) -> Series:
     before = max((part.before for part in (first, second) if part.before is not None), default=None)
     first, second = _without_older(first, before), _without_older(second, before)
     if not first.times.size or not second.times.size:
-        told = second if second.times.size or first.problem else first
-        return replace(told, before=before, problem=problem, notices=notices)
+        filled = second if second.times.size or first.problem else first
+        return replace(filled, before=before, problem=problem, notices=notices)
     if first.type != second.type:
         mismatch = f"'{second.wanted.target}' is left out: it is a {second.type}, not a {first.type}"
         return replace(first, problem="; ".join(filter(None, (problem, mismatch))), notices=notices)

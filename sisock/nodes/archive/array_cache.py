@@ -1,4 +1,4 @@
-"""Arrays that are kept on disk, so that what was made with effort out of a file need not be made again."""
+"""A cache of arrays on disk: entries below a folder, each written once, checked when opened, and replaced whole."""
 
 from __future__ import annotations
 
@@ -32,20 +32,26 @@ META = "meta.json"
 UNFINISHED = "unfinished"
 LOCK_SUFFIX = ".lock"
 PRIVATE_MODE = 0o700
-CHECKED_BYTES = 2**18  # the beginning of a file that its checksum covers; what is longer is forced to the disk as well
-LOADED_BYTES = 2**14  # a file up to this size is read: a mapping takes a page at least, and there may be 65530 of them
-OPEN_FILES = 2**16  # each mapping keeps its file open
+# The beginning of a file that its checksum covers: of gigabytes all would take seconds. What is longer is forced to
+# the disk as well, since nobody would notice that its end was never written.
+CHECKED_BYTES = 2**18
+# A file up to this size is read: a mapping takes a page at least, and a process may have 65530 of them.
+LOADED_BYTES = 2**14
+# Each mapping keeps its file open.
+OPEN_FILES = 2**16
 FORGET_AFTER_S = 30 * 86400.0
 DIGEST_BYTES = 16
 LOCK_ATTEMPTS = 5
+# Of what docs/archive-cache.md describes: entries of another one are passed over, and made anew.
 FORMAT = 2
 KEY = re.compile(r"[0-9a-f]{32}")
 CHECKSUM_LINE = re.compile(rb'\{"crc32": (\d{1,10}),\n')
+# How much of a digest is a version's name, which only has to differ from the other versions of one key.
 VERSION_DIGITS = 16
 
 
 class DamagedEntry(Exception):
-    """A file of an entry is gone, or is not what was written: remove the entry, and make it again."""
+    """A file of an entry that is gone, or is not what was written: remove the entry, and make it again."""
 
     def __init__(self, entry: CacheEntry, reason: object) -> None:
         super().__init__(f"'{entry.folder}' is damaged: {reason}")
@@ -131,12 +137,14 @@ class ArrayCache:
         try:
             try:
                 self._write(key, version, meta, arrays)
-            except FileNotFoundError:  # the whole cache was removed meanwhile
+            except FileNotFoundError:
+                # The whole cache was removed meanwhile; the folders are made again for the second attempt.
                 self._write(key, version, meta, arrays)
         except OSError as error:
             self._warn(error)
             return None
         self._warned.clear()
+        # Only now: until the new version is in its place, a restart has to find the old one.
         self.remove(key, version)
         return self.open(key, version)
 
@@ -161,7 +169,8 @@ class ArrayCache:
         """
         unfinished = self.folder / UNFINISHED
         for token in {path.name.removesuffix(LOCK_SUFFIX) for path in _ages(unfinished)}:
-            with contextlib.suppress(OSError):  # its process lives
+            # A lock that cannot be had says that its process lives, and is still writing there.
+            with contextlib.suppress(OSError):
                 lock = _lock(unfinished, token)
                 _delete(unfinished / token)
                 _unlock(lock, unfinished, token)
@@ -172,6 +181,7 @@ class ArrayCache:
     def _write(self, key: str, version: str, meta: Mapping[str, Any], arrays: Arrays) -> None:
         with self._workplace() as folder:
             files = {name: _write_array(folder / f"{name}.npy", array) for name, array in arrays.items()}
+            # Last, as it has what tells each of the other files from any other.
             _write_meta(folder / META, {"format": FORMAT, **meta, "files": files})
             self._put(folder, self.folder / key / version)
 
@@ -185,14 +195,15 @@ class ArrayCache:
 
     @contextlib.contextmanager
     def _workplace(self) -> Iterator[Path]:
-        """Give a folder that others leave alone for as long as this process lives."""
+        """Give a folder that no sweep touches for as long as this process lives."""
         unfinished = self._unfinished()
         for attempt in range(LOCK_ATTEMPTS):
             token = secrets.token_hex(8)
             try:
                 lock = _lock(unfinished, token)
                 break
-            except (BlockingIOError, FileNotFoundError):  # a sweep came between
+            except (BlockingIOError, FileNotFoundError):
+                # A sweep of another process came between; another token is as good.
                 if attempt == LOCK_ATTEMPTS - 1:
                     raise
         folder = unfinished / token
@@ -215,9 +226,11 @@ class ArrayCache:
         for attempt in range(LOCK_ATTEMPTS):
             place.parent.mkdir(PRIVATE_MODE, exist_ok=True)
             try:
+                # One rename, so that nobody ever sees half an entry.
                 folder.rename(place)
                 return
-            except OSError:  # there is something, or else another process has just removed the empty folder of the key
+            except OSError:
+                # There is something, or else another process has just removed the empty folder of the key.
                 if _open(place) is not None:
                     return
                 if attempt == LOCK_ATTEMPTS - 1:
@@ -225,9 +238,10 @@ class ArrayCache:
             self._remove(place)
 
     def _remove(self, folder: Path) -> None:
-        """Remove an entry such that nobody ever finds half of it; what cannot be removed stays."""
+        """Remove an entry at one stroke; what cannot be removed stays."""
         with contextlib.suppress(OSError):
             away = self._unfinished() / secrets.token_hex(8)
+            # Renamed first: files that go one by one would leave an entry that is there, and damaged.
             folder.rename(away)
             _delete(away)
 
@@ -253,10 +267,11 @@ def _allow_open_files() -> None:
 
 
 def digest(*parts: str | int | bytes | memoryview) -> str:
-    """Return a short name, of hexadecimal digits, for some texts, numbers and bytes."""
+    """Return a short name, of hexadecimal digits, for some texts, numbers and bytes; their order counts."""
     state = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for part in parts:
         content = part if isinstance(part, bytes | memoryview) else str(part).encode()
+        # With its length before it, or else ("ab", "c") and ("a", "bc") would have one name.
         state.update(len(content).to_bytes(8, "big"))
         state.update(content)
     return state.hexdigest()
@@ -268,7 +283,8 @@ def _lock(folder: Path, token: str) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A sweep may have had it between the two lines before, and have removed the file.
+        # A sweep may have had it between the two lines before, and have removed the file: then this is the lock of
+        # a file that no other process can see.
         if not os.path.samestat(path.stat(), os.fstat(descriptor)):
             raise FileNotFoundError(path)
     except OSError:
@@ -284,17 +300,19 @@ def _unlock(lock: int, folder: Path, token: str) -> None:
 
 
 def _write_array(path: Path, array: NDArray[Any]) -> dict[str, int]:
-    """Write an array and return what tells its file from any other."""
+    """Write an array and return the fingerprint of its file."""
     with path.open("xb") as file:
         np.save(file, array, allow_pickle=False)
         file.flush()
+        # No checksum covers what is behind: after a power cut it could be zeros that nobody notices.
         if file.tell() > CHECKED_BYTES:
             os.fsync(file.fileno())
     with path.open("rb") as file:
-        return _identity(file.fileno(), file.read(CHECKED_BYTES))
+        return _fingerprint(file.fileno(), file.read(CHECKED_BYTES))
 
 
-def _identity(descriptor: int, head: bytes) -> dict[str, int]:
+def _fingerprint(descriptor: int, head: bytes) -> dict[str, int]:
+    """Return what tells an open file from any other, given its beginning."""
     status = os.fstat(descriptor)
     return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "crc32": zlib.crc32(head)}
 
@@ -303,7 +321,7 @@ def _checked_head(path: Path, expected: Mapping[str, int]) -> bytes:
     """Return the beginning of an array's file; ValueError when it is not the file that was written."""
     with path.open("rb") as file:
         head = file.read(CHECKED_BYTES)
-        if _identity(file.fileno(), head) != expected:
+        if _fingerprint(file.fileno(), head) != expected:
             raise ValueError("it was changed")
     return head
 

@@ -1,13 +1,14 @@
 """What every node shares that reads whole files.
 
-A format is a *reader*, a function from a path to :class:`Contents`; :class:`FileArchive` does the rest.
+A format is a *reader*, a function from a path to :class:`Contents`, and a :class:`FileFormat` that has it;
+:class:`FileArchive` does the rest.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sisock.core.column.series import ReducibleSeries
@@ -17,11 +18,12 @@ from sisock.nodes.archive.folder_index import FolderIndex
 from sisock.nodes.archive.format import Contents, FieldSamples, Reader, in_order
 from sisock.nodes.archive.segment_loader import SegmentLoader
 from sisock.nodes.archive.series_archive import SeriesArchive
-from sisock.nodes.archive.served_field import ServedField, timelines_of
+from sisock.nodes.archive.served_field import ServedField, join_timelines
 
-__all__ = ["Contents", "FieldSamples", "FileArchive", "Reader", "in_order"]
+__all__ = ["Contents", "FieldSamples", "FileArchive", "FileFormat", "Reader", "in_order"]
 
-KEPT_FROM_FILES = 2  # a single file's columns are kept together, by the index
+# The columns of a single file are kept by the index, all in one entry.
+KEPT_FROM_FILES = 2
 
 
 class FileArchive(SeriesArchive):
@@ -65,19 +67,19 @@ class FileArchive(SeriesArchive):
     ) -> None:
         patterns = [pattern] if isinstance(pattern, str) else list(pattern)
         self._folder_index = FolderIndex(Path(folder), patterns, reader, cache, clock)
-        parts = None if cache is None else cache.parts()
-        self._setup(
-            self._folder_index, SegmentLoader(Path(folder), self._folder_index.columns, parts, KEPT_FROM_FILES), now
-        )
+        segments = None if cache is None else cache.segments()
+        loader = SegmentLoader(Path(folder), self._folder_index.columns, segments, KEPT_FROM_FILES)
+        super().__init__(self._folder_index, loader, now)
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return the fields that have a sample in [start, end), UNIX seconds."""
         catalogue = super().catalogue(start, end)
         intervals_s = {name: one.interval_s for name, one in catalogue.timelines.items()}
         for name, field in catalogue.fields.items():
-            lineup = self._folder_index.lineup(name)
-            if lineup is not None and not lineup.is_counted:
-                intervals_s[field.timeline] = lineup.interval_of(self.count(name))
+            spans = self._folder_index.file_spans(name)
+            # Where files overlap, the index does not know how many samples are served.
+            if spans is not None and not spans.is_counted:
+                intervals_s[field.timeline] = spans.interval_of(self.count(name))
         return FieldCatalogue.of(list(catalogue.fields.values()), intervals_s)
 
     def columns(self, fields: Sequence[str]) -> Mapping[str, ReducibleSeries]:
@@ -99,7 +101,7 @@ class FileArchive(SeriesArchive):
         if not empty:
             return block
         timelines = {name: column.field.timeline for name, column in empty.items()}
-        nothing = timelines_of({name: column.open() for name, column in empty.items()}, timelines, (start, end))
+        nothing = join_timelines({name: column.open() for name, column in empty.items()}, timelines, (start, end))
         return DataBlock({**nothing.timelines, **block.timelines})
 
     def _empty(self, fields: Sequence[str]) -> dict[str, ServedColumn]:
@@ -107,16 +109,74 @@ class FileArchive(SeriesArchive):
         found = {name: self._folder_index.empty(name) for name in dict.fromkeys(fields)}
         return {name: column for name, column in found.items() if column is not None}
 
-    def _timeline(self, name: str, state: ServedField) -> str:
-        return self._folder_index.timeline(name) or super()._timeline(name, state)
+    def _timeline(self, name: str, served: ServedField) -> str:
+        return self._folder_index.timeline(name) or super()._timeline(name, served)
 
-    def _series(self, name: str, state: ServedField, names: tuple[str, ...]) -> ReducibleSeries:
-        first, *others = state.lineup.stretches
+    def _series(self, name: str, served: ServedField, names: tuple[str, ...]) -> ReducibleSeries:
+        first, *others = served.spans.members
         column = None if others else self._folder_index.column(first.file, name)
-        if column is None or column.dtype != state.lineup.dtype:
-            return super()._series(name, state, names)
-        stated = state.statement
+        if column is None or column.dtype != served.spans.dtype:
+            return super()._series(name, served, names)
+        stated = served.statement
         # A file that became another a moment ago speaks for itself: it is not what was stated.
-        if column.statement == stated or column.generation != first.identity:
+        if column.statement == stated or column.generation != first.generation:
             return column
-        return dataclasses.replace(column, finalized_until=stated.finalized_until, generation=stated.generation)
+        return replace(column, statement=stated)
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A format of files that are read whole: what reads them, and what a node is called that serves them.
+
+    Parameters
+    ----------
+    name, description
+        What the hub lists, unless a node is given others.
+    patterns
+        Shell patterns for the names of files, as of :class:`FileArchive`.
+    read
+        Reads one file.
+    version
+        Raise it whenever ``read`` makes something else out of the same file.
+    cache_name
+        What the cache calls the format; ``name`` if it is empty.
+    """
+
+    name: str
+    description: str
+    patterns: tuple[str, ...]
+    read: Reader
+    version: int
+    cache_name: str = ""
+
+    def node_class(self, class_name: str) -> type[FileArchive]:
+        """Return the class of the nodes that serve such files; its arguments are the options of a node.
+
+        These are ``folder``, where the files are; ``name`` and ``description``; and ``cache``, a folder where what was
+        read of the files is kept, or None to keep it in memory only.
+        """
+        file_format = self
+
+        class FormatNode(FileArchive):
+            """Serves the files of a folder that are of one format."""
+
+            def __init__(
+                self,
+                folder: Path | str,
+                name: str = file_format.name,
+                description: str = file_format.description,
+                cache: Path | str | None = None,
+            ) -> None:
+                self.name = name
+                self.description = description
+                super().__init__(folder, file_format.patterns, file_format.read, file_format.cache_in(cache))
+
+        # What an error about an option calls it, and where `sisock node FILE.py` looks for the nodes of the file.
+        FormatNode.__init__.__qualname__ = f"{class_name}.__init__"
+        FormatNode.__name__ = FormatNode.__qualname__ = class_name
+        FormatNode.__module__ = self.read.__module__
+        return FormatNode
+
+    def cache_in(self, folder: Path | str | None) -> FileCache | None:
+        """Return where columns are kept, given a folder; None without one."""
+        return FileCache(folder, self.cache_name or self.name, self.version) if folder else None

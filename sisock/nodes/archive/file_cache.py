@@ -1,4 +1,4 @@
-"""What is known of one file of an archive: its columns and its identity, in memory or in the cache."""
+"""One file of an archive that was read whole: its columns and its generation, in memory or in the cache."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from sisock.core.column.column import Column
 from sisock.core.column.mapped import arrays_of, column_of
-from sisock.core.model import Field, Values
+from sisock.core.model import Field, Statement, Values
 from sisock.core.reduce.indexed_array import BLOCK
+from sisock.core.times import mean_spacing
 from sisock.nodes.archive.array_cache import (
     VERSION_DIGITS,
     ArrayCache,
@@ -30,11 +31,12 @@ from sisock.nodes.archive.array_cache import (
 from sisock.nodes.archive.format import Contents, Signature
 from sisock.nodes.archive.segments import AREA, SegmentCache
 
+# So that comparing two large files, which are mapped, takes the memory of a part of them.
 COMPARED_AT_ONCE = 2**18
 
 
 class ServedColumn:
-    """A column of a file, and what a catalogue asks of it, which is known without opening it.
+    """A column of a file, opened when it is first asked for, and what a catalogue asks of it, known without that.
 
     Parameters
     ----------
@@ -59,6 +61,7 @@ class ServedColumn:
         self.oldest = oldest
         self.newest = newest
         self._make = make
+        # Without a lock: two threads may open it at once, and either one is right.
         self._column: Column | None = None
 
     @classmethod
@@ -77,9 +80,7 @@ class ServedColumn:
     @property
     def interval_s(self) -> float | None:
         """The mean spacing in seconds; None for fewer than two samples, or when all are at one time."""
-        if self.oldest is None or self.newest is None or self.newest <= self.oldest:
-            return None
-        return (self.newest - self.oldest) / (self.count - 1)
+        return mean_spacing(self.oldest, self.newest, self.count)
 
     def open(self) -> Column:
         """Return the column; it is opened once."""
@@ -99,8 +100,10 @@ class ServedColumn:
         """Tell whether a sample is inside [start, end), UNIX seconds; only between the ends must one look for it."""
         if self.oldest is None or self.newest is None or self.oldest >= end or self.newest < start:
             return False
+        # One of its ends is inside.
         if start <= self.oldest or self.newest < end:
             return True
+        # At hand only: catalogues of many files would leave all of them mapped.
         low, high = self.at_hand().index_of(np.array([start, end]))
         return bool(low < high)
 
@@ -139,14 +142,15 @@ class ArchivedFile:
 
     @classmethod
     def of(cls, signature: Signature, contents: Contents) -> ArchivedFile:
-        """Make columns of what was read; they are not identified yet."""
+        """Make columns of what was read; they have no generation yet."""
         columns = []
         for one in contents.columns:
             one.times.flags.writeable = False
             one.values.flags.writeable = False
-            finalized_until = float(one.times[-1]) if len(one.times) else -math.inf
-            make = Column.of if len(one.times) >= BLOCK else Column.plain  # there is nothing to sum up
-            column = make(one.times, one.values, finalized_until=finalized_until)
+            stated = Statement(float(one.times[-1]) if len(one.times) else -math.inf)
+            # Of fewer samples than a block has, there is nothing to sum up.
+            make = Column.of if len(one.times) >= BLOCK else Column.plain
+            column = make(one.times, one.values, stated)
             columns.append(ServedColumn.of(one.field, column))
         return cls(signature, "", 0, tuple(columns), contents.problem)
 
@@ -161,8 +165,9 @@ class ArchivedFile:
         return sum(16 * column.count for column in self.columns)
 
     def continues(self, before: ArchivedFile) -> bool:
-        """Whether each column before is the beginning of the same column here; what had no samples had no identity."""
+        """Whether each column before is the beginning of the same column here."""
         columns = {column.field.name: column for column in self.columns}
+        # What had no samples is continued by nothing: two files that both began empty are not the same.
         return any(column.count for column in before.columns) and all(
             column.field.name in columns and columns[column.field.name].continues(column) for column in before.columns
         )
@@ -179,17 +184,15 @@ class ArchivedFile:
             return self
         return dataclasses.replace(self, columns=tuple(column.closed() for column in self.columns))
 
-    def identified(self, generation: str, readings: int) -> ArchivedFile:
-        """Return the file with columns that say of which generation they are."""
-        columns = [
-            ServedColumn.of(one.field, dataclasses.replace(one.open(), generation=generation)) for one in self.columns
-        ]
+    def under(self, generation: str, readings: int) -> ArchivedFile:
+        """Return the file under a generation, with columns that state it."""
+        columns = [ServedColumn.of(one.field, one.open().restated(generation=generation)) for one in self.columns]
         return dataclasses.replace(self, generation=generation, readings=readings, columns=tuple(columns))
 
     def digest(self) -> str:
         """Return a short text that differs for columns that differ."""
-        parts = [part for column in self.columns for part in (repr(column.field.name), *_contents(column.open()))]
-        return digest(*parts)[:VERSION_DIGITS]
+        contents = [one for column in self.columns for one in (repr(column.field.name), *_contents(column.open()))]
+        return digest(*contents)[:VERSION_DIGITS]
 
 
 class FileCache:
@@ -210,8 +213,8 @@ class FileCache:
         self._reader = reader
         self._version = version
 
-    def parts(self) -> SegmentCache:
-        """Return where parts of fields that are in several files are kept."""
+    def segments(self) -> SegmentCache:
+        """Return where segments of fields that are in several files are kept."""
         return SegmentCache(self._cache.beside(AREA), self._reader, self._version)
 
     def load(self, path: Path, signature: Signature) -> ArchivedFile | None:
@@ -237,6 +240,7 @@ class FileCache:
             "problem": file.problem,
             "columns": columns,
         }
+        # Twice at most: an entry that cannot be trusted is in the way once.
         for _ in range(2):
             entry = self._cache.commit(key, version, meta, arrays)
             if entry is None:
@@ -245,7 +249,8 @@ class FileCache:
                 stored = _unpack(entry).opened()
                 if stored.generation == file.generation:
                     return stored
-            self._cache.remove(key)  # another was there already, which is damaged, or has another identity
+            # Another was there already, which is damaged, or has another generation.
+            self._cache.remove(key)
         return file
 
     def remove(self, path: Path) -> None:
@@ -269,7 +274,8 @@ def _pack(file: ArchivedFile) -> tuple[list[dict[str, Any]], Arrays]:
     for number, served in enumerate(file.columns):
         names = {}
         for name, array in arrays_of(served.open()).items():
-            # Columns of one timeline share its times, which are written once.
+            # Columns of one timeline share its times, which are written once. Arrays of no size may all have one place
+            # in memory, and are told apart by what they are for.
             place = (array.ctypes.data, array.shape, array.dtype.str) if array.size else (number, name)
             names[name] = places.setdefault(place, f"{number}.{name}")
             written[names[name]] = array
@@ -299,14 +305,14 @@ def _unpack_column(entry: CacheEntry, described: Mapping[str, Any], generation: 
 
     def make() -> Column:
         arrays = {name: entry.array(file) for name, file in described["arrays"].items()}
-        return column_of(arrays, generation, -math.inf if newest is None else newest)
+        return column_of(arrays, Statement(-math.inf if newest is None else newest, generation=generation))
 
     dtype = np.dtype(described["dtype"])
     return ServedColumn(Field(**described["field"]), dtype, described["samples"], described["oldest"], newest, make)
 
 
 def _contents(column: Column) -> list[str | memoryview]:
-    """Return what a digest is made of."""
+    """Return what a digest is made of: bytes, or the text of a list of texts."""
     arrays = [samples.slice(0, column.stop) for samples in (column.times, column.values)]
     return [
         ascii(array.tolist()) if array.dtype.hasobject else np.ascontiguousarray(array).view(np.uint8).data
@@ -319,4 +325,5 @@ def _spans(count: int) -> list[tuple[int, int]]:
 
 
 def _same(array: Values, other: Values) -> bool:
+    # Numbers as bytes: NaN counts as equal to itself, and 0.0 not as -0.0.
     return bool(np.array_equal(array, other)) if array.dtype.hasobject else array.tobytes() == other.tobytes()

@@ -1,4 +1,4 @@
-"""What an archive's index and its readers tell the engine: samples and spans of files, and the order of samples."""
+"""The contract of formats: the samples and spans that readers and indexes hand over, and the order of samples."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ def in_order(times: Times, values: Values) -> tuple[Times, Values]:
 
 def _first_of_equals(times: Times, values: Values) -> NDArray[np.bool_]:
     """Return a mask without the samples that repeat an earlier one, time and value."""
+    # By value among those of one time, so that equal ones are neighbours; stable, so that the first comes first.
     order = np.lexsort((values, times))
     sorted_values = values[order]
     same = sorted_values[1:] == sorted_values[:-1]
+    # NaN is the one value that differs from itself.
     same |= (sorted_values[1:] != sorted_values[1:]) & (sorted_values[:-1] != sorted_values[:-1])
     repeated = same & (np.diff(times[order]) == 0)
     kept = np.ones(len(times), dtype=bool)
@@ -70,7 +72,7 @@ class FieldSamples:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a reader got out of a file, and in words what it had to leave out."""
+    """The columns of a file, and in words what its reader had to leave out."""
 
     columns: tuple[FieldSamples, ...] = ()
     problem: str | None = None
@@ -82,13 +84,13 @@ Reader = Callable[[Path], Contents]
 FieldReader = Callable[[Path, Collection[str]], Contents]
 """Reads the fields of these names out of a file; others may come along. Errors as of a reader.
 
-There may be samples that repeat, if :class:`Stretch` counts them as well.
+There may be samples that repeat, if :class:`FileSpan` counts them as well.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FileSpan:
-    """What an index knows of the samples of one field in one file. Where a file has none there is no stretch.
+    """The samples of one field in one file, as an index describes them. Where a file has none there is no span.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ class FileSpan:
     signature
         What tells whether the file is as it was when it was indexed. Its first number is the modification time:
         what was not written to for a minute, and is followed by another file, does not grow any more.
-    identity
+    generation
         A text that stays the same for as long as the file only grows at its end, and is another one when samples
         that were there are others or are gone. Two files may have the same.
     field
@@ -111,9 +113,10 @@ class FileSpan:
         Times of the first and the last sample, UNIX seconds.
     """
 
+    # Slots: an archive of many years has hundreds of thousands of these.
     file: str
     signature: Signature
-    identity: str
+    generation: str
     field: Field
     dtype: str
     count: int
@@ -122,9 +125,9 @@ class FileSpan:
 
 
 class ArchiveIndex(Protocol):
-    """Knows the files of an archive and what is in them. It is called from several threads, one at a time.
+    """The files of an archive and what is in them. It is called from several threads, one at a time.
 
-    A file that is broken, or that is gone, has no stretches.
+    A file that is broken, or that is gone, has no spans.
     """
 
     def revision(self) -> int:
@@ -136,13 +139,13 @@ class ArchiveIndex(Protocol):
         ...
 
     def changed(self, since: int) -> Collection[str]:
-        """Return the files that were added, changed or removed after that revision; ``Stretch.file`` names them."""
+        """Return the files that were added, changed or removed after that revision; ``FileSpan.file`` names them."""
         ...
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return the fields that have a sample in [start, end), UNIX seconds."""
         ...
 
-    def stretches(self, field: str, files: Collection[str] | None = None) -> Sequence[FileSpan]:
-        """Return what is known of a field in some files, or in all of them, in any order; nothing if it is unknown."""
+    def spans_of(self, field: str, files: Collection[str] | None = None) -> Sequence[FileSpan]:
+        """Return the spans of a field in some files, or in all of them, in any order; none if it is unknown."""
         ...

@@ -13,8 +13,8 @@ from sisock.nodes.archive.format import Signature
 
 
 @dataclass(frozen=True)
-class ListedFile:
-    """The signature of each file by its path relative to the folder, and in words which folder cannot be read."""
+class ListedFiles:
+    """The files of a folder: their signatures by their relative paths, and in words which folder cannot be read."""
 
     files: dict[str, Signature]
     problem: str | None
@@ -37,12 +37,13 @@ class Listing:
         self._patterns = [pattern.split("/") for pattern in patterns]
         self._problem: str | None = None
 
-    def look(self) -> ListedFile:
+    def look(self) -> ListedFiles:
         """Return the regular files that match; a file may go away at any moment."""
         self._problem = None
+        # Several patterns may match one file, and a folder lists its files in no order.
         found = {name: one for pattern in self._patterns for name, one in self._inside(self.folder, "", pattern)}
         files = {name: found[name] for name in sorted(found)}
-        return ListedFile(files, self._problem)
+        return ListedFiles(files, self._problem)
 
     def _inside(self, folder: Path | str, prefix: str, pattern: Sequence[str]) -> Iterator[tuple[str, Signature]]:
         """Yield what matches below a folder."""
@@ -50,8 +51,9 @@ class Listing:
             with os.scandir(folder) as scanned:
                 entries = [one for one in scanned if _matches(one.name, pattern[0])]
         except OSError as error:
+            # It was there a moment ago; of the archive's own folder one must say that it is away.
             if prefix and isinstance(error, FileNotFoundError | NotADirectoryError):
-                return  # it was there a moment ago
+                return
             self._problem = f"folder '{folder}' cannot be read ({error.strerror}): check its permissions"
             return
         for one in entries:
@@ -68,6 +70,7 @@ def signature_of(path: Path | os.DirEntry[str]) -> Signature | None:
         status = path.stat()
     except OSError:
         return None
+    # The inode number too: a file that was put in place of another may have its size and modification time.
     return (status.st_mtime_ns, status.st_size, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 

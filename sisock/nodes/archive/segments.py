@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 
 from sisock.core.column.column import Column
 from sisock.core.column.mapped import arrays_of, column_of
-from sisock.core.model import Times
+from sisock.core.model import Statement, Times
 from sisock.nodes.archive.array_cache import VERSION_DIGITS, ArrayCache, CacheEntry, DamagedEntry, absolute, digest
 from sisock.nodes.archive.file_spans import FileSpans
 from sisock.nodes.archive.format import FileSpan
 from sisock.nodes.archive.generation import Generation
 
 COMPACTED_AT_ONCE = 8
-_KEY_DIGITS = 15  # that fit into an int64
+# Hexadecimal digits of a digest, as many as fit into an int64.
+_KEY_DIGITS = 15
 
 Keys = NDArray[np.int64]
 AREA = "joined"
@@ -31,12 +32,12 @@ MEMBERS = ("member_keys", "member_oldest", "member_newest")
 
 
 class Segment:
-    """Stretches of a field that follow one another, as one column.
+    """Files of a field that follow one another, as one column.
 
     Parameters
     ----------
     members
-        The stretches, by the time of their first sample.
+        The spans of the files, by the time of their first sample.
     dtype
         What their values are joined to.
     entry
@@ -46,12 +47,14 @@ class Segment:
 
     Attributes
     ----------
-    is_loose
+    is_provisional
         Whether a file was not as the index knows it when it was read last, so that the column could not be kept.
-    is_lacking
+    is_incomplete
         Whether there were fewer samples than the index knows of.
     """
 
+    # `column` may be read without a lock, once: it comes when it was made, and goes again when too many are open. Who
+    # finds None asks the loader, which makes it under its lock.
     def __init__(
         self,
         members: tuple[FileSpan, ...],
@@ -64,14 +67,15 @@ class Segment:
         self.entry = entry
         self.source = source
         self.column: Column | None = None
-        self.is_loose = self.is_lacking = False
+        self.is_provisional = self.is_incomplete = False
         self.oldest = members[0].oldest
         self.newest = max(one.newest for one in members)
         self.count = sum(one.count for one in members)
 
     @property
     def level(self) -> int:
-        """How many times its files were merged, eight to one."""
+        """How many times its files were compacted, eight to one."""
+        # The half keeps the logarithm of an exact power of eight from being rounded below it.
         return int(math.log(len(self.members) + 0.5, COMPACTED_AT_ONCE))
 
     @property
@@ -91,7 +95,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class StaleSegment:
-    """The column of a part, and which files it was made of.
+    """A segment some of whose files are no longer as they were: its column, and which files that was made of.
 
     Parameters
     ----------
@@ -108,17 +112,18 @@ class StaleSegment:
 
     @classmethod
     def of(cls, members: Sequence[FileSpan], column: Column) -> StaleSegment:
-        """Return what is left of a part with these members."""
+        """Return what is left of a segment with these members."""
         oldest, newest = (np.array([getattr(one, name) for one in members]) for name in ("oldest", "newest"))
         return cls(keys_of(members), oldest, newest, column)
 
-    def common(self, first: int, stretches: Sequence[FileSpan]) -> int:
-        """Return how many of the stretches are its files from one on, such that time parts them from its others."""
+    def common(self, first: int, spans: Sequence[FileSpan]) -> int:
+        """Return how many of the spans are its files from one on, such that time parts them from its others."""
         if first and self.newest[:first].max() >= self.oldest[first]:
             return 0
-        count = min(len(stretches), len(self.keys) - first)
-        same = self.keys[first : first + count] == keys_of(stretches[:count])
+        count = min(len(spans), len(self.keys) - first)
+        same = self.keys[first : first + count] == keys_of(spans[:count])
         count = count if same.all() else int(same.argmin())
+        # Their samples are cut out of the column by time, which only works where no other file has samples between.
         reach = np.maximum.accumulate(self.newest[first : first + count])
         following = self.oldest[first + 1 : first + count + 1]
         parted = np.append(reach[: len(following)] < following, [True] * (count - len(following)))
@@ -126,36 +131,37 @@ class StaleSegment:
 
 
 class StaleSegments:
-    """Finds what is left of parts in a new lineup of a field."""
+    """The stale segments of a field, to be searched for files that are as they were."""
 
-    def __init__(self, lineup: FileSpans) -> None:
-        self._lineup = lineup
+    def __init__(self, spans: FileSpans) -> None:
+        self._spans = spans
         self._places: dict[int, tuple[StaleSegment, int]] = {}
 
-    def add(self, remnant: StaleSegment) -> None:
-        """Take the remnant of one more part."""
-        self._places |= {key: (remnant, number) for number, key in enumerate(remnant.keys.tolist())}
+    def add(self, stale: StaleSegment) -> None:
+        """Take one more."""
+        self._places |= {key: (stale, number) for number, key in enumerate(stale.keys.tolist())}
 
     def find(self, at: int) -> Segment | None:
-        """Return a part that begins with a stretch, by the number of that, and need not be made of files."""
+        """Return a segment that begins with a file, by its number, and need not be made of files."""
         if not self._places:
             return None
-        (key,) = keys_of(self._lineup.stretches[at : at + 1]).tolist()
-        remnant, first = self._places.get(key, (None, 0))
-        count = remnant.common(first, self._lineup.stretches[at:]) if remnant is not None else 0
-        if remnant is None or not count or remnant.column.dtype != self._lineup.dtype:
+        (key,) = keys_of(self._spans.members[at : at + 1]).tolist()
+        stale, first = self._places.get(key, (None, 0))
+        count = stale.common(first, self._spans.members[at:]) if stale is not None else 0
+        if stale is None or not count or stale.column.dtype != self._spans.dtype:
             return None
-        return Segment(self._lineup.stretches[at : at + count], self._lineup.dtype, source=remnant.column)
+        return Segment(self._spans.members[at : at + count], self._spans.dtype, source=stale.column)
 
 
-def keys_of(stretches: Sequence[FileSpan]) -> Keys:
-    """Return a number for each stretch that is another one when its file has changed."""
-    texts = (f"{one.file} {one.signature} {one.count}" for one in stretches)
+def keys_of(spans: Sequence[FileSpan]) -> Keys:
+    """Return a number for each file's span that is another one when the file has changed."""
+    # This very text: caches keep digests of it.
+    texts = (f"{one.file} {one.signature} {one.count}" for one in spans)
     return np.array([int(digest(text)[:_KEY_DIGITS], 16) for text in texts], dtype=np.int64)
 
 
 class SegmentCache:
-    """Parts of fields on disk, for one reader.
+    """Segments of fields on disk, for one reader.
 
     Parameters
     ----------
@@ -173,25 +179,27 @@ class SegmentCache:
         self._version = version
 
     def find(
-        self, folder: Path, name: str, stretches: Sequence[FileSpan], at: int, dtype: np.dtype[Any]
+        self, folder: Path, name: str, spans: Sequence[FileSpan], at: int, dtype: np.dtype[Any]
     ) -> Segment | None:
-        """Return the part that was stored of a field from a stretch on; None when there is none that holds still."""
-        key = self._key(folder, name, stretches[at])
+        """Return the segment that was stored of a field from a file on; None when there is none that holds still."""
+        key = self._key(folder, name, spans[at])
+        # Most files begin no segment: that there is no folder is known much sooner than that it holds nothing.
         entry = self._cache.newest(key) if self._cache.has(key) else None
         if entry is None:
             return None
-        members = tuple(stretches[at : at + entry.meta["members"]])
+        members = tuple(spans[at : at + entry.meta["members"]])
         if entry.folder.name != self._entry_version(members, dtype):
             return None
+        # It counts as used today: what nobody uses for a month is removed.
         with contextlib.suppress(OSError):
-            os.utime(entry.folder)  # it counts as used today
+            os.utime(entry.folder)
         return Segment(members, dtype, entry)
 
-    def remnant(self, folder: Path, name: str, first: FileSpan) -> StaleSegment | None:
+    def find_stale(self, folder: Path, name: str, first: FileSpan) -> StaleSegment | None:
         """Return what was stored of a field from a file on, though not all of it still holds; None without that."""
         key = self._key(folder, name, first)
         entry = self._cache.newest(key) if self._cache.has(key) else None
-        if entry is None or entry.meta["reader"] != self._told_reader:
+        if entry is None or entry.meta["reader"] != self._reader_and_version:
             return None
         try:
             keys, oldest, newest = (entry.array(name) for name in MEMBERS)
@@ -200,46 +208,49 @@ class SegmentCache:
             return None
 
     def open(self, entry: CacheEntry) -> Column:
-        """Return the column of a part; DamagedEntry when it is no longer to be had."""
-        return column_of({name: entry.array(file) for name, file in entry.meta["arrays"].items()}, "", -math.inf)
+        """Return the column of a segment; DamagedEntry when it is no longer to be had."""
+        # Nothing is stated of a segment's column: that is for the whole field to do.
+        arrays = {name: entry.array(file) for name, file in entry.meta["arrays"].items()}
+        return column_of(arrays, Statement(-math.inf, generation=""))
 
-    def store(self, folder: Path, part: Segment, column: Column) -> CacheEntry | None:
-        """Store the column of a part; None where that cannot be done."""
-        name, first = part.members[-1].field.name, part.members[0]
+    def store(self, folder: Path, segment: Segment, column: Column) -> CacheEntry | None:
+        """Store the column of a segment; None where that cannot be done."""
+        name, first = segment.members[-1].field.name, segment.members[0]
         arrays = arrays_of(column)
-        remnant = StaleSegment.of(part.members, column)
+        # As it will look when one of its files has changed: what tells then which of the others still hold.
+        stale = StaleSegment.of(segment.members, column)
         meta = {
             "source": str(absolute(folder / first.file)),
-            "reader": self._told_reader,
+            "reader": self._reader_and_version,
             "name": name,
-            "members": len(part.members),
-            "last": part.members[-1].file,
+            "members": len(segment.members),
+            "last": segment.members[-1].file,
             "samples": column.stop,
             "arrays": {array: array for array in arrays},
         }
-        told = dict(zip(MEMBERS, (remnant.keys, remnant.oldest, remnant.newest), strict=True))
-        version = self._entry_version(part.members, part.dtype)
-        return self._cache.commit(self._key(folder, name, first), version, meta, {**arrays, **told})
+        members = dict(zip(MEMBERS, (stale.keys, stale.oldest, stale.newest), strict=True))
+        version = self._entry_version(segment.members, segment.dtype)
+        return self._cache.commit(self._key(folder, name, first), version, meta, {**arrays, **members})
 
     def discard(self, entry: CacheEntry) -> None:
-        """Remove what is stored of a part; what was stored of its first file since then stays."""
+        """Remove what is stored of a segment; what was stored of its first file since then stays."""
         self._cache.discard(entry)
 
-    def identities(self, folder: Path) -> dict[str, Generation]:
-        """Return under which generations the fields of an archive were served last, by their names."""
-        entry = self._cache.newest(self._identity_key(folder))
-        return (
-            {} if entry is None else {name: Generation.from_json(told) for name, told in entry.meta["fields"].items()}
-        )
+    def generations(self, folder: Path) -> dict[str, Generation]:
+        """Return the generations that the fields of an archive were served under last, by their names."""
+        entry = self._cache.newest(self._generations_key(folder))
+        if entry is None:
+            return {}
+        return {name: Generation.from_json(kept) for name, kept in entry.meta["fields"].items()}
 
-    def remember(self, folder: Path, identities: Mapping[str, Generation]) -> None:
-        """Keep under which generations fields of an archive are served, beside those of its other fields."""
-        told = {name: one.to_json() for name, one in {**self.identities(folder), **identities}.items()}
-        version = digest(repr(told))[:VERSION_DIGITS]
+    def keep_generations(self, folder: Path, generations: Mapping[str, Generation]) -> None:
+        """Keep the generations that fields of an archive are served under, beside those of its other fields."""
+        fields = {name: one.to_json() for name, one in {**self.generations(folder), **generations}.items()}
+        version = digest(repr(fields))[:VERSION_DIGITS]
         self._cache.commit(
-            self._identity_key(folder),
+            self._generations_key(folder),
             version,
-            {"source": str(folder.resolve()), "reader": self._told_reader, "fields": told},
+            {"source": str(folder.resolve()), "reader": self._reader_and_version, "fields": fields},
             {},
         )
 
@@ -248,19 +259,20 @@ class SegmentCache:
         self._cache.sweep()
 
     @property
-    def _told_reader(self) -> str:
+    def _reader_and_version(self) -> str:
         return f"{self._reader} {self._version}"
 
     def _key(self, folder: Path, name: str, first: FileSpan) -> str:
         return digest(self._reader, name, _place(folder), first.file)
 
-    def _identity_key(self, folder: Path) -> str:
+    def _generations_key(self, folder: Path) -> str:
         return digest(self._reader, _place(folder))
 
     def _entry_version(self, members: Sequence[FileSpan], dtype: np.dtype[Any]) -> str:
         return digest(self._version, dtype.name, keys_of(members).tobytes())[:VERSION_DIGITS]
 
 
+# Cached: a folder's links are followed once, and not for each of its files.
 @lru_cache
 def _place(folder: Path) -> bytes:
     return os.fsencode(folder.resolve())

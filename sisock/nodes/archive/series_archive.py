@@ -8,18 +8,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from sisock.core.column.column import Column
 from sisock.core.column.series import ReducibleSeries
 from sisock.core.model import DataBlock, FieldCatalogue, Span
 from sisock.nodes.archive.compaction import SegmentSlice
 from sisock.nodes.archive.file_spans import FileSpans
-from sisock.nodes.archive.format import ArchiveIndex, FieldReader
+from sisock.nodes.archive.format import ArchiveIndex
 from sisock.nodes.archive.generation import Generations
-from sisock.nodes.archive.segment_loader import SegmentLoader, Waiting, join_waiting, reading_with
-from sisock.nodes.archive.segments import Segment, SegmentCache, StaleSegments
-from sisock.nodes.archive.served_field import FieldSeries, ServedField, timelines_of
+from sisock.nodes.archive.segment_loader import SegmentLoader, Waiting, join_columns
+from sisock.nodes.archive.segments import Segment, StaleSegments
+from sisock.nodes.archive.served_field import FieldSeries, ServedField, join_timelines
 
 logger = logging.getLogger(__name__)
 
@@ -32,47 +31,31 @@ class SeriesArchive:
     """An archive whose index knows what is in its files; only files that lie in the span of a question are read.
 
     A field of several files is served as one series, in order of time, each sample once: the same as if the samples of
-    all files were put behind one another and sorted. Files that follow one another are merged to ever larger parts as
-    questions touch them, so that years of files take few parts.
+    all files were put behind one another and sorted. Files that follow one another are compacted to ever larger
+    segments as questions touch them, so that years of files take few segments.
 
     Parameters
     ----------
     index
         Knows the files.
-    folder
-        The folder that their names are relative to.
-    reader
-        Reads chosen fields of a file.
-    cache
-        Where columns are kept; None to keep them in memory.
+    loader
+        Reads them, and keeps what was read: for a reader of chosen fields, a :class:`SegmentLoader` with
+        :func:`~sisock.nodes.archive.segment_loader.reading_with`.
     now
         The time, UNIX seconds.
     """
 
-    def __init__(
-        self,
-        index: ArchiveIndex,
-        folder: Path | str,
-        reader: FieldReader,
-        cache: SegmentCache | None = None,
-        now: Callable[[], float] = time.time,
-    ) -> None:
-        self._setup(index, SegmentLoader(Path(folder), reading_with(Path(folder), reader), cache), now)
-
-    def _setup(self, index: ArchiveIndex, supply: SegmentLoader, now: Callable[[], float]) -> None:
-        self.folder = supply.folder
+    def __init__(self, index: ArchiveIndex, loader: SegmentLoader, now: Callable[[], float] = time.time) -> None:
+        self.folder = loader.folder
         self._index = index
-        self._supply = supply
+        self._loader = loader
         self._now = now
+        # Guards the three below, and the index, which wants one call at a time. Every question takes it, so it is
+        # never held while files are read. Whoever needs the loader's lock as well takes that one first.
         self._lock = threading.Lock()
-        self._states: dict[str, ServedField] = {}
+        self._served: dict[str, ServedField] = {}
         self._warned: dict[str, tuple[str, ...]] = {}
-        cache = supply.cache
-        if cache is None:
-            self._identities = Generations({}, lambda _: None)
-        else:
-            cache.sweep()
-            self._identities = Generations(cache.identities(self.folder), partial(cache.remember, self.folder))
+        self._generations = _open_generations(loader)
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return the fields that have a sample in [start, end), UNIX seconds."""
@@ -82,8 +65,8 @@ class SeriesArchive:
 
     def columns(self, fields: Sequence[str]) -> Mapping[str, ReducibleSeries]:
         """Return the samples of the known ones of the fields, to be asked for spans of them."""
-        states = self._states_of(fields)
-        return {name: self._series(name, state, tuple(states)) for name, state in states.items()}
+        served = self._serve(fields)
+        return {name: self._series(name, one, tuple(served)) for name, one in served.items()}
 
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
         """Return the samples of the known ones of the fields inside [start, end), as views that are read-only.
@@ -91,148 +74,166 @@ class SeriesArchive:
         Fields of one timeline that do not have the same times, as where one of them is not in all files, are on
         timelines of their own.
         """
-        states = self._states_of(fields)
-        timelines = {name: self._timeline(name, state) for name, state in states.items()}
-        series = {name: self._series(name, state, tuple(states)) for name, state in states.items()}
-        return timelines_of(series, timelines, (start, end))
+        served = self._serve(fields)
+        timelines = {name: self._timeline(name, one) for name, one in served.items()}
+        series = {name: self._series(name, one, tuple(served)) for name, one in served.items()}
+        return join_timelines(series, timelines, (start, end))
 
     def count(self, field: str) -> int:
         """Return how many samples a field has, 0 when it is not known; where files overlap, they are read for that."""
-        states = self._states_of([field]).values()
-        return sum(self._counted(state, piece) for state in states for piece in state.pieces)
+        return sum(self._count(one, part) for one in self._serve([field]).values() for part in one.slices)
 
-    def _series(self, name: str, state: ServedField, names: tuple[str, ...]) -> ReducibleSeries:
-        """Return the series of a field that is asked for together with others."""
+    def _series(self, name: str, served: ServedField, names: tuple[str, ...]) -> ReducibleSeries:
+        """Return the series of a field, given the names of all that one question asks for."""
 
         def waiting(file: str) -> Mapping[str, Segment]:
+            # As they are now, and not when the question came: what was compacted meanwhile is not read again.
             with self._lock:
-                states = {one: self._states[one] for one in names if one in self._states}
-            parts = {one: state.singles[file] for one, state in states.items() if file in state.singles}
-            return {one: part for one, part in parts.items() if not part.is_ready}
+                others = {one: self._served[one] for one in names if one in self._served}
+            segments = {one: other.singles[file] for one, other in others.items() if file in other.singles}
+            return {one: segment for one, segment in segments.items() if not segment.is_ready}
 
-        def opened(state: ServedField, pieces: Sequence[SegmentSlice]) -> list[Column]:
-            return [self._opened(state, piece, waiting) for piece in pieces]
+        def opened(served: ServedField, slices: Sequence[SegmentSlice]) -> list[Column]:
+            return [self._open(served, one, waiting) for one in slices]
 
-        return FieldSeries(state, lambda state, span: self._prepared(name, state, span, waiting), opened)
+        return FieldSeries(served, lambda served, span: self._compact(name, served, span, waiting), opened)
 
-    def _timeline(self, name: str, state: ServedField) -> str:
+    def _timeline(self, name: str, served: ServedField) -> str:
         """Return the timeline that a field is on."""
-        return state.lineup.field.timeline
+        return served.spans.field.timeline
 
-    def _counted(self, state: ServedField, piece: SegmentSlice) -> int:
-        if len(piece.parts) == 1 and piece.is_whole and piece.parts[0].samples is not None:
-            return piece.parts[0].samples
-        column = self._opened(state, piece, lambda _: {})
+    def _count(self, served: ServedField, segment_slice: SegmentSlice) -> int:
+        """Return how many samples are in a slice."""
+        first, *others = segment_slice.segments
+        if not others and segment_slice.is_whole and first.samples is not None:
+            return first.samples
+        column = self._open(served, segment_slice, lambda _: {})
         return column.stop - column.first
 
-    def _opened(self, state: ServedField, piece: SegmentSlice, waiting: Waiting) -> Column:
-        """Return the column of a piece."""
-        if piece.column is not None:
-            return piece.column
-        columns = [self._supply.column(part, waiting) for part in piece.parts]
+    def _open(self, served: ServedField, segment_slice: SegmentSlice, waiting: Waiting) -> Column:
+        """Return the column of a slice."""
+        if segment_slice.column is not None:
+            return segment_slice.column
+        columns = [self._loader.column(segment, waiting) for segment in segment_slice.segments]
         if len(columns) > 1:
-            column = join_waiting([column.cut(piece.start, piece.stop) for column in columns], state.lineup.dtype)
-            piece.column = None if any(part.is_loose for part in piece.parts) else column
+            column = join_columns(
+                [one.cut(segment_slice.start, segment_slice.stop) for one in columns], served.spans.dtype
+            )
+            # A file that could not be read is tried again at the next question.
+            segment_slice.column = (
+                None if any(segment.is_provisional for segment in segment_slice.segments) else column
+            )
             return column
-        return columns[0] if piece.is_whole else columns[0].cut(piece.start, piece.stop)
+        return columns[0] if segment_slice.is_whole else columns[0].cut(segment_slice.start, segment_slice.stop)
 
-    def _prepared(self, name: str, state: ServedField, span: Span, waiting: Waiting) -> ServedField:
-        """Return the state with parts merged that lie in a span, for others too."""
-        if not state.to_merge(span, self._now()):
-            return state
-        # Two locks: who needs nothing to be read or merged does not wait for those who do.
-        with self._supply.lock:
-            with self._lock:
-                state = self._up_to_date(name, state)
-            while groups := state.to_merge(span, self._now()):
-                state = state.with_parts(self._replaced(state.parts, groups, waiting))
-            with self._lock:
-                known = self._states.get(name)
-                if known is not None and known.lineup.dtype == state.lineup.dtype:
-                    merged = [part for part in state.parts if len(part.members) > 1]
-                    parts = _join_catalogue(known.lineup, [*known.parts, *merged], lambda _, __: None)
-                    self._states[name] = known.with_parts(parts)
-            return state
+    def _compact(self, name: str, served: ServedField, span: Span, waiting: Waiting) -> ServedField:
+        """Return a field with few segments inside a span; what is compacted for that, later questions find as well."""
+        # Without any lock first: whoever needs nothing to be read does not wait for those who read.
+        if not served.to_compact(span, self._now()):
+            return served
+        # The loader's lock is held to the end, so that two questions never compact the same files. Ours is taken for
+        # moments only: in between files are read, while other questions go on.
+        with self._loader.lock:
+            served = self._latest(name, served)
+            while groups := served.to_compact(span, self._now()):
+                served = served.with_segments(self._replace(served.segments, groups, waiting))
+            self._hand_over(name, served)
+            return served
 
-    def _up_to_date(self, name: str, state: ServedField) -> ServedField:
-        """Return what somebody else may have prepared meanwhile of the same samples."""
-        known = self._states.get(name)
-        return known if known is not None and known.lineup is state.lineup else state
+    def _latest(self, name: str, served: ServedField) -> ServedField:
+        """Return a field with the segments that others may have compacted since it was asked for."""
+        with self._lock:
+            latest = self._served.get(name)
+        # Only of the same files: the question is answered as of the moment when it came.
+        return latest if latest is not None and latest.spans is served.spans else served
 
-    def _replaced(
-        self, parts: Sequence[Segment], groups: Sequence[tuple[int, int]], waiting: Waiting
+    def _replace(
+        self, segments: Sequence[Segment], groups: Sequence[tuple[int, int]], waiting: Waiting
     ) -> list[Segment]:
-        """Return the parts with each group of them merged into one."""
+        """Return the segments with each group of them compacted into one."""
         replaced: list[Segment] = []
         done = 0
         for low, high in groups:
-            replaced += [*parts[done:low], *self._supply.merged(parts[low:high], waiting)]
+            replaced += [*segments[done:low], *self._loader.compact(segments[low:high], waiting)]
             done = high
-        return [*replaced, *parts[done:]]
+        return [*replaced, *segments[done:]]
 
-    def _states_of(self, fields: Sequence[str]) -> dict[str, ServedField]:
-        """Return what is served now of the known ones of the fields."""
+    def _hand_over(self, name: str, served: ServedField) -> None:
+        """Let later questions have the compacted segments of a field, as far as they fit the files of now."""
+        with self._lock:
+            latest = self._served.get(name)
+            if latest is None or latest.spans.dtype != served.spans.dtype:
+                return
+            # Files may have come or changed while others were read. So what is served now is kept, and not replaced
+            # by what this question saw; only the large segments are put into it.
+            compacted = [segment for segment in served.segments if len(segment.members) > 1]
+            segments = _cover(latest.spans, [*latest.segments, *compacted], lambda _, __: None)
+            self._served[name] = latest.with_segments(segments)
+
+    def _serve(self, fields: Sequence[str]) -> dict[str, ServedField]:
+        """Return the known ones of the fields as they are served now."""
         with self._lock:
             revision, now = self._index.revision(), self._now()
-            found = {name: self._state(name, revision, now) for name in dict.fromkeys(fields)}
-            self._identities.keep(now)
-            return {name: state for name, state in found.items() if state is not None}
+            found = {name: self._refresh(name, revision, now) for name in dict.fromkeys(fields)}
+            self._generations.keep(now)
+            return {name: one for name, one in found.items() if one is not None}
 
-    def _state(self, name: str, revision: int, now: float) -> ServedField | None:
-        state = self._states.get(name)
-        if state is not None and state.revision == revision and now < state.valid_until:
-            return state
-        lineup = self._lineup(name, state)
-        if lineup is None:
-            self._states.pop(name, None)
+    def _refresh(self, name: str, revision: int, now: float) -> ServedField | None:
+        """Bring a field up to date; None when it is not known."""
+        served = self._served.get(name)
+        if served is not None and served.revision == revision and now < served.valid_until:
+            return served
+        spans = self._spans(name, served)
+        if spans is None:
+            self._served.pop(name, None)
             return None
-        self._warn_of(name, lineup)
-        identity = self._identities.of(name, lineup, now)
-        # Parts that still fit are the same objects as before, with the columns that were opened.
-        if state is None or lineup is not state.lineup:
-            parts = self._parts(name, lineup, state.parts if state is not None else ())
-            state = (state or ServedField(lineup, (), (), identity, revision, now)).with_parts(parts)
-        self._states[name] = dataclasses.replace(
-            state, lineup=lineup, identity=identity, revision=revision, valid_until=lineup.next_sealing(now)
+        self._warn_of(name, spans)
+        generation = self._generations.of(name, spans, now)
+        # Segments that still fit are the same objects as before, with the columns that were opened.
+        if served is None or spans is not served.spans:
+            segments = self._segments(name, spans, served.segments if served is not None else ())
+            served = (served or ServedField(spans, (), (), generation, revision, now)).with_segments(segments)
+        self._served[name] = dataclasses.replace(
+            served, spans=spans, generation=generation, revision=revision, valid_until=spans.next_sealing(now)
         )
-        return self._states[name]
+        return self._served[name]
 
-    def _lineup(self, name: str, state: ServedField | None) -> FileSpans | None:
-        """Return the stretches of a field as they are now; as they were, when they are the same."""
-        if state is None:
-            return FileSpans.of(self._index.stretches(name))
-        changed = set(self._index.changed(state.revision))
-        found = self._index.stretches(name, changed) if changed else ()
-        return state.lineup.with_changes(changed, found, self._index.stretches)
+    def _spans(self, name: str, served: ServedField | None) -> FileSpans | None:
+        """Return the spans of a field as they are now; the same object where they are the same."""
+        if served is None:
+            return FileSpans.of(self._index.spans_of(name))
+        changed = set(self._index.changed(served.revision))
+        found = self._index.spans_of(name, changed) if changed else ()
+        return served.spans.with_changes(changed, found, self._index.spans_of)
 
-    def _parts(self, name: str, lineup: FileSpans, known: Iterable[Segment]) -> list[Segment]:
-        """Put the stretches of a field together to parts: those at hand, those in the cache, and single files."""
-        remnants = StaleSegments(lineup)
+    def _segments(self, name: str, spans: FileSpans, known: Iterable[Segment]) -> list[Segment]:
+        """Return the segments of a field: those at hand, those in the cache, and single files."""
+        stale = StaleSegments(spans)
 
-        def find(at: int, known: Segment | None) -> Segment | None:
-            first, cache = lineup.stretches[at], self._supply.cache
-            found = cache.find(self.folder, name, lineup.stretches, at, lineup.dtype) if cache is not None else None
+        def find(at: int, unfit: Segment | None) -> Segment | None:
+            cache = self._loader.cache
+            found = cache.find(self.folder, name, spans.members, at, spans.dtype) if cache is not None else None
             if found is not None:
                 return found
-            remnant = self._supply.remnant(known) if known is not None else None
-            if remnant is None and cache is not None:
-                remnant = cache.remnant(self.folder, name, first)
-            if remnant is not None:
-                remnants.add(remnant)
-            return remnants.find(at)
+            left = self._loader.stale_segment(unfit) if unfit is not None else None
+            if left is None and cache is not None:
+                left = cache.find_stale(self.folder, name, spans.members[at])
+            if left is not None:
+                stale.add(left)
+            return stale.find(at)
 
-        return _join_catalogue(lineup, known, find)
+        return _cover(spans, known, find)
 
-    def _warn_of(self, name: str, lineup: FileSpans) -> None:
+    def _warn_of(self, name: str, spans: FileSpans) -> None:
         """Tell once of files in which a field is of another type than in the newest."""
-        left_out = lineup.left_out
+        left_out = spans.left_out
         if left_out and left_out != self._warned.get(name):
             shown = ", ".join(f"'{file}'" for file in left_out[:SHOWN_FILES])
             more = f" and {len(left_out) - SHOWN_FILES} more" if len(left_out) > SHOWN_FILES else ""
             logger.warning(
                 "field '%s' is a %s in the newest file of '%s', but not in %s%s: it is left out there",
                 name,
-                lineup.field.type,
+                spans.field.type,
                 self.folder,
                 shown,
                 more,
@@ -240,21 +241,31 @@ class SeriesArchive:
         self._warned[name] = left_out
 
 
-def _join_catalogue(lineup: FileSpans, known: Iterable[Segment], find: Find) -> list[Segment]:
-    """Put stretches together to parts: known ones, the latest where there are several, found ones, and single files.
+def _open_generations(loader: SegmentLoader) -> Generations:
+    """Return the generations that are kept beside the segments; without a cache, none of a former process."""
+    cache = loader.cache
+    if cache is None:
+        return Generations({}, lambda _: None)
+    cache.sweep()
+    return Generations(cache.generations(loader.folder), partial(cache.keep_generations, loader.folder))
+
+
+def _cover(spans: FileSpans, known: Iterable[Segment], find: Find) -> list[Segment]:
+    """Return segments of all files: known ones, the latest where there are several, found ones, and single files.
 
     Parameters
     ----------
     find
-        Returns a part that begins with a stretch, by the number of that, given a known one that does not fit.
+        Returns a segment that begins with a file, by the number of that, given a known one that does not fit.
     """
-    beginning = {part.members[0].file: part for part in known if part.dtype == lineup.dtype}
-    parts: list[Segment] = []
+    beginning = {segment.members[0].file: segment for segment in known if segment.dtype == spans.dtype}
+    segments: list[Segment] = []
     at = 0
-    while at < len(lineup.stretches):
-        part = beginning.get(lineup.stretches[at].file)
-        if part is None or part.members != lineup.stretches[at : at + len(part.members)]:
-            part = find(at, part) or Segment((lineup.stretches[at],), lineup.dtype)
-        parts.append(part)
-        at += len(part.members)
-    return parts
+    while at < len(spans.members):
+        segment = beginning.get(spans.members[at].file)
+        # Signatures are among what is compared: a file that was only touched counts as changed.
+        if segment is None or segment.members != spans.members[at : at + len(segment.members)]:
+            segment = find(at, segment) or Segment((spans.members[at],), spans.dtype)
+        segments.append(segment)
+        at += len(segment.members)
+    return segments

@@ -20,7 +20,8 @@ from sisock.nodes.g3.frames import (
     unified_kind,
 )
 
-_Part = tuple[FrameBlock, str, Values]
+_FieldBlock = tuple[FrameBlock, str, Values]
+"""A block of a frame, and of one field in it the kind and the values."""
 
 
 def read_fields(frames: FrameReader, path: Path, wanted: Collection[str]) -> Contents:
@@ -29,20 +30,21 @@ def read_fields(frames: FrameReader, path: Path, wanted: Collection[str]) -> Con
     def is_wanted(provider: str) -> bool:
         return any(name.startswith(f"{provider}.") for name in wanted)
 
-    parts: dict[str, list[_Part]] = {}
+    found: dict[str, list[_FieldBlock]] = {}
+    # Of a provider nobody asks for, which may be most of the file, no block is decoded.
     for block in blocks_in(frames(path), FrameLog(), is_wanted):
         for name, vector in block.vectors.items():
             full = field_name(block.provider, name)
             if full in wanted:
-                parts.setdefault(full, []).append((block, vector.kind, vector.load()))
-    return Contents(tuple(_join_parts(parts)))
+                found.setdefault(full, []).append((block, vector.kind, vector.load()))
+    return Contents(tuple(_join_blocks(found)))
 
 
-def _join_parts(parts: Mapping[str, Sequence[_Part]]) -> list[FieldSamples]:
-    """Join the parts of each field; fields of the same blocks share one array of times where they can."""
+def _join_blocks(found: Mapping[str, Sequence[_FieldBlock]]) -> list[FieldSamples]:
+    """Join the blocks of each field; fields of the same blocks share one array of times where they can."""
     shared: dict[tuple[int, ...], Times] = {}
     columns = []
-    for name, own in parts.items():
+    for name, own in found.items():
         # The cache writes an array that several columns share only once.
         key = tuple(id(block.times) for block, _, _ in own)
         if key not in shared:

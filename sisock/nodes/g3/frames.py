@@ -1,4 +1,4 @@
-"""What the frames of a housekeeping file say: which provider a block is of, what is in a file, and the samples.
+"""The frames of a housekeeping file, and what they say: the provider of a block, what is in a file, and the samples.
 
 It knows nothing of how frames are stored: a *frame reader* is a function from a path to :data:`Frame` objects, and
 :mod:`sisock.nodes.g3.reader` has the real one.
@@ -104,7 +104,7 @@ class Undecodable(Exception):
 
 @dataclass
 class FrameLog:
-    """What was noticed while the frames of a file were gone through.
+    """A log of the frames of a file that were gone through, and of what was wrong with them.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ class FrameLog:
 
 @dataclass(frozen=True)
 class BlockSummary:
-    """What a file holds of a block of a provider, as long as the block has the same fields.
+    """The samples of a block of a provider in one file, as long as the block has the same fields.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class BlockSummary:
 
 @dataclass(frozen=True)
 class FileSummary:
-    """What an index keeps of a file; ``place`` and ``problem`` as in :class:`FrameLog`.
+    """A file as an index keeps it; ``place`` and ``problem`` as in :class:`FrameLog`.
 
     Parameters
     ----------
@@ -172,7 +172,8 @@ class FileSummary:
     continues: bool = True
 
 
-_Contents = tuple[str, str, tuple[tuple[str, str], ...]]  # provider, name of the block, names and kinds of fields
+# Provider, name of the block, names and kinds of its fields.
+_Contents = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
 @dataclass
@@ -180,7 +181,8 @@ class _Extent:
     count: int = 0
     first: float = math.inf
     last: float = -math.inf
-    last_before: float = -math.inf  # of an earlier reading
+    # Of an earlier reading, and of what has come behind it: where the one is after the other, the file went back.
+    last_before: float = -math.inf
     first_since: float = math.inf
 
     def add(self, times: Times, *, since: bool) -> None:
@@ -210,6 +212,7 @@ def blocks_in(
     for frame in frames:
         log.see(frame.place)
         if isinstance(frame, SessionFrame):
+            # A session may go on behind such a frame, and then so do the numbers.
             providers = providers if frame.session_id == session else {}
             session = frame.session_id
         elif isinstance(frame, StatusFrame):
@@ -259,6 +262,7 @@ def field_name(provider: str, field: str) -> str:
 def unified_kind(kinds: Iterable[str]) -> str:
     """Return the kind that holds values of all of these: numbers of bools and ints, texts of whatever has texts."""
     found = set(kinds)
+    # Of one kind nothing is converted: an int64 that float64 cannot hold must stay what it is.
     if len(found) == 1:
         return found.pop()
     if "string" in found:
@@ -293,12 +297,14 @@ def _checked(block: FrameBlock, log: FrameLog) -> FrameBlock:
     if len(names) < len(block.vectors):
         log.note(f"a field of {block.provider!a} has a name that cannot be printed, and is left out")
     vectors = {name: block.vectors[name] for name in names}
+    # Sorted where they are read; here their ends are enough.
     if (np.diff(block.times) < 0).any():
         log.note(f"times of '{block.provider}' go back, and are sorted")
     served = block.times >= EARLIEST
     if served.all():
         return FrameBlock(block.provider, block.name, block.times, vectors)
     log.note(f"'{block.provider}' has times before 1970, which are left out")
+    # Not decoded yet: most summaries need no values at all.
     vectors = {name: Vector(one.kind, partial(_masked, one, served)) for name, one in vectors.items()}
     return FrameBlock(block.provider, block.name, block.times[served], vectors)
 
@@ -308,4 +314,5 @@ def _masked(vector: Vector, served: NDArray[np.bool_]) -> Values:
 
 
 def _can_be_served(name: str) -> bool:
+    # Hubs, targets and patterns take names as people type them.
     return name.isprintable() and name == name.strip()

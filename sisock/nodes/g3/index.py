@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from sisock.core.errors import NodeUnavailable
 from sisock.core.model import Field, FieldCatalogue, FieldType
+from sisock.core.times import mean_spacing
 from sisock.nodes.archive.array_cache import digest
 from sisock.nodes.archive.format import FileSpan
 from sisock.nodes.g3.frames import DTYPE_OF_TYPE, TYPE_OF_KIND, field_name, unified_kind
@@ -31,7 +32,8 @@ logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 _Value = TypeVar("_Value")
 
-AT_ONCE = 500  # so many values in one condition are safe with every database
+# So many values in one condition are safe with every database.
+AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Contents:
-    """All that is known of an archive at one revision, but for which file has what."""
+    """The blocks and fields of an archive at one revision, but not which file has what."""
 
     revision: int = -1
     blocks: Mapping[int, _Block] = field(default_factory=dict)
@@ -102,6 +104,7 @@ class _Contents:
 
     def witness(self, number: int) -> str:
         """Return the field of a block that is in the fewest others: where it has samples, so have all."""
+        # The fewer others it is in, the more likely its samples are those of this block.
         return min(self.names(number), key=lambda name: len(self.places[name]))
 
 
@@ -119,6 +122,7 @@ class G3Index:
     """
 
     def __init__(self, engine: Engine, archive: str, units: Mapping[str, str] | None = None) -> None:
+        # What is asked of the database is remembered without a lock: at worst two threads ask the same.
         self._engine = engine
         self._archive = archive
         self._key = digest(archive)
@@ -127,11 +131,13 @@ class G3Index:
         self._revision = 0
         self._changed: tuple[tuple[int, int], frozenset[str]] = ((0, 0), frozenset())
         self._is_away = False
+        # Held while the revision is asked for, which is replaced by it: see `revision`.
         self._lock = threading.Lock()
 
     def revision(self) -> int:
         """Return a number that grows with each change."""
-        with self._lock:  # or else somebody who asked earlier, and is slow, could set it back
+        # Or else somebody who asked earlier, and is slow, could set it back.
+        with self._lock:
             return self._asked_revision()
 
     def _asked_revision(self) -> int:
@@ -139,6 +145,7 @@ class G3Index:
         try:
             self._revision = self._ask(lambda connection: connection.execute(wanted).scalar()) or 0
         except NodeUnavailable as error:
+            # Once: every question begins here, some of them each second.
             if not self._is_away:
                 logger.warning("%s; what was last known is served", error)
             self._is_away = True
@@ -148,6 +155,7 @@ class G3Index:
 
     def changed(self, since: int) -> Collection[str]:
         """Return the files that were added, changed or removed after a revision; all fields ask the same."""
+        # The fields of one question ask for the same one after another: the answer to the last is at hand.
         question = (since, self._revision)
         if self._changed[0] != question:
             wanted = self._of_archive(select(file_table.c.path)).where(file_table.c.revision > since)
@@ -186,27 +194,29 @@ class G3Index:
         """Return the field that an alias means; None when there is none, or several."""
         return self._refreshed().aliases.get(alias)
 
-    def stretches(self, field: str, files: Collection[str] | None = None) -> Sequence[FileSpan]:
-        """Return what is known of a field in some files, or in all of them."""
+    def spans_of(self, field: str, files: Collection[str] | None = None) -> Sequence[FileSpan]:
+        """Return the spans of a field in some files, or in all of them."""
         contents = self._refreshed()
         where = contents.places.get(field, ())
         if not where:
             return ()
         kinds = {block.number: block.kind_of(field) for block in where}
         keys = None if files is None else [digest(self._archive, path) for path in files]
-        parts: dict[str, list[Any]] = defaultdict(list)
+        rows_of: dict[str, list[Any]] = defaultdict(list)
         for row in self._ask(lambda connection: list(_spans(connection, list(kinds), keys))):
-            parts[row.path].append(row)
+            rows_of[row.path].append(row)
         return [
-            _stretch(contents.fields[field], own, unified_kind(kinds[row.block_id] for row in own))
-            for own in parts.values()
+            _span_of(contents.fields[field], own, unified_kind(kinds[row.block_id] for row in own))
+            for own in rows_of.values()
         ]
 
     def _refreshed(self) -> _Contents:
         """Return what is known at the newest revision."""
         revision = self.revision()
+        # A database that is away has no contents: what was last known goes on to be served.
         if revision != self._contents.revision and not self._is_away:
             contents = _Contents.of(revision, self._ask(self._load), self._units)
+            # Which type the newest file has is asked only where types differ: it is a query for each such field.
             mixed = self._ask(lambda connection: [_typed(connection, contents, name) for name in contents.mixed])
             self._contents = replace(contents, fields={**contents.fields, **{one.name: one for one in mixed}})
         return self._contents
@@ -215,8 +225,8 @@ class G3Index:
         """Read the blocks that have samples; fields only of those that were not known."""
         rows = [row for row in connection.execute(self._of_archive(select(block_table), block_table)) if row.samples]
         kinds = {number: dict(block.kinds) for number, block in self._contents.blocks.items()}
-        for part in _parts(sorted({row.id for row in rows} - kinds.keys())):
-            for row in connection.execute(select(field_table).where(field_table.c.block_id.in_(part))):
+        for batch in _batches(sorted({row.id for row in rows} - kinds.keys())):
+            for row in connection.execute(select(field_table).where(field_table.c.block_id.in_(batch))):
                 kinds.setdefault(row.block_id, {})[row.name] = row.kind
         return {
             row.id: _Block(row.id, row.provider, row.name, kinds[row.id], row.samples, row.first, row.last)
@@ -226,6 +236,7 @@ class G3Index:
     def _blocks_within(self, contents: _Contents, start: float, end: float) -> tuple[set[int], set[int]]:
         """Return the numbers of the blocks that have a sample in [start, end), and of those that may have one."""
         touching = [one for one in contents.blocks.values() if start < end and one.first < end and one.last >= start]
+        # One of a block's ends inside the span is a sample inside it. Only of the others files must be looked at.
         sure = {one.number for one in touching if start <= one.first or one.last < end}
         others = [one.number for one in touching if one.number not in sure]
         rows = self._ask(lambda connection: list(_coverage(connection, others, start, end))) if others else []
@@ -249,6 +260,7 @@ def _field(
 ) -> Field:
     newest = max(where, key=lambda block: (block.last, block.number))
     short = name[len(newest.provider) + 1 :]
+    # It has a value at all times of the block only if it is in each set of fields that the block ever had.
     shares = {block.number for block in where} == homes[newest.home]
     timeline = f"{newest.provider}.{newest.name}" if shares else f"{newest.provider}/{short}"
     alias = field_name(newest.provider, original_name(short))
@@ -257,6 +269,7 @@ def _field(
         timeline,
         TYPE_OF_KIND[newest.kinds[short]],
         units_of(short, "", units),
+        # The original's name, by which old dashboards ask.
         aliases=() if alias == name else (alias,),
     )
 
@@ -266,16 +279,16 @@ def _interval_s(where: Iterable[_Block]) -> float | None:
     found = list(where)
     count = sum(block.count for block in found)
     first, last = min(block.first for block in found), max(block.last for block in found)
-    return (last - first) / (count - 1) if last > first else None
+    return mean_spacing(first, last, count)
 
 
-def _stretch(described: Field, rows: Sequence[Any], kind: str) -> FileSpan:
+def _span_of(described: Field, rows: Sequence[Any], kind: str) -> FileSpan:
     """Return what a file has of a field, of which it may have several blocks."""
     one = rows[0]
     return FileSpan(
         file=one.path,
         signature=(one.mtime_ns, one.size, int(one.inode)),
-        identity=one.identity,
+        generation=one.identity,
         field=replace(described, type=TYPE_OF_KIND[kind]),
         dtype=np.dtype(DTYPE_OF_TYPE[kind]).name,
         count=sum(row.samples for row in rows),
@@ -288,12 +301,13 @@ def _typed(connection: Connection, contents: _Contents, name: str) -> Field:
     """Return a field with the type that it has in the newest file, in which several blocks may have it."""
     where = contents.places[name]
     newest = max(where, key=lambda block: (block.last, block.number))
+    # Several files may have the newest sample: all that they say is counted.
     last = select(span_table.c.file_id).where(span_table.c.block_id == newest.number, span_table.c.last >= newest.last)
     kinds = {
         block.kind_of(name)
-        for part in _parts([block.number for block in where])
+        for batch in _batches([block.number for block in where])
         for number in connection.execute(
-            select(span_table.c.block_id).where(span_table.c.block_id.in_(part), span_table.c.file_id.in_(last))
+            select(span_table.c.block_id).where(span_table.c.block_id.in_(batch), span_table.c.file_id.in_(last))
         ).scalars()
         for block in [contents.blocks[number]]
     }
@@ -304,9 +318,9 @@ def _spans(connection: Connection, numbers: Sequence[int], keys: Sequence[str] |
     """Yield what files have of some blocks, with what is known of the files."""
     known = (file_table.c.path, file_table.c.mtime_ns, file_table.c.size, file_table.c.inode, file_table.c.identity)
     wanted = select(span_table, *known).join(file_table, span_table.c.file_id == file_table.c.id)
-    for part in _parts(numbers):
-        of_blocks = wanted.where(span_table.c.block_id.in_(part))
-        for chosen in [()] if keys is None else _parts(keys):
+    for batch in _batches(numbers):
+        of_blocks = wanted.where(span_table.c.block_id.in_(batch))
+        for chosen in [()] if keys is None else _batches(keys):
             yield from connection.execute(of_blocks.where(file_table.c.key.in_(chosen)) if chosen else of_blocks)
 
 
@@ -314,11 +328,11 @@ def _coverage(connection: Connection, numbers: Sequence[int], start: float, end:
     """Yield the blocks with a file whose samples touch [start, end), and whether one of its ends is inside."""
     inside = or_(span_table.c.first >= start, span_table.c.last < end)
     wanted = select(span_table.c.block_id, func.max(case((inside, 1), else_=0)).label("sure"))
-    for part in _parts(numbers):
-        touching = and_(span_table.c.block_id.in_(part), span_table.c.last >= start, span_table.c.first < end)
+    for batch in _batches(numbers):
+        touching = and_(span_table.c.block_id.in_(batch), span_table.c.last >= start, span_table.c.first < end)
         yield from connection.execute(wanted.where(touching).group_by(span_table.c.block_id))
 
 
-def _parts(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
+def _batches(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
     for low in range(0, len(values), AT_ONCE):
         yield values[low : low + AT_ONCE]

@@ -17,6 +17,7 @@ from sisock.core.column.series import ReducibleSeries
 from sisock.core.errors import ConfigurationError, NodeUnavailable
 from sisock.core.model import DataBlock, FieldCatalogue, TimelineBlock
 from sisock.core.reduce.reducers import reduce_block
+from sisock.nodes.archive.segment_loader import SegmentLoader, reading_with
 from sisock.nodes.archive.segments import SegmentCache
 from sisock.nodes.archive.series_archive import SeriesArchive
 from sisock.nodes.archive.served_field import ServedField
@@ -32,7 +33,8 @@ from sisock.settings import Settings
 logger = logging.getLogger(__name__)
 
 IDLE_S = 3600.0
-REST = 10.0  # a scan takes at most about a tenth of the time
+# A scan takes at most about a tenth of the time: on slow disks, one would follow the other without a rest.
+REST = 10.0
 
 
 class G3Node:
@@ -85,6 +87,7 @@ class G3Node:
         self.poll_interval_s = scan_interval_s or IDLE_S
         self._max_points = max_points
         self._scans = scan_interval_s is not None
+        # At the start, and not when the first file is read.
         if frames is None:
             check_installed()
         frames = frames or read_frames
@@ -92,8 +95,9 @@ class G3Node:
         archive = archive or str(Path(folder).resolve())
         self._scanner = G3Scanner(Path(folder), G3Store(engine, archive), frames)
         self._index = G3Index(engine, archive, units)
-        parts = SegmentCache(Path(cache), "g3", SCANNER_VERSION) if cache else None
-        self._archive = _G3Archive(self._index, folder, partial(read_fields, frames), parts)
+        read = reading_with(Path(folder), partial(read_fields, frames))
+        segments = SegmentCache(Path(cache), "g3", SCANNER_VERSION) if cache else None
+        self._archive = _G3Archive(self._index, SegmentLoader(Path(folder), read, segments))
         self._clock = clock
         self._rest_until = -math.inf
         self._is_stuck = False
@@ -106,7 +110,7 @@ class G3Node:
             self._rest_until = began + REST * (self._clock() - began)
 
     def _scan(self) -> None:
-        """Index what is new; that it cannot be done is told once, until it can."""
+        """Index what is new; that it cannot be done is logged once, until it can."""
         try:
             self._scanner.scan()
         except NodeUnavailable as error:
@@ -122,6 +126,7 @@ class G3Node:
         doubtful = self._index.doubtful(start, end)
         if not doubtful:
             return found
+        # The index knows only where files begin and end: where a span lies between, samples are looked for.
         columns = self._archive.columns(list(doubtful))
         absent = {
             name
@@ -153,6 +158,7 @@ def g3_options(settings: Settings) -> dict[str, Any]:
     """Return the options that the environment gives: ``DATA_DIRECTORY``, where the index is, and ``MAX_POINTS``."""
     options: dict[str, Any] = {"folder": settings.data_directory} if settings.data_directory else {}
     if settings.g3_index or settings.sql_host:
+        # The node gets it as text, as from a site file, and needs the password.
         options["index"] = database_url(settings).render_as_string(hide_password=False)
     return options | ({"max_points": int(settings.max_points)} if settings.max_points else {})
 
@@ -182,6 +188,7 @@ def _bounded(block: DataBlock, most: int) -> DataBlock:
             timelines[timeline] = one
         else:
             # Two samples for each two strides; and the buckets that the span cuts at its ends, and the newest sample.
+            # These are what the four are for.
             stride = float(one.times[-1] - one.times[0]) / max(most - 4, 1)
             timelines |= reduce_block(DataBlock({timeline: one}), "minmax", stride).timelines
     return DataBlock(timelines)
@@ -190,6 +197,6 @@ def _bounded(block: DataBlock, most: int) -> DataBlock:
 class _G3Archive(SeriesArchive):
     """An archive whose index decides on timelines, which depend on all files."""
 
-    def _timeline(self, name: str, state: ServedField) -> str:
+    def _timeline(self, name: str, served: ServedField) -> str:
         assert isinstance(self._index, G3Index)
-        return self._index.timeline(name) or super()._timeline(name, state)
+        return self._index.timeline(name) or super()._timeline(name, served)

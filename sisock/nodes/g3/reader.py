@@ -31,14 +31,17 @@ _HEAD = struct.Struct("<Biii")
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM_BYTES = 4
 _LITTLE_ENDIAN = 1
+# No aggregator writes as much: what claims to have more is no frame.
 _MOST_ENTRIES = 10_000
 _LONGEST_NAME = 65_535
 INSTALL = "reading .g3 files needs so3g: pip install 'sisock[g3]'"
+# Older ones are translated by so3g itself.
 NEWEST_SCHEMA = 2
 SESSION, STATUS, DATA = range(3)
 FRAME_KINDS = {"G3VectorDouble": "float", "G3VectorInt": "int", "G3VectorBool": "bool", "G3VectorString": "string"}
 DECODING_ERRORS = (RuntimeError, MemoryError, KeyError, ValueError, TypeError, IndexError, UnicodeDecodeError)
 
+# Guards the first loading of so3g: two threads that import it at once would each see half of it.
 _loading = threading.Lock()
 
 
@@ -89,7 +92,8 @@ def _read(file: BinaryIO, at: int, count: int, size: int) -> bytes:
         raise CutFrame
     file.seek(at)
     content = file.read(count)
-    if len(content) < count:  # it was cut meanwhile
+    # It was cut since its size was looked at.
+    if len(content) < count:
         raise CutFrame
     return content
 
@@ -121,11 +125,13 @@ def read_frames(path: Path) -> Iterator[Frame]:
     """
     library = _library()
     with path.open("rb") as file:
+        # As it is now: what is written meanwhile is for the next time.
         size = file.seek(0, 2)
         reader = library.core.G3Reader(str(path)) if size else None
         at = 0
         while at < size:
             try:
+                # Found by us, so that a frame which the library cannot decode does not cost those behind it.
                 end = frame_end(file, at, size)
             except CutFrame:
                 return
@@ -206,7 +212,8 @@ def _load() -> _Library:
     except ImportError as error:
         missing = error.name in ("so3g", "spt3g")
         raise ConfigurationError(INSTALL if missing else f"so3g cannot be loaded: {error}") from None
-    core.G3Logger.global_logger = core.G3NullLogger()  # it prints each damaged file at the user; we say it by name
+    # Its own logger prints each damaged file at the user; we name it in the log.
+    core.G3Logger.global_logger = core.G3NullLogger()
     return _Library(core, so3g.hk.HKTranslator(), core.G3FrameType.Housekeeping, float(core.G3Units.seconds))
 
 
@@ -216,4 +223,5 @@ def _library() -> _Library:
 
 
 def _reason(error: BaseException) -> str:
+    # What follows is a place in the library's own source.
     return " ".join(str(error).split("(in ")[0].split()) or type(error).__name__

@@ -18,7 +18,8 @@ from sisock.nodes.g3.store import G3Store, KnownFile
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".g3"
-STILL_WRITTEN_S = 3600.0  # what was not written to for so long is not being written any more
+# What was not written to for so long is not being written any more.
+STILL_WRITTEN_S = 3600.0
 
 TellProgress = Callable[[int, int], None]
 
@@ -80,18 +81,22 @@ class G3Scanner:
             else:
                 result.read += 1
                 result.read_bytes += signatures[path][1]
-            done += signatures[path][1]  # as listed: a file that grows meanwhile must not make more than all
+            # As listed: a file that grows meanwhile must not make more than all.
+            done += signatures[path][1]
             if progress is not None:
                 progress(done, total)
         self._report_folders(unreadable)
+        # What is in a folder that cannot be read is not gone for that.
         gone = {path for path in known.keys() - signatures.keys() if not path.startswith(tuple(unreadable))}
-        if gone and signatures:  # where none is left, a disk may be away and come back
+        # Where none is left, a disk may be away and come back.
+        if gone and signatures:
             self.store.remove(gone)
             result.gone = len(gone)
         self._report_known({path: one for path, one in known.items() if path in signatures and path not in changed})
         return result
 
     def _read(self, path: str, signature: Signature, before: KnownFile | None) -> FileSummary | None:
+        # What another version of the scanner has read is read anew, as if nothing were known of it.
         place = before.place if before is not None and before.is_current else BEGINNING
         try:
             summary = summarize(self.frames(self.folder / path), place)
@@ -148,13 +153,15 @@ def _found(
 ) -> Iterator[tuple[str, Signature]]:
     try:
         status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+        # A link that leads back to where it is in would lead there for ever.
+        if (status.st_dev, status.st_ino) in seen:
             return
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(folder) as entries:
             listed = [one for one in entries if one.name.isprintable() and not one.name.startswith(".")]
     except OSError as error:
-        if not below or not isinstance(error, FileNotFoundError):  # it was there a moment ago
+        # One that is gone was there a moment ago.
+        if not below or not isinstance(error, FileNotFoundError):
             unreadable[below] = error.strerror or str(error)
         return
     for entry in listed:

@@ -19,7 +19,9 @@ from sisock.nodes.archive.format import Signature
 from sisock.nodes.g3.frames import BlockSummary, FileSummary, Place
 from sisock.nodes.g3.tables import archive_table, block_table, field_table, file_table, reason, span_table
 
-SCANNER_VERSION = 1  # to be raised when something else is made out of a file
+# To be raised when something else is made out of a file.
+SCANNER_VERSION = 1
+# Each time at least one of those who write at the same time gets on.
 WRITE_ATTEMPTS = 8
 
 _Result = TypeVar("_Result")
@@ -27,7 +29,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class KnownFile:
-    """What the index has of a file.
+    """A file as the index has it.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ class KnownFile:
 
     signature: Signature
     place: Place
-    identity: str
+    generation: str
     problem: str | None
     reader: int
 
@@ -61,6 +63,7 @@ class G3Store:
     def __init__(self, engine: Engine, archive: str) -> None:
         self._engine = engine
         self._archive = archive
+        # Of blocks that were committed: their numbers stay. One that a transaction adds may be rolled back with it.
         self._block_ids: dict[str, int] = {}
         self._known: dict[str, KnownFile] = {}
         self._known_revision = -1
@@ -68,6 +71,7 @@ class G3Store:
 
     def known(self) -> dict[str, KnownFile]:
         """Return what the index has of each file that is there, by its path below the archive's folder."""
+        # Only what has changed since: an archive of years has very many files.
         newer = file_table.c.revision > self._known_revision
         wanted = select(file_table).where(file_table.c.archive_id == self._archive_id, newer)
         for row in self._retry(lambda connection: list(connection.execute(wanted))):
@@ -79,12 +83,12 @@ class G3Store:
         return dict(self._known)
 
     def put(self, path: str, signature: Signature, summary: FileSummary, before: KnownFile | None) -> None:
-        """Index a file, in place of what was there; it keeps its identity if it has only grown."""
+        """Index a file, in place of what was there; it keeps its generation if it has only grown."""
         if before is not None and summary.continues and before.place.end:
-            identity = before.identity
+            generation = before.generation
         else:
             # What was before is a part of it: a file that is cut to where it was first read must be another one.
-            identity = digest(path, *summary.place, before.identity if before is not None else "")
+            generation = digest(path, *summary.place, before.generation if before is not None else "")
         row = {
             "path": path,
             "mtime_ns": signature[0],
@@ -93,7 +97,7 @@ class G3Store:
             "reader": SCANNER_VERSION,
             "place_end": summary.place.end,
             "checksum": summary.place.checksum,
-            "identity": identity,
+            "identity": generation,
             "problem": summary.problem,
             "gone": False,
         }
@@ -101,6 +105,7 @@ class G3Store:
 
     def remove(self, paths: Iterable[str]) -> None:
         """Take note that files are gone."""
+        # The row stays, so that others learn of it by its revision.
         row = {"gone": True, "place_end": 0, "checksum": 0, "problem": None}
         for path in paths:
             self._retry(partial(self._write, path=path, row=row, found=()))
@@ -113,6 +118,7 @@ class G3Store:
             one.block_id: one for one in connection.execute(select(span_table).where(span_table.c.file_id == file_id))
         }
         new = {self._block_id(connection, block): block for block in found}
+        # All spans of the file anew: it may have lost some.
         connection.execute(delete(span_table).where(span_table.c.file_id == file_id))
         if new:
             rows = [_span(block) | {"file_id": file_id, "block_id": number} for number, block in new.items()]
@@ -134,13 +140,13 @@ class G3Store:
 
     def _block_id(self, connection: Connection, block: BlockSummary) -> int:
         """Return the number of a block, which is added if it is new."""
-        parts = [part for field in block.fields for part in field]
-        key = digest(self._archive, block.provider, block.name, *parts)
+        fields = [text for name_and_kind in block.fields for text in name_and_kind]
+        key = digest(self._archive, block.provider, block.name, *fields)
         if key in self._block_ids:
             return self._block_ids[key]
         number = connection.execute(select(block_table.c.id).where(block_table.c.key == key)).scalar()
         if number is not None:
-            return self._block_ids.setdefault(key, int(number))  # it was committed, and stays
+            return self._block_ids.setdefault(key, int(number))
         row = {"provider": block.provider, "name": block.name, **_span(block), "samples": 0}
         added = _new_id(connection.execute(insert(block_table).values(key=key, archive_id=self._archive_id, **row)))
         rows = [
@@ -198,9 +204,10 @@ def _add_up(connection: Connection, old: Mapping[int, Any], new: Mapping[int, Bl
 def _total(connection: Connection, total: Any, old: Any, new: BlockSummary | None) -> dict[str, Any]:
     """Return a block's totals; only after a file has lost samples must all of its spans be looked at."""
     if new is None or (old is not None and (new.first > old.first or new.last < old.last)):
-        parts = select(func.sum(span_table.c.samples), func.min(span_table.c.first), func.max(span_table.c.last))
-        count, first, last = connection.execute(parts.where(span_table.c.block_id == total.id)).one()
+        sums = select(func.sum(span_table.c.samples), func.min(span_table.c.first), func.max(span_table.c.last))
+        count, first, last = connection.execute(sums.where(span_table.c.block_id == total.id)).one()
         return {"samples": int(count or 0), "first": first or 0.0, "last": last or 0.0}
+    # Of a block without samples the ends are those of nothing.
     if not total.samples:
         return _span(new)
     count = total.samples + new.count - (0 if old is None else old.samples)

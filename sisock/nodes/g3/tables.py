@@ -85,7 +85,7 @@ file_table = Table(
     **OPTIONS,
 )
 
-# A block of a provider with one set of fields. The last three columns are of all its spans together.
+# A block of a provider with one set of fields. The last three columns are totals of all its spans.
 block_table = Table(
     "sisock_g3_blocks",
     metadata,
@@ -137,7 +137,8 @@ def database_url(settings: Settings) -> URL:
     if settings.sql_host:
         host, _, port = settings.sql_host.partition(":")
         return URL.create(
-            DRIVERS["mysql"],  # which speaks with MariaDB as well, and not the other way round
+            # It speaks with MariaDB as well, and not the other way round.
+            DRIVERS["mysql"],
             username=settings.sql_user or None,
             password=settings.sql_passwd or None,
             host=host,
@@ -171,7 +172,8 @@ def open_database(url: URL) -> Engine:
     """
     try:
         engine = _engine(url)
-        with contextlib.suppress(DBAPIError):  # another process may make them at this moment
+        # Another process may make them at this moment; then the second attempt finds them.
+        with contextlib.suppress(DBAPIError):
             metadata.create_all(engine)
         metadata.create_all(engine)
     except ModuleNotFoundError as error:
@@ -185,7 +187,8 @@ def open_database(url: URL) -> Engine:
 def reason(error: Exception) -> str:
     """Return what a database says, on one line."""
     said = getattr(error, "orig", None) or error
-    _, *texts = said.args if len(said.args) > 1 else (None, said)  # MariaDB's begin with a number
+    # MariaDB's begin with a number.
+    _, *texts = said.args if len(said.args) > 1 else (None, said)
     return " ".join(str(texts[0]).split())
 
 
@@ -207,6 +210,8 @@ def _engine(url: URL) -> Engine:
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")  # who reads need not wait for who writes
+    # Who reads need not wait for who writes.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # Without a wait for the disk at each commit: after a power cut the last ones may be gone, and are scanned again.
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()

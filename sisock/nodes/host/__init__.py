@@ -1,1 +1,1 @@
-"""The machine that the node runs on: ``node`` keeps a day of what ``readings`` asks the operating system."""
+"""The machine that the node runs on: ``node`` keeps a day of the ``readings`` that the operating system gives."""

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sisock.core.buffer.rolling import RollingBuffer
-from sisock.core.column.column import Column
-from sisock.core.model import DataBlock, Field, FieldCatalogue, FieldType
+from sisock.core.model import Field, FieldType
 from sisock.nodes.host.readings import HostReadings, Reading, Value
-from sisock.nodes.live.buffer_folder import BufferFolder
+from sisock.nodes.live.buffer_folder import Aside, BufferFolder
+from sisock.nodes.live.live_timelines import LiveNode, LiveTimelines, unused_name
 
-ASIDE_S = 3600.0
 TakeSample = Callable[[float], Mapping[str, Reading]]
 
 
-@dataclass(frozen=True)
-class _State:
-    """All that is served at one moment; replaced whole, so that readers need no lock.
-
-    Each timeline has a buffer with the fields that were there when it began.
-    """
-
-    fields: Mapping[str, Field] = field(default_factory=dict)
-    buffers: Mapping[str, RollingBuffer] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Aside:
-    """What a jump of the clock would have dropped, and until when it is kept, by the clock that never steps."""
-
-    state: _State
-    until: float
-
-
-class HostNode:
-    """Serves what the operating system says of this machine.
+class HostNode(LiveNode):
+    """The readings of this machine by its operating system.
 
     Numbers whose names agree up to the last dot (``network.eth0.received``, ``network.eth0.sent``) share a timeline;
     each string and each bool is on one of its own. A number that is missing while others of its timeline are there is
@@ -73,15 +52,13 @@ class HostNode:
         folder: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name = name
-        self.description = description
+        super().__init__(name, description)
         self.poll_interval_s = poll_interval_s
         self._keep_s = keep_s
         self._sample = sample or HostReadings()
         self._folder = BufferFolder(folder)
-        self._state = self._restored()
-        self._clock = clock
-        self._aside: _Aside | None = None
+        self._aside: Aside[LiveTimelines] = Aside(self._folder, clock)
+        self.served = self._restored()
 
     def poll(self, now: float) -> None:
         """Take one sample of everything at ``now``, UNIX seconds.
@@ -91,108 +68,80 @@ class HostNode:
         the past up again if the clock is set right within an hour.
         """
         readings = self._sample(now)
-        state = self._with_new_timelines(self._without_stale_timelines(self._after_jump(now), now), readings)
-        # Served only once each timeline has its first sample, so that none is ever seen without one.
-        for buffer in state.buffers.values():
-            if _newest(buffer) > now + 2 * self.poll_interval_s:  # the clock was ahead, and is set right
+        timelines = self._with_new_timelines(self._without_stale_timelines(self._after_jump(now), now), readings)
+        for buffer in timelines.buffers.values():
+            # The clock was ahead, and is set right. A difference of two polls may be chance.
+            if _newest(buffer) > now + 2 * self.poll_interval_s:
                 buffer.forget_after(now)
             _append(buffer, now, readings)
-        self._state = state
+        # Served only once each timeline has its first sample, so that none is ever seen without one.
+        self.served = timelines
 
-    def catalogue(self, start: float, end: float) -> FieldCatalogue:
-        """Return every field with at least one sample in [start, end), UNIX seconds."""
-        state = self._state
-        alive = {name for name, buffer in state.buffers.items() if buffer.count(start, end)}
-        fields = [one for one in state.fields.values() if one.timeline in alive]
-        return FieldCatalogue.of(fields, {name: state.buffers[name].interval_s for name in alive})
-
-    def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
-        """Return every sample of the fields inside [start, end), UNIX seconds; not to be written to."""
-        return DataBlock(
-            {timeline: buffer.block(names, start, end) for timeline, buffer, names in self._asked_for(fields)}
-        )
-
-    def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
-        """Return all samples of the fields, with what makes reducing them quick; unknown fields are left out."""
-        columns: dict[str, Column] = {}
-        for _, buffer, names in self._asked_for(fields):
-            columns.update(buffer.columns(names))
-        return columns
-
-    def _asked_for(self, fields: Sequence[str]) -> Iterator[tuple[str, RollingBuffer, list[str]]]:
-        """Yield each timeline of the known ones of some fields, with its buffer and those of them that are on it."""
-        state = self._state
-        names: dict[str, list[str]] = {}
-        for name in dict.fromkeys(fields):
-            if name in state.fields:
-                names.setdefault(state.fields[name].timeline, []).append(name)
-        for timeline, members in names.items():
-            yield timeline, state.buffers[timeline], members
-
-    def _restored(self) -> _State:
+    def _restored(self) -> LiveTimelines:
         """Return what an earlier process kept; of a name that is there twice, the one with the newest sample."""
         fields: dict[str, Field] = {}
         buffers: dict[str, RollingBuffer] = {}
-        found = self._folder.restored(self._keep_s)
-        for buffer, about in sorted(found, key=lambda one: _newest(one[0]), reverse=True):
+
+        def take(buffer: RollingBuffer, about: Mapping[str, Any]) -> bool:
             timeline = str(about.get("timeline", ""))
-            if not len(buffer) or not timeline or timeline in buffers or buffer.fields.keys() & fields:
-                self._folder.discard(buffer)
-                continue
+            if not timeline or timeline in buffers or buffer.fields.keys() & fields:
+                return False
             buffers[timeline] = buffer
             for name, kind in buffer.fields.items():
                 fields[name] = Field(name, timeline, kind, *about.get("fields", {}).get(name, ()))
-        return _State(fields, buffers)
+            return True
 
-    def _after_jump(self, now: float) -> _State:
-        """Return what to go on with: another state where the clock jumped so far that nothing of this could stay."""
-        state, aside = self._state, self._aside
-        if aside is not None and self._clock() > aside.until:
-            self._discard(aside.state)
-            self._aside = aside = None
-        if not state.buffers or self._is_kept(state, now):
-            return state
-        if aside is None:
-            self._aside = _Aside(state, self._clock() + ASIDE_S)
-            return _State()
-        self._discard(state)
-        if not self._is_kept(aside.state, now):
-            return _State()
-        self._aside = None
-        return aside.state
+        self._folder.restore(take, _newest, self._keep_s)
+        return LiveTimelines(fields, buffers)
 
-    def _is_kept(self, state: _State, now: float) -> bool:
-        """Tell whether any of it is kept at a time; what is in the far future is not."""
-        return any(abs(now - _newest(buffer)) <= self._keep_s for buffer in state.buffers.values())
-
-    def _discard(self, state: _State) -> None:
-        for buffer in state.buffers.values():
+    def _after_jump(self, now: float) -> LiveTimelines:
+        """Return what to go on with: other timelines where the clock jumped so far that none of these could stay."""
+        served = self.served
+        self._aside.discard_when_over()
+        if not served.buffers or self._is_kept(served, now):
+            return served
+        past = self._aside.kept
+        if past is None:
+            self._aside.put(served, served.buffers.values())
+            return LiveTimelines()
+        # A second jump, which may be the one back: what was measured under the wrong time is of no use.
+        for buffer in served.buffers.values():
             self._folder.discard(buffer)
+        if not self._is_kept(past, now):
+            return LiveTimelines()
+        self._aside.clear()
+        return past
 
-    def _without_stale_timelines(self, state: _State, now: float) -> _State:
+    def _is_kept(self, timelines: LiveTimelines, now: float) -> bool:
+        """Tell whether any of them is kept at a time; what is in the far future is not."""
+        return any(abs(now - _newest(buffer)) <= self._keep_s for buffer in timelines.buffers.values())
+
+    def _without_stale_timelines(self, timelines: LiveTimelines, now: float) -> LiveTimelines:
         """Drop what is no longer kept, also when a step of the clock left it in the far future."""
         buffers = {}
-        for name, buffer in state.buffers.items():
+        for name, buffer in timelines.buffers.items():
             if abs(now - _newest(buffer)) <= self._keep_s:
                 buffers[name] = buffer
             else:
                 self._folder.discard(buffer)
-        return _State({name: one for name, one in state.fields.items() if one.timeline in buffers}, buffers)
+        fields = {name: one for name, one in timelines.fields.items() if one.timeline in buffers}
+        return LiveTimelines(fields, buffers)
 
-    def _with_new_timelines(self, state: _State, readings: Mapping[str, Reading]) -> _State:
+    def _with_new_timelines(self, timelines: LiveTimelines, readings: Mapping[str, Reading]) -> LiveTimelines:
         """Add timelines for the fields that were not there before."""
         groups: dict[tuple[str, bool], list[str]] = {}
         for name, reading in readings.items():
-            if name not in state.fields and reading.value is not None:
+            if name not in timelines.fields and reading.value is not None:
                 groups.setdefault(_group(name, reading.value), []).append(name)
-        fields, buffers = dict(state.fields), dict(state.buffers)
+        fields, buffers = dict(timelines.fields), dict(timelines.buffers)
         for (group, _), names in groups.items():
-            timeline = _unused(group, buffers)
+            # What appears later is on a timeline of its own: a buffer's fields never change.
+            timeline = unused_name(group, buffers)
             for name in names:
                 reading = readings[name]
                 fields[name] = Field(name, timeline, _type(reading.value), reading.units, reading.description)
             buffers[timeline] = self._new_buffer(timeline, [fields[name] for name in names])
-        return _State(fields, buffers)
+        return LiveTimelines(fields, buffers)
 
     def _new_buffer(self, timeline: str, fields: Sequence[Field]) -> RollingBuffer:
         about: dict[str, Any] = {
@@ -209,6 +158,7 @@ def _append(buffer: RollingBuffer, now: float, readings: Mapping[str, Reading]) 
         value = readings[name].value if name in readings else None
         if value is not None and _type(value) == kind:
             row[name] = value
+    # Of fields of other types there is one on a timeline, so that what is missing beside others is a number.
     if row:
         buffer.append(now, {name: row.get(name, math.nan) for name in buffer.fields})
 
@@ -223,14 +173,6 @@ def _group(name: str, value: Value) -> tuple[str, bool]:
     """Return the name for a field's timeline and whether numbers share it: only they can be missing from a row."""
     is_number = _type(value) == "number"
     return (is_number and name.rpartition(".")[0]) or name, is_number
-
-
-def _unused(name: str, taken: Mapping[str, object]) -> str:
-    candidate, count = name, 1
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}-{count}"
-    return candidate
 
 
 def _newest(buffer: RollingBuffer) -> float:

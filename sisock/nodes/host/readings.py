@@ -17,9 +17,12 @@ from typing import Any
 
 import psutil
 
+from sisock.nodes.live.live_timelines import unused_name
+
 logger = logging.getLogger(__name__)
 
-SLOW_INTERVAL_S = 9.5  # just under ten, so that a poll a second takes every tenth even when it comes a little early
+# Just under ten, so that a poll a second takes every tenth even when it comes a little early.
+SLOW_INTERVAL_S = 9.5
 LOW_MEMORY_SHARE = 0.1
 LOAD_LEVELS = ((0.1, "idle"), (1.0, "busy"))
 FULL_LOAD_LEVEL = "saturated"
@@ -84,6 +87,7 @@ class HostReadings:
         """Return what is known now; ``now`` is UNIX seconds."""
         probes: dict[str, Probe] = {**PROBES, "uptime": partial(_uptime, now)}
         if self._clock() >= self._slow_due:
+            # Set before they are asked: one that takes long is not asked more seldom than others.
             self._slow_due = self._clock() + SLOW_INTERVAL_S
             probes.update(SLOW_PROBES)
         readings: dict[str, Reading] = {}
@@ -110,6 +114,7 @@ class HostReadings:
         self._counts[name] = (now, counter.count)
         rate = None
         if now > then and counter.count >= count:
+            # A core's time and the clock are not read at the same moment: it may seem to have worked for too long.
             rate = min((counter.count - count) / (now - then), counter.limit)
         return Reading(rate, counter.units, counter.description)
 
@@ -153,6 +158,7 @@ def _swap() -> Found:
 
 
 def _disk_traffic() -> Found:
+    # None in a container that sees no disk.
     counts = psutil.disk_io_counters()
     if counts is not None:
         yield "disk.read", Counter(counts.read_bytes, "B/s", "Read from all disks")
@@ -187,7 +193,8 @@ def _disk_space() -> Found:
     for mountpoint, (_, label) in zip(mountpoints, _labelled(names), strict=True):
         try:
             usage = psutil.disk_usage(mountpoint)
-        except OSError:  # a medium was taken out, or is not ours to see
+        except OSError:
+            # A medium was taken out, or is not ours to see.
             continue
         yield f"disk.{label}.percent", Reading(usage.percent, "%", f"Space in use on {mountpoint}")
         yield f"disk.{label}.free", Reading(usage.free, "B", f"Space left on {mountpoint}")
@@ -212,6 +219,7 @@ def _fans() -> Found:
 
 def _sensors(kind: str, function: str, units: str, words: str) -> Found:
     """Read one kind of sensor, if the platform has any."""
+    # The function itself lacks where psutil knows no sensors of the platform.
     chips: Mapping[str, Any] = getattr(psutil, function, dict)()
     for chip, chip_label in _labelled(chips):
         names = [sensor.label or "sensor" for sensor in chips[chip]]
@@ -236,11 +244,7 @@ def _labelled(names: Iterable[str]) -> list[tuple[str, str]]:
     labels: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_") or "unnamed"
-        label, count = plain, 1
-        while label in labels:
-            count += 1
-            label = f"{plain}-{count}"
-        labels[label] = name
+        labels[unused_name(plain, labels)] = name
     return [(name, label) for label, name in labels.items()]
 
 

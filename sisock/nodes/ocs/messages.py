@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sisock.core.buffer.batch import DTYPES
 from sisock.core.model import FieldType, Times, Values
 
+# By exact types: a bool is a number to isinstance, and nothing of NumPy travels over WAMP.
 _KINDS: Mapping[type, FieldType] = {float: "number", int: "number", bool: "bool", str: "string"}
 _NUMBERS = {float, int}
 _UNIT_TAGS = ("units", "unit")
@@ -90,6 +91,7 @@ def read_message(arguments: Sequence[Any]) -> FeedMessage:
     agent_class = agent_class if isinstance(agent_class, str) else ""
     if not feed.get("record") or not message:
         return FeedMessage(agent_class=agent_class)
+    # After the heartbeats and states, of which nothing is expected.
     if not isinstance(message, Mapping):
         problem = Problem("a message is left out", f"its blocks must be in a dictionary, not in a {_type_of(message)}")
         return FeedMessage((), agent_class, (problem,))
@@ -120,6 +122,7 @@ def _as_times(stamps: Sequence[Any]) -> Times | None:
     try:
         return np.array(stamps, dtype=np.float64) if all(map(math.isfinite, stamps)) else None
     except OverflowError:
+        # A whole number that no float64 can be.
         return None
 
 
@@ -142,8 +145,8 @@ def _rows(
     block: str, times: Times, columns: Mapping[str, Sequence[Any]], problems: list[Problem]
 ) -> Iterator[BlockRows]:
     """Yield the samples of all fields of one type throughout, then those of fields that have several."""
-    together, apart = _as_numbers(columns) or {}, []
-    for name, values in () if together else columns.items():
+    whole, apart = _as_numbers(columns) or {}, []
+    for name, values in () if whole else columns.items():
         for kind, places in _kinds_of(values).items():
             chosen = values if len(places) == len(values) else [values[place] for place in places]
             array = _as_array(chosen, kind) if kind else None
@@ -153,11 +156,11 @@ def _rows(
                     Problem(what, "they are no numbers that can be drawn, no texts, and not true or false")
                 )
             elif len(places) == len(values):
-                together[Typed(name, kind)] = array
+                whole[Typed(name, kind)] = array
             else:
                 apart.append(BlockRows(times[places], {Typed(name, kind): array}))
-    if together:
-        yield BlockRows(times, together)
+    if whole:
+        yield BlockRows(times, whole)
     yield from apart
 
 
@@ -200,6 +203,7 @@ def _as_array(values: Sequence[Any], kind: FieldType) -> Values | None:
 
 def _units_of(tags: Any) -> dict[str, str]:
     """Return the units that an agent gives among the tags of its fields."""
+    # What is not as expected is passed over: units are worth no warning.
     entries = tags.items() if isinstance(tags, Mapping) else ()
     tagged = [(name, entry) for name, entry in entries if isinstance(name, str) and isinstance(entry, Mapping)]
     found = [(name, entry.get(key)) for name, entry in tagged for key in _UNIT_TAGS]

@@ -7,17 +7,17 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-from sisock.core.column.column import Column
 from sisock.core.errors import ConfigurationError
-from sisock.core.model import DataBlock, Field, FieldCatalogue
+from sisock.core.model import Field, FieldCatalogue
 from sisock.core.wire.replies import MIB
-from sisock.nodes.ocs.blocks import LiveBlocks, LiveTimeline
+from sisock.nodes.live.live_timelines import LiveNode, LiveTimelines
+from sisock.nodes.ocs.blocks import LiveBlocks
 from sisock.nodes.ocs.messages import read_message
+from sisock.nodes.ocs.timelines import Limits, LiveTimeline
 from sisock.nodes.ocs_names import Key, aliases_of, names_of, units_of
 from sisock.settings import Settings
 
@@ -26,31 +26,13 @@ log = logging.getLogger(__name__)
 ALL_FEEDS = "observatory.*.feeds.*"
 _FEED = re.compile(r"[^\s.#]+\.[^\s.#]*\.feeds\.[^\s.#]*")
 _ROUTER = re.compile(r"ws://[^\s/]+(/\S*)?")
-_MOST_TOLD = 1000
+_MOST_WARNINGS = 1000
+# Naming that takes less than this is done for each message.
 _QUICK_S = 0.02
 
 
-@dataclass(frozen=True)
-class _Served:
-    field: Field
-    timeline: LiveTimeline
-    column: str
-
-
-@dataclass(frozen=True)
-class _State:
-    """All that is served at one moment; replaced whole, so that readers need no lock."""
-
-    fields: Mapping[str, _Served] = field(default_factory=dict)
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    timelines: Mapping[str, LiveTimeline] = field(default_factory=dict)
-
-    def find(self, name: str) -> _Served | None:
-        return self.fields.get(name) or self.fields.get(self.aliases.get(name, ""))
-
-
-class OcsFeedNode:
-    """Serves what OCS agents publish for recording, under the names that it has in the archive that OCS writes.
+class OcsFeedNode(LiveNode):
+    """What OCS agents publish for recording, under the names that it has in the archive that OCS writes.
 
     A block of a feed is a timeline. What an agent publishes later in a block, or not in each message, is on a
     timeline of its own; nothing is filled in. Fields can also be asked for by the names that the original gave them.
@@ -96,8 +78,7 @@ class OcsFeedNode:
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = monotonic,
     ) -> None:
-        self.name = name
-        self.description = description
+        super().__init__(name, description)
         self.topics = _topics([feeds] if isinstance(feeds, str) else feeds)
         if router is not None and not _ROUTER.fullmatch(router):
             raise ConfigurationError(f"ocs_feed: router is '{router}', but must be like ws://HOST:8001/ws")
@@ -108,104 +89,77 @@ class OcsFeedNode:
                 raise ConfigurationError(f"ocs_feed: {option} is {value}, but must be a number above zero")
         if not 0 <= late_s < math.inf:
             raise ConfigurationError(f"ocs_feed: late_s is {late_s}, but must be a number of seconds, or 0")
+        # Of the blocks, and of what is served: events, polls and questions for all fields come from several threads.
         self._guard = threading.Lock()
-        self._told: set[tuple[str, str]] = set()
-        self._blocks = LiveBlocks(buffer_time, max_mib * MIB, late_s, folder, clock, steady, self._tell)
+        self._warned: set[tuple[str, str]] = set()
+        self._blocks = LiveBlocks(Limits(buffer_time, max_mib * MIB, late_s), folder, clock, steady, self._warn)
         self._named_version = -1
         self._name_at = -math.inf
-        self._state = _State()
         self._update(at_once=True)
 
     def receive(self, topic: str, *arguments: Any) -> None:
-        """Take one event of a feed; what is wrong with it is said once, and left out."""
+        """Take one event of a feed; what is wrong with it is left out, with one warning."""
         message = read_message(arguments)
         with self._guard:
             for what, why in message.problems:
-                self._tell(topic, what, why)
+                self._warn(topic, what, why)
             for block in message.blocks:
                 self._blocks.take(topic, message.agent_class, block)
             self._update()
 
     def poll(self, now: float) -> None:
         """Let go of what is no longer kept."""
+        # By its own clock that never steps: ``now`` says nothing of how long a block was silent.
         with self._guard:
             self._blocks.tidy()
             self._update(at_once=True)
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return every field with at least one sample in [start, end), UNIX seconds."""
+        # Read without the lock: at worst a field comes a question later, and most questions wait for nobody.
         if self._blocks.version != self._named_version:
             with self._guard:
                 self._update(at_once=True)
-        state = self._state
-        alive = {name: one.buffer for name, one in state.timelines.items() if one.buffer.count(start, end)}
-        fields = [one.field for one in state.fields.values() if one.field.timeline in alive]
-        return FieldCatalogue.of(fields, {name: buffer.interval_s for name, buffer in alive.items()})
-
-    def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
-        """Return every sample of the fields inside [start, end), UNIX seconds; not to be written to."""
-        blocks = {}
-        for timeline, columns in self._asked_for(fields):
-            block = timeline.buffer.block(columns.values(), start, end)
-            values = {asked: block.values[column] for asked, column in columns.items()}
-            blocks[timeline.name] = replace(block, values=values)
-        return DataBlock(blocks)
-
-    def columns(self, fields: Sequence[str]) -> Mapping[str, Column]:
-        """Return all samples of the fields, with what makes reducing them quick; unknown fields are left out."""
-        found: dict[str, Column] = {}
-        for timeline, columns in self._asked_for(fields):
-            kept = timeline.buffer.columns(columns.values())
-            found.update((asked, kept[column]) for asked, column in columns.items())
-        return {name: found[name] for name in dict.fromkeys(fields) if name in found}
-
-    def _asked_for(self, fields: Sequence[str]) -> Iterator[tuple[LiveTimeline, Mapping[str, str]]]:
-        """Yield each timeline of the known ones of some fields, with the column of each as it was asked for."""
-        state = self._state
-        asked: dict[str, dict[str, str]] = {}
-        for name in dict.fromkeys(fields):
-            served = state.find(name)
-            if served is not None:
-                asked.setdefault(served.timeline.name, {})[name] = served.column
-        for timeline, columns in asked.items():
-            yield state.timelines[timeline], columns
+        return super().catalogue(start, end)
 
     def _update(self, *, at_once: bool = False) -> None:
         """Serve the fields that there are now; where naming all of them takes long, after a break as long."""
         began, version = monotonic(), self._blocks.version
         # At the start each message has new fields: thousands of them would be named anew each time.
         if version != self._named_version and (at_once or began >= self._name_at):
-            self._state = self._named()
+            self.served = self._named()
             self._named_version = version
             ended = monotonic()
             self._name_at = 2 * ended - began if ended - began > _QUICK_S else -math.inf
 
-    def _named(self) -> _State:
-        """Return the state of all blocks as they are now."""
+    def _named(self) -> LiveTimelines:
+        """Return the timelines of all blocks as they are now, with a name for each field."""
         owners = self._blocks.owners
         names = names_of(owners)
         aliases, unclear = aliases_of(names)
         if unclear:
             what = "names of the original that several fields would have mean none of them"
-            self._tell("", what, f"such as {', '.join(unclear[:3])}")
+            self._warn("", what, f"such as {', '.join(unclear[:3])}")
         alias_of = {name: alias for alias, name in aliases.items()}
-        fields = {
-            names[key]: _Served(self._describe(key, names[key], timeline, alias_of), timeline, key.field)
-            for key, timeline in owners.items()
-        }
-        return _State(fields, aliases, {one.name: one for one in owners.values()})
+        return LiveTimelines(
+            fields={names[key]: self._describe(key, names[key], one, alias_of) for key, one in owners.items()},
+            buffers={one.name: one.buffer for one in owners.values()},
+            columns_of={name: key.field for key, name in names.items()},
+            aliases=aliases,
+        )
 
     def _describe(self, key: Key, name: str, timeline: LiveTimeline, alias_of: Mapping[str, str]) -> Field:
-        units = units_of(key.field, timeline.agent_class, self._units) or timeline.units.get(key.field)
-        agent = f" ({timeline.agent_class})" if timeline.agent_class else ""
+        origin = timeline.origin
+        units = units_of(key.field, origin.agent_class, self._units) or origin.units.get(key.field)
+        agent = f" ({origin.agent_class})" if origin.agent_class else ""
         description = f"{key.field} of block {key.block}{agent}"
         aliases = (alias_of[name],) if name in alias_of else ()
         return Field(name, timeline.name, key.kind, units, description, aliases)
 
-    def _tell(self, topic: str, what: str, why: str) -> None:
-        """Say once what is left out; the number of things that are said is bounded."""
-        if (topic, what) not in self._told and len(self._told) < _MOST_TOLD:
-            self._told.add((topic, what))
+    def _warn(self, topic: str, what: str, why: str) -> None:
+        """Warn once of what is left out; the number of warnings is bounded."""
+        if (topic, what) not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add((topic, what))
             log.warning("%s: %s", f"{topic}: {what}" if topic else what, why)
 
 

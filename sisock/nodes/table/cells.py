@@ -16,7 +16,8 @@ from sisock.nodes.table.fields import Label, TableColumn
 NO_VALUE = frozenset({"", "na", "n/a", "#n/a", "nan", "null"})
 MISSING = NO_VALUE | {"none", "-"}  # among numbers; of themselves they may be states
 TRUTH = {"true": 1, "false": 0}
-ABSENT = -1  # beside 1 and 0, so that bools with gaps take a byte each
+# Beside 1 and 0, so that bools with gaps take a byte each.
+ABSENT = -1
 SAMPLED_CELLS = 1000
 FITTING_CELLS = 0.9
 Converted = tuple[Values, list[int]]
@@ -25,12 +26,12 @@ Converted = tuple[Values, list[int]]
 
 @dataclass
 class CellColumn:
-    """Takes the cells of a column, part by part, and makes values of them.
+    """A column of a table as its cells come, block by block, and the values of all of them.
 
     Parameters
     ----------
     type
-        None to decide by the first part that has a value: number or bool if nine in ten of its first 1000 values are.
+        None to decide by the first block that has a value: number or bool if nine in ten of its first 1000 values are.
     decimal_comma
         Whether ``1,5`` is a number.
     """
@@ -38,7 +39,7 @@ class CellColumn:
     label: Label
     type: FieldType | None = None
     decimal_comma: bool = False
-    _parts: list[Values] = field(default_factory=list)
+    _blocks: list[Values] = field(default_factory=list)
     _texts: dict[str, str] = field(default_factory=dict)
 
     def add(self, cells: Sequence[str]) -> list[int]:
@@ -49,19 +50,20 @@ class CellColumn:
         if self.type is None:
             self.type = type_of(plain)
         if self.type is None or self.type == "string":
-            self._parts.append(self._strings(cells))
+            # Without a type, as text: what is missing among numbers may turn out to be a state.
+            self._blocks.append(self._strings(cells))
             return []
         values, unfit = CONVERSIONS[self.type](plain)
-        self._parts.append(values)
+        self._blocks.append(values)
         return unfit
 
     def add_numbers(self, values: Values) -> None:
         """Take float64 in place of cells that are such numbers."""
-        self._parts.append(values)
+        self._blocks.append(values)
 
     def finish(self) -> TableColumn | None:
         """Return the column of all cells until now; None when no value is in them."""
-        values = self._joined()
+        values = self._join_blocks()
         if self.type == "number":
             return TableColumn(self.label, "number", values)
         if self.type is None and all(text.strip().lower() in NO_VALUE for text in self._texts):
@@ -73,15 +75,15 @@ class CellColumn:
 
     def until(self, count: int) -> CellColumn:
         """Return a column of the first cells, which takes others in place of those that came after."""
-        return dataclasses.replace(self, _parts=[self._joined()[:count]])
+        return dataclasses.replace(self, _blocks=[self._join_blocks()[:count]])
 
-    def _joined(self) -> Values:
-        """Return all values in one array, which takes the place of the parts."""
-        parts = [part if self.type in (None, "string") else _retyped(part, self.type) for part in self._parts]
-        if len(parts) != 1:
-            parts = [np.concatenate(parts)] if parts else [np.empty(0)]
-        self._parts = parts
-        return parts[0]
+    def _join_blocks(self) -> Values:
+        """Return all values in one array, which takes the place of the blocks."""
+        blocks = [one if self.type in (None, "string") else _retyped(one, self.type) for one in self._blocks]
+        if len(blocks) != 1:
+            blocks = [np.concatenate(blocks)] if blocks else [np.empty(0)]
+        self._blocks = blocks
+        return blocks[0]
 
     def _strings(self, cells: Sequence[str]) -> Values:
         """Return texts, of which equal ones are one object: states repeat."""
@@ -92,6 +94,7 @@ class CellColumn:
 
 def type_of(cells: Sequence[str]) -> FieldType | None:
     """Return the type that cells seem to be of; None when all are missing."""
+    # Nine in ten are enough: a word among numbers is a mistake of the one who wrote it.
     sample = [text for cell in cells if (text := cell.strip().lower()) not in MISSING][:SAMPLED_CELLS]
     if not sample:
         return "number" if any(cell.strip().lower() == "nan" for cell in cells) else None
@@ -136,8 +139,8 @@ def _numbers_one_by_one(cells: Sequence[str]) -> Converted:
     return np.array(values, dtype=np.float64), unfit
 
 
-def _retyped(part: Values, kind: FieldType | None) -> Values | NDArray[np.int8]:
-    """Return a part that was taken before the type was known, when nothing was in it, as one of the type."""
-    if part.dtype != object:
-        return part
-    return np.full(len(part), math.nan) if kind == "number" else np.full(len(part), ABSENT, dtype=np.int8)
+def _retyped(block: Values, kind: FieldType | None) -> Values | NDArray[np.int8]:
+    """Return a block that was taken before the type was known, when nothing was in it, as one of the type."""
+    if block.dtype != object:
+        return block
+    return np.full(len(block), math.nan) if kind == "number" else np.full(len(block), ABSENT, dtype=np.int8)

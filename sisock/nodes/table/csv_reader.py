@@ -32,7 +32,8 @@ from sisock.nodes.table.times import TimeColumns, find_times, seconds_of_numbers
 
 OTHER_SIGNS = ('"', "#", "\0", "_")
 LONGEST_SHOWN_CELL = 40
-LONG_BYTES = 4 * 2**20  # shorter ones are read again in a fraction of a second
+# Shorter ones are read again in a fraction of a second.
+LONG_BYTES = 4 * 2**20
 MOST_CONTINUED = 8
 MOST_MISSES = 8
 
@@ -54,8 +55,8 @@ def numbers_of(block: TextBlock, head: Head) -> NDArray[np.float64] | None:
 
 
 @dataclass
-class _Building:
-    """A table that is made of the rows of one block after the other; columns by their place in the file."""
+class _TableBuilder:
+    """A table as its rows come, block by block; columns by their place in the file."""
 
     head: Head
     labels: list[Label]
@@ -112,7 +113,8 @@ class _Building:
         table = numbers_of(block, self.head)
         seconds = None if table is None else seconds_of_numbers(table[:, self.times.places[0]], self.times.unit)
         if table is None or seconds is None or np.isnan(seconds).any():
-            self.misses += 1  # who has failed so often will again, which takes time
+            # After some misses it is not tried any more: each costs the time of parsing the block.
+            self.misses += 1
             return False
         self.seconds.append(seconds)
         for place, column in self.columns.items():
@@ -120,7 +122,9 @@ class _Building:
         return True
 
     def finish(self) -> Table:
-        columns = tuple(made for column in self.columns.values() if (made := column.finish()) is not None)
+        finished = [column.finish() for column in self.columns.values()]
+        columns = tuple(one for one in finished if one is not None)
+        # In place of the blocks, so that the rows that the next reading keeps need not be joined again.
         self.seconds = [np.concatenate(self.seconds)]
         return Table(self.seconds[0], columns, self._problem())
 
@@ -146,11 +150,11 @@ class _Building:
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """What was made of a file up to a mark, which the next reading goes on from."""
+class _Checkpoint:
+    """The table of a file up to a mark, which the next reading goes on from."""
 
     mark: BlockMark
-    building: _Building
+    builder: _TableBuilder
 
 
 class CsvReader:
@@ -161,61 +165,67 @@ class CsvReader:
 
     def __init__(self, options: TableOptions) -> None:
         self._options = options
+        # Guards the checkpoints; it is not held while a file is read.
         self._lock = threading.Lock()
-        self._begun: dict[Path, _Begun | None] = {}
+        self._checkpoints: dict[Path, _Checkpoint | None] = {}
 
     def __call__(self, path: Path) -> Table:
         """Return the table of a file; UnusableFile when it has no header or no times."""
         with self._lock:
-            is_known, begun = path in self._begun, self._begun.pop(path, None)
+            # Taken out: a table goes on growing in place, and must not be given to two readings at once.
+            is_known, checkpoint = path in self._checkpoints, self._checkpoints.pop(path, None)
         with path.open("rb") as file:
             try:
-                table, begun = _read_csv(blocks_of(file, begun.mark if begun else START), self._options, begun)
-            except ChangedFile:  # rewritten, and not only continued
+                table, checkpoint = _read_csv(
+                    blocks_of(file, checkpoint.mark if checkpoint else START), self._options, checkpoint
+                )
+            except ChangedFile:
+                # Rewritten, and not only continued.
                 file.seek(0)
-                table, begun = _read_csv(blocks_of(file), self._options)
+                table, checkpoint = _read_csv(blocks_of(file), self._options)
         # What is read once only, at the start, takes no memory here.
-        self._keep(path, begun if is_known else None)
+        self._keep(path, checkpoint if is_known else None)
         return table
 
-    def _keep(self, path: Path, begun: _Begun | None) -> None:
+    def _keep(self, path: Path, checkpoint: _Checkpoint | None) -> None:
         with self._lock:
-            self._begun[path] = begun
-            kept = [one for one, what in self._begun.items() if what is not None]
+            self._checkpoints[path] = checkpoint
+            # Of the others only that they are known: the latest stand last, and each has a whole table in memory.
+            kept = [one for one, what in self._checkpoints.items() if what is not None]
             for one in kept[:-MOST_CONTINUED]:
-                self._begun[one] = None
+                self._checkpoints[one] = None
 
 
 def _read_csv(
-    blocks: Iterator[TextBlock], options: TableOptions, begun: _Begun | None = None
-) -> tuple[Table, _Begun | None]:
-    """Return the table of blocks, behind what was begun, and what the next reading of a long file can go on from."""
-    building = begun.building if begun else None
-    head = building.head if building else None
+    blocks: Iterator[TextBlock], options: TableOptions, checkpoint: _Checkpoint | None = None
+) -> tuple[Table, _Checkpoint | None]:
+    """Return the table of blocks, behind a checkpoint, and the checkpoint for the next reading of a long file."""
+    builder = checkpoint.builder if checkpoint else None
+    head = builder.head if builder else None
     last = None
     for block in blocks:
         head = head or _head_of(block)
         if head is None:
             continue
-        if building is not None:
+        if builder is not None:
             # Rows may be added to the last block, so it is read again.
-            last = (block.mark, building.count, building.types)
-            if building.add_numbers(block):
+            last = (block.mark, builder.count, builder.types)
+            if builder.add_numbers(block):
                 continue
         rows = rows_of(block, head)
-        if building is None and len(rows.lines):
-            building = _Building.of(head, rows, options)
-        if building is not None:
-            building.add(rows)
+        if builder is None and len(rows.lines):
+            builder = _TableBuilder.of(head, rows, options)
+        if builder is not None:
+            builder.add(rows)
         elif rows.broken:
             raise UnusableFile(f"has no rows below its header: line {rows.broken[0]} {rows.broken[1]}")
-    if building is None:
+    if builder is None:
         return EMPTY, None
-    table = building.finish()
+    table = builder.finish()
     # A type that the last block decided could be decided otherwise by more of it.
-    if last is None or last[0].offset < LONG_BYTES or last[2] != building.types:
+    if last is None or last[0].offset < LONG_BYTES or last[2] != builder.types:
         return table, None
-    return table, _Begun(last[0], building.until(*last[:2]))
+    return table, _Checkpoint(last[0], builder.until(*last[:2]))
 
 
 def _head_of(block: TextBlock) -> Head | None:

@@ -15,13 +15,14 @@ from sisock.core.model import Field, FieldType, Times, Values
 from sisock.nodes.archive.format import FieldSamples
 
 Mask = NDArray[np.bool_]
-LONGEST_FIELD_NAME = 200  # longer ones are text that was taken for a header
+# Longer ones are text that was taken for a header.
+LONGEST_FIELD_NAME = 200
 WITH_UNITS = re.compile(r"(.*?\S)\s*(?:\[([^\[\]]*)\]|(?<=\s)\(([^()]*)\))")
 
 
 @dataclass(frozen=True)
 class Label:
-    """What the header says of a column: all of it, and the name and the units that are in it."""
+    """The header of a column: all of it, and the name and the units that are in it."""
 
     header: str
     name: str
@@ -48,7 +49,7 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What a user says of tables; what is not said is found.
+    """The options that a user gives for tables; what is not given is found.
 
     Parameters
     ----------
@@ -103,13 +104,14 @@ def labels_of(headers: Sequence[str]) -> list[Label]:
     longest = max(cleaned, key=len)
     if len(longest) > LONGEST_FIELD_NAME:
         raise UnusableFile(f"has a name of {len(longest)} characters in its header: {LONGEST_FIELD_NAME} are allowed")
-    parts = [_name_and_units(header) for header in cleaned]
-    counts = Counter(name for name, _ in parts)
+    split = [_name_and_units(header) for header in cleaned]
+    counts = Counter(name for name, _ in split)
     labels: list[Label] = []
+    # Names that stand in the header are taken from the start: a number must not make one of another column's name.
     taken = set(cleaned) | counts.keys()
     seen = set[str]()
     tried = Counter[str]()
-    for number, (header, (name, units)) in enumerate(zip(cleaned, parts, strict=True), start=1):
+    for number, (header, (name, units)) in enumerate(zip(cleaned, split, strict=True), start=1):
         wanted = (name if counts[name] == 1 else header) or f"column_{number}"
         own = wanted if wanted not in seen else _next_free(wanted, taken, tried)
         seen.add(own)
@@ -137,7 +139,7 @@ def samples_of(times: Times, columns: Sequence[TableColumn], file_name: str, pre
     for column in columns:
         values = column.values if order is None else column.values[order]
         present = column.present if column.present is None or order is None else column.present[order]
-        # Numbers have NaN in place of gaps and stay together; states with the same gaps do as well.
+        # Numbers have NaN in place of gaps and stay on one timeline; states with the same gaps do as well.
         if present is None or present.all():
             key = b""
         else:
@@ -179,6 +181,7 @@ def _order(times: Times, columns: Sequence[TableColumn]) -> NDArray[np.intp] | N
         return None
     rows = np.flatnonzero(~np.isnan(times))
     rows = rows[np.argsort(times[rows], kind="stable")]
+    # Only neighbours of one time can repeat one another: of all other rows no cell is looked at.
     equal = np.diff(times[rows]) == 0
     beside = np.flatnonzero(np.append(equal, False) | np.append(False, equal))
     repeated = _repeated(times, columns, rows[beside])
@@ -187,16 +190,16 @@ def _order(times: Times, columns: Sequence[TableColumn]) -> NDArray[np.intp] | N
 
 def _repeated(times: Times, columns: Sequence[TableColumn], rows: NDArray[np.intp]) -> list[int]:
     """Return which of some rows repeat an earlier one of them; NaN counts as equal to NaN."""
-    parts = [times[rows].tolist()]
+    cells = [times[rows].tolist()]
     for column in columns:
         values = column.values[rows]
         # As bits, NaN is equal to itself.
-        parts.append((values.view(np.int64) if values.dtype.kind == "f" else values).tolist())
+        cells.append((values.view(np.int64) if values.dtype.kind == "f" else values).tolist())
         if column.present is not None:
-            parts.append(column.present[rows].tolist())
+            cells.append(column.present[rows].tolist())
     seen = set()
     repeated = []
-    for number, row in enumerate(zip(*parts, strict=True)):
+    for number, row in enumerate(zip(*cells, strict=True)):
         if row in seen:
             repeated.append(number)
         seen.add(row)

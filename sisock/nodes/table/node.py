@@ -21,12 +21,13 @@ from sisock.nodes.table.times import PER_SECOND
 PARQUET_HINT = "is a Parquet file, for which a package is not installed: pip install 'sisock[parquet]'"
 CSV_ENDINGS = (".csv", ".tsv")
 PARQUET_ENDINGS = (".parquet", ".pq")
-TABLE_READER_VERSION = 2  # to be raised when TableReader makes something else out of a file
+# To be raised when TableReader makes something else out of a file.
+TABLE_READER_VERSION = 2
 EVERYTHING = "*"
 
 
 class TableReader:
-    """Reads tables as a user says; a file that is none is a problem in words.
+    """Reads tables by a user's options; a file that is none is a problem in words.
 
     Parameters
     ----------
@@ -58,7 +59,8 @@ class TableReader:
 
 def _read_parquet(path: Path, options: TableOptions) -> Table:
     try:
-        from sisock.nodes.table.parquet_reader import read_parquet  # pyarrow takes a while, and may be missing
+        # Only now: pyarrow takes a while, and may be missing.
+        from sisock.nodes.table.parquet_reader import read_parquet
     except ImportError:
         raise UnusableFile(PARQUET_HINT) from None
     return read_parquet(path, options)
@@ -112,11 +114,13 @@ class TableNode:
         wanted = (time,) if isinstance(time, str) else tuple(time or ())
         options = TableOptions(wanted, time_unit, types or {}, prefix == "file")
         _check(options, pattern, prefix)
+        # A single file is the folder that it is in, and a pattern that only its name matches.
         own = Path(path)
         folder, names = (own.parent, glob.escape(own.name)) if own.is_file() else (own, pattern or EVERYTHING)
         beside = own.resolve().with_suffix(".yml") if own.is_file() else own.resolve().with_name(f"{own.name}.yml")
         self._notes = NotesFile([own / "table.yml", beside])
-        # What was read with other options, or without pyarrow, is another reading.
+        # What was read with other options, or without pyarrow, is another reading. This very text: caches keep digests
+        # of it.
         reader = f"table {options!r} {names == EVERYTHING} {importlib.util.find_spec('pyarrow') is not None}"
         file_cache = FileCache(cache, reader, TABLE_READER_VERSION) if cache else None
         read = TableReader(options, any_ending=names != EVERYTHING)

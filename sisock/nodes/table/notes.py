@@ -22,7 +22,7 @@ Notes = Mapping[str, Mapping[str, str]]
 
 
 class NotesFile:
-    """What people say of fields, by the fields' names.
+    """A file in which people write more of fields than a table has, by the fields' names.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ class NotesFile:
 
     def __init__(self, candidates: Sequence[Path]) -> None:
         self._candidates = candidates
+        # Guards the two below: catalogues are asked for by several threads.
         self._lock = threading.Lock()
         self._seen: tuple[Path, int, int] | None = None
         self._notes: Notes = {}
@@ -47,7 +48,8 @@ class NotesFile:
         with self._lock:
             seen = next((one for path in self._candidates if (one := _state(path))), None)
             if seen != self._seen:
-                self._seen = seen  # also of one that is broken, which is reported once
+                # Also of one that is broken, which is reported once.
+                self._seen = seen
                 try:
                     self._notes = _read(seen[0]) if seen else {}
                 except UnusableFile as problem:
@@ -66,7 +68,8 @@ def _state(path: Path) -> tuple[Path, int, int] | None:
 def _read(path: Path) -> Notes:
     try:
         notes = _notes_in(yaml.safe_load(path.read_bytes()))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # the latter where it is nested too deep
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        # The last where it is nested too deep.
         words = on_one_line(str(error))
         raise UnusableFile(f"'{path}' cannot be read ({words}): units and descriptions stay as they were") from None
     if notes is None:

@@ -39,31 +39,34 @@ def read_parquet(path: Path, options: TableOptions) -> Table:
         with path.open("rb") as raw, ParquetFile(raw) as file:
             return _table(file, options)
     except (pa.lib.ArrowException, UnicodeDecodeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # the disk's error; Arrow's own have no number
+        # The disk's error goes on, for the file to be tried again; Arrow's own have no number.
+        if isinstance(error, OSError) and error.errno:
             raise
         words = on_one_line(str(error))[:LONGEST_REASON]
         raise UnusableFile(f"is no complete Parquet file, or is damaged ({words})") from None
 
 
 @dataclass
-class _Building:
-    """A column that is made of one batch after the other."""
+class _ColumnBuilder:
+    """A column as its values come, batch by batch."""
 
     label: Label
     type: FieldType
-    parts: list[tuple[Values, Mask | None]] = field(default_factory=list)
+    batches: list[tuple[Values, Mask | None]] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
 
     def add(self, array: Any) -> None:
         present = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
-        self.parts.append((_CONVERSIONS[self.type](array, self.texts), present))
+        self.batches.append((_CONVERSIONS[self.type](array, self.texts), present))
 
     def finish(self) -> TableColumn:
-        values, present = np.concatenate([part for part, _ in self.parts]), None
-        if self.type != "number":  # a missing number is NaN already
-            masks = [np.ones(len(part), dtype=bool) if mask is None else mask for part, mask in self.parts]
+        values, present = np.concatenate([values for values, _ in self.batches]), None
+        # A missing number is NaN already.
+        if self.type != "number":
+            masks = [np.ones(len(one), dtype=bool) if mask is None else mask for one, mask in self.batches]
             present = np.concatenate(masks)
-        self.parts.clear()  # otherwise all columns would be in memory twice at the end
+        # Otherwise all columns would be in memory twice at the end.
+        self.batches.clear()
         return TableColumn(self.label, self.type, values, present)
 
 
@@ -75,12 +78,13 @@ def _table(file: Any, options: TableOptions) -> Table:
     first = next(file.iter_batches(ROWS_TO_SAMPLE, columns=names), None) if names else None
     if first is None or not first.num_rows:
         return EMPTY
-    if first.schema.names != names:  # Parquet names the parts of a structure as it would a column of that name
+    # Parquet names the members of a structure as it would a column of that name.
+    if first.schema.names != names:
         raise UnusableFile("has columns that have the same name")
     own = [labels[place] for place in served]
     times = find_times(own, [_texts(array) for array in first.columns], options.time, options.time_unit)
     columns = {
-        place: _Building(own[place], kind)
+        place: _ColumnBuilder(own[place], kind)
         for place, one in enumerate(first.schema)
         if place not in times.places and (kind := _type(one.type))
     }
@@ -90,7 +94,7 @@ def _table(file: Any, options: TableOptions) -> Table:
     return Table(seconds, tuple(one.finish() for one in columns.values()), _problem(seconds, unserved))
 
 
-def _read(batches: Iterable[Any], times: TimeColumns, columns: Mapping[int, _Building]) -> Times:
+def _read(batches: Iterable[Any], times: TimeColumns, columns: Mapping[int, _ColumnBuilder]) -> Times:
     """Give the columns what is in batches, and return the times of all rows."""
     seconds = []
     for batch in batches:
@@ -103,7 +107,7 @@ def _read(batches: Iterable[Any], times: TimeColumns, columns: Mapping[int, _Bui
 def _seconds(batch: Any, times: TimeColumns) -> Times:
     arrays = [batch.column(place) for place in times.places]
     if len(arrays) > 1 or _type(arrays[0].type) == "string":
-        # Null and an empty text are no time, and stay none beside the other part.
+        # Null and an empty text are no time, and stay none beside the other cell.
         return times.seconds_of_cells([_texts(array) for array in arrays])
     numbers, unit = _since_1970(arrays[0])
     seconds = seconds_of_numbers(numbers, unit or times.unit)
@@ -151,13 +155,13 @@ def _type(kind: Any) -> FieldType | None:
 
 def _problem(seconds: Times, unserved: Mapping[str, str]) -> str | None:
     timeless = np.flatnonzero(np.isnan(seconds))
-    parts = []
+    problems = []
     if timeless.size:
-        parts.append(f"row {timeless[0] + 1} has no time; it and others like it are left out")
+        problems.append(f"row {timeless[0] + 1} has no time; it and others like it are left out")
     if unserved:
         names = ", ".join(f"'{name}' ({kind:.40})" for name, kind in list(unserved.items())[:MOST_NAMED])
-        parts.append(f"columns are left out because of their types: {names}")
-    return "; ".join(parts) or None
+        problems.append(f"columns are left out because of their types: {names}")
+    return "; ".join(problems) or None
 
 
 def _numbers(array: Any, _: dict[str, str] | None = None) -> Values:

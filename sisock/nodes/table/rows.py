@@ -11,13 +11,15 @@ from typing import BinaryIO
 from sisock.core.errors import UnusableFile
 
 DIGESTED_AT_ONCE = 2**20
-BLOCK_BYTES = 2**17  # cells of larger ones fall out of the caches of a processor, and take three times as long
+# Cells of larger ones fall out of the caches of a processor, and take three times as long.
+BLOCK_BYTES = 2**17
 ROWS_OF_A_BLOCK = 100
 LARGEST_BLOCK_BYTES = 2**23
 LONGEST_ROW_BYTES = 2**24
 MOST_LINES_OF_A_ROW = 100
 LINES_TO_SNIFF = 20
-SEPARATORS = ("\t", ";", ",")  # where several fit, a comma is the likeliest to be in a text or a number
+# Where several fit, a comma is the likeliest to be in a text or a number.
+SEPARATORS = ("\t", ";", ",")
 COMMENT_SIGN = "#"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 UNCLOSED = "has a quote that is not closed"
@@ -134,7 +136,8 @@ def blocks_of(file: BinaryIO, begin: BlockMark = START) -> Iterator[TextBlock]:
     line_break = _line_break(raw)
     mark, waiting = begin, b""
     while raw:
-        following = file.read(size)  # known in advance, so that the last block is known to be the last
+        # Read in advance, so that the last block is known to be the last.
+        following = file.read(size)
         complete, found, rest = (waiting + raw).rpartition(line_break)
         if len(rest) > LONGEST_ROW_BYTES:
             raise UnusableFile(f"has more than {LONGEST_ROW_BYTES} bytes in line {mark.line}, without a line break")
@@ -179,7 +182,8 @@ def head_of(block: TextBlock) -> Head:
         raise UnusableFile(f"has no header that can be read: line {block.first + place} {header.why}")
     if not all(map(_looks_like_data, header.cells)):
         return Head(separator, header.cells, block.first + header.stop)
-    if place and place - 1 in comments:  # as numpy.savetxt writes it
+    # As numpy.savetxt writes it.
+    if place and place - 1 in comments:
         names = _record([lines[place - 1].lstrip(COMMENT_SIGN)], 0, separator).cells
         if len(names) == len(header.cells):
             return Head(separator, names, block.first + place)
@@ -194,6 +198,7 @@ def lines_of(block: TextBlock, head: Head) -> list[str]:
 def rows_of(block: TextBlock, head: Head) -> CellRows:
     """Return the rows of a block that have a cell for each column; they may have more that are empty."""
     first, lines, width = max(head.first, block.first), lines_of(block, head), len(head.names)
+    # All at once where nothing in the text speaks against it.
     if not _takes_care(block.text):
         try:
             records = list(csv.reader(lines, delimiter=head.separator, skipinitialspace=True))
@@ -233,7 +238,8 @@ def _rows_one_by_one(lines: list[str], first: int, head: Head, *, last: bool) ->
             records.append(record.cells[:width])
         elif why is not None:
             if last and why == UNCLOSED and not _any_row(lines[place + 1 :], head):
-                break  # the text of a cell is still being written
+                # The text of a cell is still being written.
+                break
             broken = broken or (first + place, why)
         # A stray quote may have made one broken row of several good ones.
         place = record.stop if why is None else place + 1

@@ -28,12 +28,17 @@ DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d")
 TIME_OF_DAY = re.compile(r"(\d?\d)(:\d\d(?::\d\d(?:[.,]\d+)?)?)(?: ?([AP])M|(Z|[+-]\d\d(?::?\d\d)?))?", re.IGNORECASE)
 FINER_THAN_DATETIME = re.compile(r"[.,]\d{7}")
 LONGEST_WITH_MICROSECONDS = 26
-EXACT = 2**53  # a quotient of whole numbers below it is rounded once, of larger ones twice
-END_OF_TIME = 253402300800.0  # the year 10000
+# A quotient of whole numbers below it is rounded once, of larger ones twice.
+EXACT = 2**53
+# The year 10000.
+END_OF_TIME = 253402300800.0
 # Until 2046: 3.8e9 counts from 1904, as LabVIEW does, and 2403040800 is the digits of a date.
-PLAUSIBLE_IF_NAMED = (1e8, 2.4e9)  # 1973 on: others count seconds since something else began
-PLAUSIBLE_IF_NOT = (946684800.0, 2.4e9)  # 2000 on
-PLAUSIBLE_IN_PARTS = 631152000.0  # 1990 on: 202403040800 would be milliseconds of 1976
+# From 1973 on: others count seconds since something else began.
+PLAUSIBLE_IF_NAMED = (1e8, 2.4e9)
+# From 2000 on.
+PLAUSIBLE_IF_NOT = (946684800.0, 2.4e9)
+# From 1990 on, of parts of a second: 202403040800 would be milliseconds of 1976.
+PLAUSIBLE_IN_PARTS = 631152000.0
 HALF_A_DAY_H = 12
 HALVES = ("AM", "PM")
 AFTER_SHORT_HOUR = len("2000-01-01 8")
@@ -66,9 +71,9 @@ class TimeColumns:
         """Return UNIX seconds, NaN for what is no time; of all columns of the table as texts."""
         return self.seconds_of_cells([columns[place] for place in self.places])
 
-    def seconds_of_cells(self, parts: Sequence[Sequence[str]]) -> Times:
+    def seconds_of_cells(self, columns: Sequence[Sequence[str]]) -> Times:
         """Return the same of the columns of times alone."""
-        first, *others = parts
+        first, *others = columns
         return seconds_of_texts(list(map(_join_columns, first, *others)) if others else first, self.unit)
 
 

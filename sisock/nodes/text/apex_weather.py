@@ -1,6 +1,7 @@
 """The weather archive of the APEX site: one quantity a file, many files, each named by the span that it covers.
 
 Files are ``targets/targets_<field>_<first ctime>_<last ctime>.dat``; rows are ``unix_seconds value``, with no header.
+Each quantity is a field on a timeline of its own.
 """
 
 from __future__ import annotations
@@ -10,15 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sisock.core.model import Field
-from sisock.nodes.archive.file_archive import FileArchive
-from sisock.nodes.archive.file_cache import FileCache
+from sisock.nodes.archive.file_archive import FileFormat
 from sisock.nodes.archive.format import Contents, FieldSamples, in_order
 from sisock.nodes.text.rows import complete_lines, problem_of, read_time_and_value
 
-PATTERNS = ("targets/targets_*.dat", "targets_*.dat")
-READER_VERSION = 1  # to be raised when read_targets makes something else out of a file
-NAME = re.compile(r"targets_(\w+?)_(\d+)_(\d+)")
-
+TARGETS_FILE = re.compile(r"targets_(\w+?)_(\d+)_(\d+)")
 UNITS: Mapping[str, str] = {
     "humidity": "%",
     "pressure": "mBar",
@@ -39,36 +36,9 @@ DESCRIPTIONS: Mapping[str, str] = {
 }
 
 
-class ApexWeatherNode(FileArchive):
-    """Serves each quantity of the archive as a field, on a timeline of its own.
-
-    Parameters
-    ----------
-    folder
-        The folder that has ``targets`` in it, or that folder itself.
-    name, description
-        What the hub lists.
-    cache
-        Folder where what was read of the files is kept; None to keep it in memory only.
-    """
-
-    def __init__(
-        self,
-        folder: Path | str,
-        name: str = "apex_weather",
-        description: str = "Weather at the APEX site",
-        cache: Path | str | None = None,
-    ) -> None:
-        self.name = name
-        self.description = description
-        super().__init__(
-            folder, PATTERNS, read_targets, FileCache(cache, "apex_weather", READER_VERSION) if cache else None
-        )
-
-
 def read_targets(path: Path) -> Contents:
     """Read a file: its samples in order of time, and in words what is wrong with it."""
-    named = NAME.fullmatch(path.stem)
+    named = TARGETS_FILE.fullmatch(path.stem)
     if named is None:
         return Contents(problem=f"'{path}' is left out: its name is not targets_<field>_<ctime>_<ctime>.dat")
     raw = path.read_bytes()
@@ -77,3 +47,13 @@ def read_targets(path: Path) -> Contents:
     field = Field(name, name, units=UNITS.get(name), description=DESCRIPTIONS.get(name))
     column = FieldSamples(field, *in_order(rows.times, rows.values))
     return Contents((column,), problem_of(path, raw, rows, "'unix_seconds value'"))
+
+
+# Either the folder that has ``targets`` in it is given, or that folder itself.
+ApexWeatherNode = FileFormat(
+    name="apex_weather",
+    description="Weather at the APEX site",
+    patterns=("targets/targets_*.dat", "targets_*.dat"),
+    read=read_targets,
+    version=1,
+).node_class("ApexWeatherNode")

@@ -1,7 +1,8 @@
 """The archive of a water vapour radiometer: a text file a day, whose rows count the days of the year.
 
 Files are ``PWV/PWV_UCSC_<year>-<day of the year>.txt``; up to day 201 of 2018 the two stand the other way round. They
-have one header line; rows are ``day value ...``, where day 1.0 is 1 January, 00:00 UTC.
+have one header line; rows are ``day value ...``, where day 1.0 is 1 January, 00:00 UTC. The water vapour is the field
+``pwv``, with a sample each 60.48 seconds.
 """
 
 from __future__ import annotations
@@ -13,44 +14,17 @@ from pathlib import Path
 
 from sisock.core.model import Field
 from sisock.core.times import DAY_S
-from sisock.nodes.archive.file_archive import FileArchive
-from sisock.nodes.archive.file_cache import FileCache
+from sisock.nodes.archive.file_archive import FileFormat
 from sisock.nodes.archive.format import Contents, FieldSamples, in_order
 from sisock.nodes.text.rows import TimedRow, complete_lines, is_time, parse_lines, problem_of
 
-PATTERNS = ("PWV/PWV_UCSC_*.txt", "PWV_UCSC_*.txt")
-READER_VERSION = 1  # to be raised when read_pwv makes something else out of a file
-NAME = re.compile(r"PWV_UCSC_(?:(?P<year>\d{4})-(?P<day>\d{1,3})|(?P<old_day>\d{1,3})-(?P<old_year>\d{4}))")
+DAY_FILE = re.compile(r"PWV_UCSC_(?:(?P<year>\d{4})-(?P<day>\d{1,3})|(?P<old_day>\d{1,3})-(?P<old_year>\d{4}))")
 PWV = Field("pwv", "pwv", units="mm", description="Precipitable water vapour")
 YEARS = range(1970, 2100)
 DAYS = range(1, 367)
-MOST_DAYS = 368.0  # the last day of a leap year, and a little of the next
+# The last day of a leap year, and a little of the next.
+MOST_DAYS = 368.0
 HALF_A_YEAR_DAYS = 183.0
-
-
-class RadiometerNode(FileArchive):
-    """Serves the precipitable water vapour as the field ``pwv``, a sample each 60.48 seconds.
-
-    Parameters
-    ----------
-    folder
-        The folder that has ``PWV`` in it, or that folder itself.
-    name, description
-        What the hub lists.
-    cache
-        Folder where what was read of the files is kept; None to keep it in memory only.
-    """
-
-    def __init__(
-        self,
-        folder: Path | str,
-        name: str = "radiometer",
-        description: str = "Water vapour radiometer",
-        cache: Path | str | None = None,
-    ) -> None:
-        self.name = name
-        self.description = description
-        super().__init__(folder, PATTERNS, read_pwv, FileCache(cache, "radiometer", READER_VERSION) if cache else None)
 
 
 def read_pwv(path: Path) -> Contents:
@@ -78,7 +52,7 @@ class _Day:
     @classmethod
     def named(cls, stem: str) -> _Day | None:
         """Read the name of a file; None when it names no day."""
-        found = NAME.fullmatch(stem)
+        found = DAY_FILE.fullmatch(stem)
         if found is None:
             return None
         year, day = int(found["year"] or found["old_year"]), int(found["day"] or found["old_day"])
@@ -107,3 +81,13 @@ class _Day:
             year += 1
         # Rounded before it is added: the same instant counted from two years must be one number.
         return datetime(year, 1, 1, tzinfo=UTC).timestamp() + round((day - 1) * DAY_S, 6)
+
+
+# Either the folder that has ``PWV`` in it is given, or that folder itself.
+RadiometerNode = FileFormat(
+    name="radiometer",
+    description="Water vapour radiometer",
+    patterns=("PWV/PWV_UCSC_*.txt", "PWV_UCSC_*.txt"),
+    read=read_pwv,
+    version=1,
+).node_class("RadiometerNode")

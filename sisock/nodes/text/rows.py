@@ -1,4 +1,4 @@
-"""Text files of rows that begin with a time: what several formats share."""
+"""Text files of rows that begin with a time, for all formats of such files: whole lines, rows, and what is wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TimedRow = tuple[float, float]
 
 @dataclass(frozen=True)
 class TimedRows:
-    """What is in the complete lines of a file, in its order.
+    """The rows of a file, in its order; of complete lines only.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ def complete_lines(raw: bytes) -> str:
 
     It is UTF-8, or else Latin-1, which old stations write degree signs in and which cannot fail.
     """
+    # Cut before it is decoded: the last byte may be the first half of a character.
     whole = raw[: raw.rfind(b"\n") + 1]
     try:
         text = whole.decode("utf-8-sig")
@@ -113,12 +114,14 @@ def _is_quiet(path: Path) -> bool:
 
 def _parse_quickly(text: str) -> TimedRows | None:
     """Parse a file without trouble; None when there is any, or nothing to parse."""
+    # NumPy warns of a text without rows.
     if not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
         return None
     try:
         rows = np.loadtxt(io.StringIO(text), comments=COMMENT, ndmin=2)
     except ValueError:
         return None
+    # Whatever is wrong, the slow way finds it, and the number of its line.
     if rows.shape[1] != ROW_COLUMNS or not ((rows[:, 0] > 0) & (rows[:, 0] < LATEST)).all():
         return None
     return TimedRows(np.ascontiguousarray(rows[:, 0]), np.ascontiguousarray(rows[:, 1]))

@@ -1,7 +1,8 @@
 """A weather station's text archives, one field a file, in the format of the APEX station.
 
-Each file has four comment lines (description, name of the timeline, units, first day), then ``unix_seconds value``
-rows. More comment lines may stand anywhere.
+Each ``*.dat`` file of a folder is a field of the file's name, on a timeline ``<timeline of the header>.<field>``. It
+has four comment lines (description, name of the timeline, units, first day), then ``unix_seconds value`` rows. More
+comment lines may stand anywhere.
 """
 
 from __future__ import annotations
@@ -13,43 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sisock.core.model import Field
-from sisock.nodes.archive.file_archive import FileArchive
-from sisock.nodes.archive.file_cache import FileCache
+from sisock.nodes.archive.file_archive import FileFormat
 from sisock.nodes.archive.format import Contents, FieldSamples, in_order
 from sisock.nodes.text.rows import COMMENT, complete_lines, read_time_and_value
 
-PATTERN = "*.dat"
-READER_VERSION = 2  # to be raised when read_apex makes something else out of a file
 DEFAULT_TIMELINE = "archive"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
-class WeatherNode(FileArchive):
-    """Serves each ``*.dat`` file of a folder as a field of the file's name.
-
-    The files may appear, grow, be rewritten and go away meanwhile. Each is on a timeline of its own, named
-    ``<timeline of the header>.<field>``: files that name the same timeline do not have the same gaps.
-
-    Parameters
-    ----------
-    folder
-        Where the files are.
-    name, description
-        What the hub lists.
-    cache
-        Folder where what was read of the files is kept; None to keep it in memory only.
-    """
-
-    def __init__(
-        self,
-        folder: Path | str,
-        name: str = "weather",
-        description: str = "Archive of a weather station",
-        cache: Path | str | None = None,
-    ) -> None:
-        self.name = name
-        self.description = description
-        super().__init__(folder, PATTERN, read_apex, FileCache(cache, "apex", READER_VERSION) if cache else None)
 
 
 def read_apex(path: Path) -> Contents:
@@ -73,7 +43,8 @@ class _Header:
     units: str = ""
 
     def as_field(self, name: str) -> Field:
-        # A dot in the header's part could make two files' timelines the same.
+        # A timeline of its own: files whose headers name the same one do not have the same gaps. Without dots in the
+        # header's part, or else two files' timelines could be the same.
         timeline = f"{self.timeline.replace('.', '_') or DEFAULT_TIMELINE}.{name}"
         description = self.description or name.replace("_", " ")
         return Field(name, timeline, units=self.units or None, description=description)
@@ -82,6 +53,7 @@ class _Header:
 def _header(text: str) -> _Header:
     """Read the comment lines at the top, up to a date: short headers and lone dates happen."""
     lines = []
+    # Where there is no date, what follows the header is a comment on the rows.
     for line in io.StringIO(text):
         if not line.startswith(COMMENT) or DAY.fullmatch(_clean(line)):
             break
@@ -102,3 +74,13 @@ def _problem(path: Path, broken: Sequence[int]) -> str | None:
     return (
         f"'{path}': line {broken[0]} is not 'unix_seconds value'; it and others like it are left out until corrected"
     )
+
+
+WeatherNode = FileFormat(
+    name="weather",
+    description="Archive of a weather station",
+    patterns=("*.dat",),
+    read=read_apex,
+    version=2,
+    cache_name="apex",
+).node_class("WeatherNode")

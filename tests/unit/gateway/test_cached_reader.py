@@ -151,9 +151,9 @@ def test_a_start_that_moves_on_is_not_asked_for_within_the_same_second(feed):
 
 def test_a_node_that_cannot_look_ahead_is_not_asked_to(feed):
     """A node that does not say that it can is sent no argument that it does not know."""
-    peer = feed.gateway.directory.peer("feed")
+    peer = feed.gateway.directory.client("feed")
     feed.draw()
-    peer._known.info = replace(peer.info, capabilities=peer.info.capabilities - {"ahead"})
+    peer.info = replace(peer.info, capabilities=peer.info.capabilities - {"ahead"})
     feed.pass_time(5)
     feed.draw()
     assert ["ahead" in keywords for name, _, keywords in feed.node.calls if name == "get_data"] == [False, False]
@@ -256,7 +256,7 @@ def test_a_bucket_that_expired_in_part_is_not_kept(feed):
     feed.draw()
     feed.pass_time(2)
     feed.draw()
-    width = choose_resolution(NOW - 600, NOW, 1000).bucket_s("number")
+    width = choose_resolution(NOW - 600, NOW, 1000).buckets("number").width_s
     assert feed.calls()[1][0][1] == np.ceil(feed.available_from / width) * width
 
 
@@ -381,7 +381,7 @@ def test_memory_is_bounded():
     feed = Feed(NAMES[:5], cache_bytes=100_000)
     for number in range(20):
         feed.draw(length=60.0, end=NOW - 60.0 * number)
-    assert 50_000 < feed.gateway._store.size_bytes <= 100_000
+    assert 50_000 < feed.gateway._cache.size_bytes <= 100_000
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_what_is_kept_takes_no_more_memory_than_is_counted(length, points, reduc
             feed.draw(length=length, end=NOW - 1.0 - 5.3 * number, points=points, reducer=reducer)
         gc.collect()
         with_all = tracemalloc.get_traced_memory()[0]
-        feed.gateway._store._kept._entries.clear()
+        feed.gateway._cache._entries._entries.clear()
         gc.collect()
         kept = with_all - tracemalloc.get_traced_memory()[0]
     finally:
@@ -409,7 +409,7 @@ def test_a_thousand_refreshes_change_no_final_bucket(feed):
     feed.fill()
     drawn = {}
     changed = 0
-    width = choose_resolution(0.0, 3000.0, 200).bucket_s("number")
+    width = choose_resolution(0.0, 3000.0, 200).buckets("number").width_s
     for _ in range(1000):
         feed.pass_time(5)
         series = feed.draw(length=3000.0, points=200)[0]

@@ -1,9 +1,9 @@
 import pytest
 
 from sisock.core.errors import UnknownNode
+from sisock.core.wire.catalogue import PAGE_FIELDS
 from sisock.core.wire.info import CAPABILITIES, NodeInfo, encode_info
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.node_client import PAGE_FIELDS
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 SAMPLES = ([1.0, 2.0], [1.0, 2.0])
@@ -44,7 +44,7 @@ def test_a_node_disappears(gateway, hub):
     hub.subtract("weather")
     assert not gateway.snapshot().nodes
     with pytest.raises(UnknownNode):
-        gateway.directory.peer("weather")
+        gateway.directory.client("weather")
 
 
 def test_a_late_catalogue_resurrects_nothing(gateway, hub, clock):

@@ -13,9 +13,10 @@ from twisted.internet import defer
 
 from sisock.gateway.drawing.planner import SeriesWanted
 from sisock.gateway.gateway import Gateway
+from sisock.log import FaultLog
 from sisock.testing import Behaviour, FakeHub, FakeRouter, ManualClock, result_of
 from sisock.wamp import data_node_server
-from sisock.wamp.data_node_server import Author, DataNodeServer
+from sisock.wamp.data_node_server import DataNodeServer
 
 NOW = 1_700_000_000.0
 
@@ -72,7 +73,7 @@ def _plain(value):
 def clock(monkeypatch):
     """A clock, for all that tells the time."""
     clock = ManualClock(NOW)
-    monkeypatch.setattr(data_node_server, "AUTHOR", Author(clock))
+    monkeypatch.setattr(data_node_server, "FAULTS", FaultLog(clock))
     monkeypatch.setattr(data_node_server.threads, "deferToThread", defer.maybeDeferred)
     return clock
 

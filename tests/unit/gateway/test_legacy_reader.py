@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
@@ -7,7 +5,7 @@ from sisock.core.model import DataBlock, TimelineBlock
 from sisock.core.reduce.reducers import reduce_block
 from sisock.gateway.drawing.planner import Drawing, SeriesWanted, choose_resolution
 from sisock.gateway.gateway import Gateway
-from sisock.gateway.legacy_reader import FIRST_LEGACY_SPAN_S, VALUES_IN_A_REPLY, SpanWalk
+from sisock.gateway.legacy_reader import VALUES_IN_A_REPLY
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
@@ -28,41 +26,6 @@ def ask(gateway, start, end=NOW, points=1000):
 
 def spans(node):
     return [arguments[1:3] for name, arguments, _ in node.calls if name == "get_data"]
-
-
-def test_a_walk_covers_the_span():
-    """The walk goes from the newest to the oldest without hole or overlap, whatever the replies hold."""
-    walk = SpanWalk(0.0, 100_000.0)
-    covered = []
-    while walk.span:
-        covered.append(walk.span)
-        walk.answered(values=int(3 * (walk.span[1] - walk.span[0])))
-    assert covered[0] == (100_000.0 - FIRST_LEGACY_SPAN_S, 100_000.0)
-    assert covered[-1][0] == 0.0
-    assert all(later[0] == earlier[1] for later, earlier in pairwise(covered))
-
-
-def test_a_walk_learns_the_density():
-    """Spans grow, eightfold at most, until a reply holds about 8,000 values, and shrink where data are denser."""
-    walk = SpanWalk(0.0, 1e9)
-    for _ in range(10):
-        low, high = walk.span
-        values = int(20 * (high - low))
-        assert values <= VALUES_IN_A_REPLY
-        walk.answered(values)
-    assert values == pytest.approx(VALUES_IN_A_REPLY, rel=0.01)
-    walk.answered(values * 10)
-    assert walk.span[1] - walk.span[0] == pytest.approx((high - low) / 10, rel=0.01)
-
-
-def test_a_refused_span_is_halved():
-    """A span that the node refuses is asked again half as long, until that makes no sense."""
-    walk = SpanWalk(0.0, 100.0)
-    assert walk.refused()
-    assert walk.span == (95.0, 100.0)
-    while walk.refused():
-        pass
-    assert walk.span[1] - walk.span[0] < 1e-3
 
 
 def test_reduced_like_any_other():
@@ -176,17 +139,6 @@ def test_what_lies_outside_a_span_is_cut():
     node._get_data = lambda now, field, start, end, **other: answer(now, field, start, end + 5.0, **other)
     drawn = result_of(ask(gateway, NOW - 60, end=NOW - 20)).series[0].times
     assert drawn.tolist() == times[(times >= NOW - 60) & (times < NOW - 20)].tolist()
-
-
-def test_silence_does_not_make_a_span_longer_than_a_reply_may_be():
-    """However long a node had nothing, a span holds no more than the spacing of its fields lets one reply hold."""
-    walk = SpanWalk(0.0, 14_400.0, longest_s=100.0)
-    spans = []
-    while (span := walk.span) is not None:
-        spans.append(span[1] - span[0])
-        walk.answered(0)
-    assert max(spans) <= 100.0 + 1e-6
-    assert sum(spans) == pytest.approx(14_400.0)
 
 
 def refusing(node, refuses):

@@ -6,8 +6,8 @@ import pytest
 from sisock.core.model import Statement
 from sisock.core.window.edge import MOST_FOLLOWING, Edge
 from sisock.core.window.spans import NO_SAMPLES, Reduction
-from sisock.gateway.tile_cache import MOST_CUT_PIECES, SeriesKey, TileCache
-from sisock.gateway.tiles import NO_EDGE, KeptEdge, TileGrid, lacking_s
+from sisock.gateway.tile_cache import MOST_CUTS, TileCache
+from sisock.gateway.tiles import NO_EDGE, KeptEdge, SeriesKey, TileGrid, lacking_s
 
 WIDTH = 10.0
 KEY = SeriesKey("node", "x", "minmax", WIDTH)
@@ -45,7 +45,7 @@ class Kept:
     def found(self, start, end, at=NOW):
         """Return the times that are found of a window, and what is missing of it."""
         found = self.look(start, end, at)
-        return [time for piece in found.pieces for time in piece.times.tolist()], list(found.missing)
+        return [time for piece in found.kept for time in piece.times.tolist()], list(found.missing)
 
 
 def test_whole_final_buckets_are_found():
@@ -106,7 +106,7 @@ def test_of_what_is_kept_elsewhere_nothing_is_found():
         kept = Kept([11.0, 55.0])
         kept.keep(start, start + 10.0)
         assert kept.found(other, other + 10.0) == ([], [(other, other + 10.0)])
-        assert list(kept.look(other, other + 10.0).pieces) == []
+        assert list(kept.look(other, other + 10.0).kept) == []
 
 
 def test_the_start_is_kept_where_only_the_end_is_not_sure():
@@ -118,12 +118,12 @@ def test_the_start_is_kept_where_only_the_end_is_not_sure():
 
 def test_few_cuts_of_a_bucket_are_kept():
     """Of the windows that cut one bucket at other places the last few are kept; the same again counts once."""
-    starts = [10.0 + number / 10 for number in range(1, MOST_CUT_PIECES + 2)]
+    starts = [10.0 + number / 10 for number in range(1, MOST_CUTS + 2)]
     kept = Kept([15.0, 25.0], MEAN)
     for start in [*starts, starts[-1]]:
         kept.keep(start, 30.0)
     missing = [bool(kept.look(start, 30.0).missing) for start in starts]
-    assert missing == [True] + [False] * MOST_CUT_PIECES
+    assert missing == [True] + [False] * MOST_CUTS
 
 
 @pytest.mark.parametrize(
@@ -163,14 +163,14 @@ def test_the_newest_sample_is_asked_for_where_it_is_not_known():
     """All buckets of a window may be there from a longer one, and yet not its newest sample."""
     kept = Kept([11.0, 15.0, 22.0])
     kept.keep(10.0, 40.0)
-    assert kept.look(10.0, 40.0).complete
-    assert not kept.look(10.0, 40.0, NOW + 60.0).complete
-    assert not kept.look(5.0, 40.0).complete
+    assert kept.look(10.0, 40.0).is_complete
+    assert not kept.look(10.0, 40.0, NOW + 60.0).is_complete
+    assert not kept.look(5.0, 40.0).is_complete
     shorter = kept.look(10.0, 20.0)
-    assert (list(shorter.missing), shorter.newest, shorter.complete) == ([], None, False)
+    assert (list(shorter.missing), shorter.newest, shorter.is_complete) == ([], None, False)
     kept.keep(10.0, 20.0, [])
     found = kept.look(10.0, 20.0)
-    assert found.complete
+    assert found.is_complete
     assert found.newest[0].tolist() == [15.0]
 
 
@@ -214,17 +214,17 @@ def tail():
 def test_the_end_is_not_shared_but_for_a_second(tail, ago_s):
     """What is not final serves who asks within a second after; never one who asked before, by whatever clock."""
     assert tail.look(10.0, 37.0, NOW + ago_s).tail is None
-    assert not tail.look(10.0, 37.0, NOW + ago_s).fresh
+    assert not tail.look(10.0, 37.0, NOW + ago_s).is_fresh
 
 
 @pytest.mark.parametrize("ago_s", [0.0, 0.5, 1.0])
 def test_the_end_is_shared_for_a_second(tail, ago_s):
     """Within the second it is as asked for: the bucket that is final in part, and what follows."""
     found = tail.look(10.0, 37.0, NOW + ago_s)
-    assert found.fresh
+    assert found.is_fresh
     whole = found.with_tail()
-    assert (list(whole.missing), whole.complete, whole.newest[0].tolist()) == ([], True, [36.0])
-    assert [time for piece in whole.pieces for time in piece.times.tolist()] == [11.0, 22.0, 31.0, 34.0, 36.0]
+    assert (list(whole.missing), whole.is_complete, whole.newest[0].tolist()) == ([], True, [36.0])
+    assert [time for piece in whole.kept for time in piece.times.tolist()] == [11.0, 22.0, 31.0, 34.0, 36.0]
 
 
 def test_narrow_buckets_are_shared_for_as_long_as_they_are():
@@ -251,7 +251,7 @@ def test_a_window_that_begins_in_the_end_shares_it_where_that_follows(start, is_
     found = kept.look(start, 45.0)
     assert (found.tail is not None) == is_shared
     if is_shared:
-        times = [time for piece in found.with_tail().pieces for time in piece.times.tolist()]
+        times = [time for piece in found.with_tail().kept for time in piece.times.tolist()]
         assert times == kept.within(start, 45.0)[0].tolist()
 
 
@@ -313,18 +313,17 @@ def test_an_end_is_not_put_behind_what_lies_after_it():
     kept.final = 40.0
     kept.keep(30.0, 40.0, at=NOW + 0.1)
     found = kept.look(20.0, 40.0, NOW + 0.1)
-    assert (list(found.missing), found.fresh, found.tail) == ([(20.0, 30.0)], True, None)
+    assert (list(found.missing), found.is_fresh, found.tail) == ([(20.0, 30.0)], True, None)
 
 
 def test_remarks_are_told_until_the_node_has_none():
     """What a node tells of a field in words is forgotten once it answers without."""
-    store = TileCache(2**20)
-    assert store.remarks(KEY) == ()
-    store.keep_remarks(KEY, ["slow"])
-    store.keep_remarks(MEAN, [])
-    assert (store.remarks(KEY), store.remarks(MEAN)) == (("slow",), ())
-    store.keep_remarks(KEY, [])
-    assert store.remarks(KEY) == ()
+    cache = TileCache(2**20)
+    assert cache.remarks([KEY]) == [()]
+    cache.keep_remarks({KEY: ["slow"], MEAN: []})
+    assert cache.remarks([KEY, MEAN]) == [("slow",), ()]
+    cache.keep_remarks({KEY: []})
+    assert cache.remarks([KEY]) == [()]
 
 
 def test_an_end_is_not_fresh_because_something_else_is():
@@ -334,7 +333,7 @@ def test_an_end_is_not_fresh_because_something_else_is():
         kept.keep(20.0, 37.0)
         kept.keep(0.0, 10.0, at=other)
         found = kept.look(20.0, 37.0, other)
-        assert (found.fresh, found.tail) == (True, None)
+        assert (found.is_fresh, found.tail) == (True, None)
 
 
 @pytest.mark.parametrize(("newest", "is_shared"), [(38.0, False), (34.0, True)])
@@ -493,16 +492,16 @@ def test_a_start_lasts_where_its_choice_does(times, lasts):
     """Windows of the next second find their first bucket where its choice lies behind that second."""
     kept = Kept([*times, 25.0])
     kept.keep(12.0, 30.0)
-    assert kept.look(12.0, 30.0).lasting == lasts
+    assert kept.look(12.0, 30.0).is_lasting == lasts
 
 
 def test_a_start_that_is_nearly_over_does_not_last():
     """Where the window cuts off less than a second, the next second is in another bucket."""
     kept = Kept([25.0])
     kept.keep(19.0, 30.0)
-    assert not kept.look(19.0, 30.0).lasting
+    assert not kept.look(19.0, 30.0).is_lasting
     kept.keep(20.0, 30.0)
-    assert not kept.look(20.0, 30.0).lasting
+    assert not kept.look(20.0, 30.0).is_lasting
 
 
 def test_keeping_nothing_finds_nothing():

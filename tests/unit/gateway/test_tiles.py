@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sisock.core.times import bucket_number
+from sisock.gateway.tile_cache import OBJECTS_BYTES, own_arrays, size_bytes_of
 from sisock.gateway.tiles import (
-    OBJECTS_BYTES,
     TILE_BUCKETS,
     ReducedSpan,
     TileGrid,
@@ -79,21 +79,21 @@ def test_what_is_kept_holds_nothing_larger():
     """A piece of views is copied once; one that owns its arrays stays as it is."""
     whole = piece(10.0, 40.0)
     part = whole.part(20.0, 30.0)
-    owned = part.owned()
+    owned = own_arrays(part)
     assert same(owned, part)
     assert (owned.times.base, owned.values.base) == (None, None)
-    assert owned.owned() is owned
-    assert ReducedSpan(0.0, 1.0, owned.times, part.values).owned().values.base is None
-    assert ReducedSpan(0.0, 1.0, part.times, owned.values).owned().times.base is None
+    assert own_arrays(owned) is owned
+    assert own_arrays(ReducedSpan(0.0, 1.0, owned.times, part.values)).values.base is None
+    assert own_arrays(ReducedSpan(0.0, 1.0, part.times, owned.values)).times.base is None
 
 
 def test_its_size_counts_arrays_and_texts():
     """Times, values and what they point to."""
     times = np.arange(5.0)
-    assert ReducedSpan(0.0, 5.0, times, times > 2).size_bytes == OBJECTS_BYTES + 5 * 8 + 5
+    assert size_bytes_of(ReducedSpan(0.0, 5.0, times, times > 2)) == OBJECTS_BYTES + 5 * 8 + 5
     texts = np.array(["a", "bc", "a" * 100], object)
     expected = OBJECTS_BYTES + 3 * 8 + 3 * 8 + sum(map(sys.getsizeof, texts))
-    assert ReducedSpan(0.0, 3.0, times[:3], texts).size_bytes == expected
+    assert size_bytes_of(ReducedSpan(0.0, 3.0, times[:3], texts)) == expected
 
 
 @given(st.integers(0, 3 * TILE_BUCKETS * 4), st.integers(1, 3 * TILE_BUCKETS * 4))

@@ -29,9 +29,10 @@ from sisock.base import (
     sisock_to_unix_time,
     uri,
 )
+from sisock.log import FaultLog
 from sisock.testing import ManualClock
 from sisock.wamp import data_node_server
-from sisock.wamp.data_node_server import Author, DataNodeServer
+from sisock.wamp.data_node_server import DataNodeServer
 
 CATALOGUE = (
     {
@@ -52,7 +53,7 @@ def in_this_thread(monkeypatch):
 def nothing_told(monkeypatch):
     """Let each test begin with an author who was told nothing, on a clock of its own."""
     clock = ManualClock(5.0)
-    monkeypatch.setattr(data_node_server, "AUTHOR", Author(clock))
+    monkeypatch.setattr(data_node_server, "FAULTS", FaultLog(clock))
     return clock
 
 

@@ -11,10 +11,10 @@ from autobahn.wamp.types import ComponentConfig
 from twisted.internet import defer
 
 from sisock.core.column.column import Column
-from sisock.core.model import DataBlock, Field, FieldCatalogue, TimelineBlock
+from sisock.core.model import DataBlock, Field, FieldCatalogue, Statement, TimelineBlock
+from sisock.log import FaultLog
 from sisock.testing import ManualClock
 from sisock.wamp import data_node_server, node_server
-from sisock.wamp.data_node_server import Author
 from sisock.wamp.node_server import NodeServer
 
 
@@ -63,7 +63,7 @@ class SummarizingNode(Node):
     """The same with a summary, which is never read as a whole."""
 
     def columns(self, fields):
-        return {name: Column.of(self.times, self.times, generation="one") for name in fields if name == "a"}
+        return {name: Column.of(self.times, self.times, Statement(generation="one")) for name in fields if name == "a"}
 
     def read(self, fields, start, end):
         raise AssertionError("it was read")
@@ -131,7 +131,7 @@ def test_times_that_are_none_are_told(threads, monkeypatch):
             return DataBlock({"t": TimelineBlock(times, {"a": times})})
 
     lines = []
-    monkeypatch.setattr(data_node_server, "AUTHOR", Author(ManualClock()))
+    monkeypatch.setattr(data_node_server, "FAULTS", FaultLog(ManualClock()))
     window = 1.7e9 - 60, 1.7e9 + 60
     for _ in range(3):
         server = NodeServer(ComponentConfig("realm", {}), Milliseconds())

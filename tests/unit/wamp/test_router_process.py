@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 
@@ -23,14 +22,6 @@ def test_stubborn_child(monkeypatch):
         router._stop(child)
         assert child.poll() is not None
         assert child.stdout.read() == b""  # at its end: nobody in the group holds it open any more
-
-
-def test_parent_gone():
-    """A child whose parent ended before the kernel was told to watch it ends at once."""
-    somebody_else = os.getpid() + 1
-    command = [sys.executable, "-c", "print('alive')"]
-    result = subprocess.run(command, preexec_fn=router._dying_with(somebody_else), capture_output=True, check=False)
-    assert (result.returncode, result.stdout) == (1, b"")
 
 
 def test_environment_of_crossbar(monkeypatch):

@@ -261,7 +261,7 @@ def test_readers_beside_a_writer_see_whole_states():
 
 @contextmanager
 def small_chunks(samples, behind=64):
-    """Let chunks be short, so that a few samples fill several, and coarse knowledge follow closely."""
+    """Let chunks be short, so that a few samples fill several, and summaries follow closely."""
     with pytest.MonkeyPatch.context() as patch:
         for module, name in ((chunks, "CHUNK_SAMPLES"), (chunks, "_LEAST_SAMPLES"), (chunks, "CHUNK_SAMPLES")):
             patch.setattr(module, name, samples)
@@ -286,7 +286,7 @@ def test_the_length_of_chunks_does_not_matter(samples, batches, duration_s):
             found, expected = whole(buffer), whole(whole_chunks)
             assert found.times.tolist() == expected.times.tolist()
             assert found.values["a"].tolist() == expected.values["a"].tolist()
-            assert buffer.mark == whole_chunks.mark
+            assert buffer.position == whole_chunks.position
             assert (found.finalized_until, found.available_from, found.generation) == (
                 expected.finalized_until, expected.available_from, expected.generation,
             )  # fmt: skip
@@ -303,7 +303,7 @@ def test_rows_one_by_one_are_as_good_as_a_batch(batches, duration_s):
     for time in times:
         alone.append(time, {"a": time})
     assert whole(together).times.tolist() == whole(alone).times.tolist()
-    assert together.mark == alone.mark
+    assert together.position == alone.position
 
 
 @pytest.mark.parametrize("value", [5, True, 2.5, np.float64(2.5), np.float32(2.5), np.int8(3), None])
@@ -415,7 +415,7 @@ def test_memory_of_a_long_series(duration_s, kept):
     finally:
         tracemalloc.stop()
     chunk = buffer._state.chunks.tail
-    untouched = 16 * (chunk.start + chunk.room - buffer.mark.stop)
+    untouched = 16 * (chunk.start + chunk.room - buffer.position.stop)
     assert len(buffer) == kept
     assert taken - untouched <= 20 * kept
 
@@ -552,7 +552,7 @@ def test_columns_beside_a_writer_are_whole():
 
 
 class Recorder:
-    """A journal in memory, that fails when it is told to."""
+    """A log in memory, that fails when it is told to."""
 
     def __init__(self, fails_at=None):
         self.generation, self.calls, self._fails_at = "kept", [], fails_at
@@ -562,43 +562,43 @@ class Recorder:
         if len(self.calls) == self._fails_at:
             self.generation = "not kept"
 
-    def resumed(self, mark):
-        self.calls.append(mark)
+    def resumed(self, position):
+        self.calls.append(position)
 
     def replay(self, buffer):
         for call in self.calls:
             if isinstance(call, Position):
                 buffer.resume(call)
             else:
-                assert buffer.mark == call[0]
+                assert buffer.position == call[0]
                 buffer.extend(call[1], {"a": call[2][0]})
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(batches, st.sampled_from([1.0, 10.0, 1000.0]))
-def test_a_journal_has_all_that_is_needed(batches, duration_s):
-    """A buffer that is given what a journal was told of is the same one, with the same indices and revisions."""
-    buffer, again, journal = make_buffer(duration_s), make_buffer(duration_s), Recorder()
-    buffer.keep_in(journal)
+def test_a_log_has_all_that_is_needed(batches, duration_s):
+    """A buffer that is given what a log was told of is the same one, with the same indices and revisions."""
+    buffer, again, log = make_buffer(duration_s), make_buffer(duration_s), Recorder()
+    buffer.keep_in(log)
     for number, batch in enumerate(batches):
         buffer.extend(batch, {"a": batch})
         if number % 5 == 4:
             buffer.forget_after(batch[0] if batch else 10.0)
-    journal.replay(again)
-    assert again.mark == buffer.mark
+    log.replay(again)
+    assert again.position == buffer.position
     assert whole(again).times.tolist() == whole(buffer).times.tolist()
     assert whole(again).available_from == whole(buffer).available_from
 
 
-def test_a_journal_is_told_before_anybody_else():
-    """By the time that a reader can see a sample the journal has it; what it could not keep is other data."""
-    buffer, journal = make_buffer(), Recorder(fails_at=2)
-    journal.extended = lambda before, times, values, told=journal.extended: (
+def test_a_log_is_told_before_anybody_else():
+    """By the time that a reader can see a sample the log has it; what it could not keep is other data."""
+    buffer, log = make_buffer(), Recorder(fails_at=2)
+    log.extended = lambda before, times, values, told=log.extended: (
         seen.append(len(buffer)),
         told(before, times, values),
     )
     seen = []
-    buffer.keep_in(journal)
+    buffer.keep_in(log)
     buffer.append(1.0, {"a": 1})
     assert (seen, whole(buffer).generation) == ([0], "kept")
     buffer.append(2.0, {"a": 2})
@@ -606,13 +606,13 @@ def test_a_journal_is_told_before_anybody_else():
 
 
 def test_a_buffer_that_cannot_go_on_begins_anew():
-    """Where samples lack before a mark, those kept are dropped and what comes next has the mark's index."""
+    """Where samples lack before a position, those kept are dropped and what comes next has the index of that."""
     buffer = filled(1.0, 2.0)
     assert buffer.resume(Position(stop=2, newest=2.0))
     assert not buffer.resume(Position(stop=70, newest=30.0, floor=20.0, dropped=True, revision=2))
     assert (len(buffer), whole(buffer).available_from, whole(buffer).generation) == (0, 20.0, "g+2")
     buffer.append(31.0, {"a": 1})
-    assert (buffer.mark.stop, whole(buffer).times.tolist()) == (71, [31.0])
+    assert (buffer.position.stop, whole(buffer).times.tolist()) == (71, [31.0])
 
 
 def test_what_is_not_known_can_be_forgotten():
@@ -647,7 +647,7 @@ def test_a_margin_is_a_number_of_seconds(late_s):
 
 
 def test_what_was_final_under_another_margin_is_other_data():
-    """A journal that is read with another margin gives another generation."""
+    """A log that is read with another margin gives another generation."""
     one, other = (RollingBuffer({"a": "number"}, 100.0, "g", late_s=late_s) for late_s in (5.0, 6.0))
     assert whole(one).generation != whole(other).generation
 

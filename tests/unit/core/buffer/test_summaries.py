@@ -1,4 +1,4 @@
-"""What a buffer knows in coarse form: it may lag, be cut and lose its head, and is as if made anew."""
+"""The summaries of a buffer: they may lag, be cut and lose their head, and are as if made anew."""
 
 import numpy as np
 import pytest
@@ -18,9 +18,9 @@ def in_chunks(times, first=0):
     return Chunks(tuple(chunks))
 
 
-def known(coarse, chunks, first, stop):
+def known(kept, chunks, first, stop):
     """All that it tells, as plain lists."""
-    steps, summaries = coarse.read(chunks, first, stop, range(len(DTYPES)))
+    steps, summaries = kept.read(chunks, first, stop, range(len(DTYPES)))
     arrays = [{name: one.tolist() for name, one in summary.arrays().items()} for summary in summaries]
     return steps.first, steps.values.tolist(), arrays
 
@@ -33,12 +33,12 @@ def made_anew(chunks, first, stop):
 def test_it_grows_as_if_made_at_once(first):
     """In whatever steps samples come, and wherever their indices begin, the same is known of them."""
     chunks = in_chunks(np.arange(10_000.0), first)
-    coarse, stop = BufferSummaries(DTYPES, first), first
+    kept, stop = BufferSummaries(DTYPES, first), first
     for count in (1, 62, 1, 1, 63, 5000, 4872):
         stop += count
         if count > 1:
-            coarse.update(chunks, first, stop)
-        assert known(coarse, chunks, first, stop) == made_anew(chunks, first, stop)
+            kept.update(chunks, first, stop)
+        assert known(kept, chunks, first, stop) == made_anew(chunks, first, stop)
     assert stop == first + 10_000
 
 
@@ -47,13 +47,13 @@ def test_what_is_cut_is_made_again(place):
     """From the place on where samples become others it knows the others, and what was handed out stays."""
     times = np.arange(10_000.0)
     before = in_chunks(times)
-    coarse = BufferSummaries(DTYPES)
-    coarse.update(before, 0, len(times))
-    steps, summaries = coarse.read(before, 0, len(times), [0])
+    kept = BufferSummaries(DTYPES)
+    kept.update(before, 0, len(times))
+    steps, summaries = kept.read(before, 0, len(times), [0])
     held = steps.values.copy(), {name: one.copy() for name, one in summaries[0].arrays().items()}
-    coarse.cut(place)
+    kept.cut(place)
     after = in_chunks(np.insert(times, place, max(0, place - 1)))
-    assert known(coarse, after, 0, len(times) + 1) == made_anew(after, 0, len(times) + 1)
+    assert known(kept, after, 0, len(times) + 1) == made_anew(after, 0, len(times) + 1)
     np.testing.assert_array_equal(steps.values, held[0])
     for name, array in summaries[0].arrays().items():
         np.testing.assert_array_equal(array, held[1][name])
@@ -62,14 +62,14 @@ def test_what_is_cut_is_made_again(place):
 def test_samples_may_be_gone_before_it_has_seen_them():
     """What was let go of meanwhile is never asked for."""
     times = np.arange(20_000.0)
-    coarse = BufferSummaries(DTYPES)
-    coarse.update(in_chunks(times), 0, 3000)
+    kept = BufferSummaries(DTYPES)
+    kept.update(in_chunks(times), 0, 3000)
     rest = in_chunks(times[9000:], 9000)
-    assert known(coarse, rest, 9000, 20_000) == made_anew(rest, 9000, 20_000)
+    assert known(kept, rest, 9000, 20_000) == made_anew(rest, 9000, 20_000)
 
 
 def test_it_says_when_it_lags():
     """It should be brought up after so many samples."""
-    coarse = BufferSummaries(DTYPES, 10)
-    assert not coarse.lags(10 + MOST_BEHIND - 1)
-    assert coarse.lags(10 + MOST_BEHIND)
+    kept = BufferSummaries(DTYPES, 10)
+    assert not kept.lags(10 + MOST_BEHIND - 1)
+    assert kept.lags(10 + MOST_BEHIND)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 
 from sisock.core.column.column import Column
 from sisock.core.errors import BadRequest
+from sisock.core.model import Statement
 from sisock.core.reduce.indexed_array import BLOCK, GrowingArray, PlainArray
 from sisock.core.reduce.pyramid import pyramid_for
 from sisock.core.reduce.reducers import REDUCERS, bucket_starts, find_reducer, reduce_samples
@@ -149,7 +150,7 @@ def test_reduced_equals_the_twin(seed, kind, reducer):
 
 
 @many
-@given(seeds, st.sampled_from(["float", "mess", "spikes"]), st.sampled_from(sorted(twins.MADE)))
+@given(seeds, st.sampled_from(["float", "mess", "spikes"]), st.sampled_from(sorted(twins.AGGREGATES)))
 def test_what_is_made_equals_the_twin(seed, kind, reducer):
     """What is added up is exact but for rounding, beside the sum of the magnitudes; all else is exact."""
     times, values, questions = series(seed, kind, 3000)
@@ -157,7 +158,7 @@ def test_what_is_made_equals_the_twin(seed, kind, reducer):
     for start, end, stride in questions[:2]:
         low, high = np.searchsorted(times, [start, end])
         inside = values[low : max(low, high)]
-        expected_times, expected = twins.made(times[low:high].tolist(), inside.tolist(), reducer, stride)
+        expected_times, expected = twins.aggregated(times[low:high].tolist(), inside.tolist(), reducer, stride)
         reduced = column.reduced(start, end, reducer, stride)
         assert reduced[0].tolist() == expected_times
         magnitudes = np.abs(inside[np.isfinite(inside)])
@@ -390,7 +391,7 @@ def test_a_column_comes_back_from_files(tmp_path, kind, count):
     for name, array in column.arrays().items():
         np.save(tmp_path / f"{name}.npy", array, allow_pickle=False)
         arrays[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
-    mapped = Column.from_arrays(arrays, finalized_until=7.0, available_from=3.0, generation="g1")
+    mapped = Column.from_arrays(arrays, Statement(7.0, 3.0, "g1"))
     assert (mapped.finalized_until, mapped.available_from, mapped.generation) == (7.0, 3.0, "g1")
     for reducer in REDUCERS:
         for stride in (0.7, 50.0):

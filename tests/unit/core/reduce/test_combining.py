@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from sisock.core.reduce.aggregates import AGGREGATES, SampleBuckets
-from sisock.core.reduce.combining import PARTS, combine_buckets
-from sisock.core.reduce.reducers import REDUCERS
+from sisock.core.reduce.aggregates import SampleBlocks
+from sisock.core.reduce.reducers import PARTS, REDUCERS, combine_buckets
 
 import twins
 
@@ -37,7 +36,8 @@ def cut(random, count, most):
 
 
 def parts_of(values, starts, names):
-    return {name: AGGREGATES[name](SampleBuckets(values), starts).astype(np.float64) for name in names}
+    aggregates = {name: REDUCERS[name].numbers.aggregate for name in names}
+    return {name: one.of(SampleBlocks(values), starts).astype(np.float64) for name, one in aggregates.items()}
 
 
 @many
@@ -53,7 +53,7 @@ def test_what_is_made_of_parts_is_made_of_their_samples(reducer, kind, seed):
     made = combine_buckets(reducer, parts_of(values, starts, PARTS[reducer]), groups)
     edges = [*starts[groups].tolist(), len(values)]
     buckets = [range(low, high) for low, high in itertools.pairwise(edges)]
-    expected = np.array([twins.MADE[reducer](values.tolist(), bucket) for bucket in buckets], dtype=float)
+    expected = np.array([twins.AGGREGATES[reducer](values.tolist(), bucket) for bucket in buckets], dtype=float)
     if reducer not in twins.ADDED_UP:
         assert made.tolist() == pytest.approx(expected.tolist(), abs=0, rel=0, nan_ok=True)
         return
@@ -121,7 +121,7 @@ def test_no_groups_are_no_values():
         assert combine_buckets(reducer, dict.fromkeys(names, np.empty(0)), np.empty(0, dtype=np.intp)).tolist() == []
 
 
-def test_all_that_makes_values_can_be_combined():
-    """Each reducer that makes one value of a bucket has its parts, which are reducers themselves."""
-    assert set(PARTS) == set(AGGREGATES) == {name for name, one in REDUCERS.items() if not one.numbers.chooses}
-    assert {part for parts in PARTS.values() for part in parts} <= set(AGGREGATES)
+def test_all_that_aggregates_can_be_combined():
+    """Each reducer that aggregates a bucket has its parts, which are reducers themselves."""
+    assert set(PARTS) == set(twins.AGGREGATES) == {name for name, one in REDUCERS.items() if not one.numbers.chooses}
+    assert {part for parts in PARTS.values() for part in parts} <= set(twins.AGGREGATES)

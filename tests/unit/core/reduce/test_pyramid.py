@@ -7,6 +7,8 @@ from hypothesis import given, settings
 
 from sisock.core.reduce.indexed_array import BLOCK, PlainArray
 from sisock.core.reduce.pyramid import NumberPyramid, StatePyramid, pyramid_for
+from sisock.core.reduce.reducers import REDUCERS
+from sisock.core.reduce.selectors import NUMBER_SELECTORS, STATE_SELECTORS
 from sisock.core.reduce.summaries import BlockCells, Summary
 
 import twins
@@ -15,7 +17,6 @@ many = settings(derandomize=True, deadline=None, max_examples=60)
 
 TEXTS = np.array(["on", "off", "fault", None], dtype=object)
 KINDS = ["float", "mess", "int", "bool", "text"]
-PICKS = {"number": ["first", "lowest", "highest", "last"], "state": ["first", "change", "last"]}
 
 
 def values_of(kind, count, seed):
@@ -72,10 +73,15 @@ def check_equal(one, other):
         assert array.tobytes() == others[name].tobytes()
 
 
-def picked(summary, samples, starts, stops):
-    """What the twins say is there to be picked, for each choice, in the order of the buckets."""
-    picks = PICKS["state" if samples.dtype.kind in "bO" else "number"]
-    return {pick: sorted(summary.pick(samples, [pick], starts, stops).tolist()) for pick in picks}
+def selected(summary, samples, starts, stops):
+    """What each selector chooses, in the order of the buckets."""
+    selectors = STATE_SELECTORS if samples.dtype.kind in "bO" else NUMBER_SELECTORS
+    return {name: sorted(summary.select(samples, [one], starts, stops).tolist()) for name, one in selectors.items()}
+
+
+def aggregated(summary, values, reducer, starts, stops):
+    """The aggregate of each bucket."""
+    return summary.aggregate(PlainArray(values), REDUCERS[reducer].numbers.aggregate, starts, stops)
 
 
 def expected(values, starts, stops):
@@ -105,12 +111,12 @@ def cut(random, low, high, count):
 
 @many
 @given(st.sampled_from(KINDS), st.integers(1, 9000), st.integers(0, 10**6), st.sampled_from([1, 5, 300]))
-def test_what_is_picked_is_what_the_twin_picks(kind, count, seed, buckets):
+def test_what_is_chosen_is_what_the_twin_chooses(kind, count, seed, buckets):
     """Of any buckets the samples are found that a plain loop over all of them finds, ties to the earliest."""
     values = values_of(kind, count, seed)
     starts, stops = cut(np.random.default_rng(seed), 0, count, buckets)
     summary = grown(values).view()
-    assert picked(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
+    assert selected(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +148,12 @@ def test_growing_in_batches_equals_building_at_once(kind, stops, seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_several_levels_agree_with_the_twin(kind):
-    """Blocks of blocks of blocks lead to the same samples, and hold where updating goes by several pieces."""
+    """Blocks of blocks of blocks lead to the same samples, and hold where updating goes in several parts."""
     values = values_of(kind, BLOCK**3 + 5000, 3)
     starts, stops = cut(np.random.default_rng(4), 0, len(values), 3)
     summary = grown(values).view()
     assert len(summary.levels) == 3
-    assert picked(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
+    assert selected(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
 
 
 @many
@@ -165,7 +171,7 @@ def test_dropping_the_head_changes_no_answer_about_the_rest(kind, seed, batches)
     samples = Counting(values[first:], first)
     pyramid.update(samples, len(values))
     starts, stops = cut(random, first, len(values), 6)
-    assert picked(pyramid.view(), samples, starts, stops) == expected(values, starts, stops)
+    assert selected(pyramid.view(), samples, starts, stops) == expected(values, starts, stops)
 
 
 @pytest.mark.parametrize("kind", ["float", "text"])
@@ -215,7 +221,7 @@ def test_what_a_view_shows_never_changes():
         low = -(-max(stop - 8000, 0) // BLOCK**2) * BLOCK**2
         if low < stop:
             starts, stops = cut(np.random.default_rng(stop), low, stop, 3)
-            assert picked(view, PlainArray(values), starts, stops) == expected(values, starts, stops)
+            assert selected(view, PlainArray(values), starts, stops) == expected(values, starts, stops)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -225,7 +231,7 @@ def test_what_a_summary_does_not_have_yet_is_read_raw(kind):
     starts, stops = cut(np.random.default_rng(8), 0, 9000, 4)
     for summarised in (0, 63, 5000, 8999):
         summary = grown(values[:summarised]).view()
-        assert picked(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
+        assert selected(summary, PlainArray(values), starts, stops) == expected(values, starts, stops)
 
 
 @pytest.mark.parametrize("step", [BLOCK, 3 * BLOCK, 1000])
@@ -236,7 +242,7 @@ def test_a_change_where_an_update_begins_is_seen(step):
     for stop in range(0, 4001, step):
         pyramid.update(PlainArray(values), stop)
     starts, stops = np.array([1]), np.array([4000])
-    assert pyramid.view().pick(PlainArray(values), ["change"], starts, stops).tolist() == [step]
+    assert pyramid.view().select(PlainArray(values), [STATE_SELECTORS["change"]], starts, stops).tolist() == [step]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -282,33 +288,33 @@ def test_a_mean_depends_on_its_bucket_alone(length):
     start = 1234
     alone = grown(values[: start + length]).view()
     bucket = (np.array([start]), np.array([start + length]))
-    mean = alone.make(PlainArray(values), "mean", *bucket)
-    together = grown(values).view()
+    mean = aggregated(alone, values, "mean", *bucket)
+    among_others = grown(values).view()
     starts, stops = np.array([0, start, start + length]), np.array([start, start + length, len(values)])
-    assert together.make(PlainArray(values), "mean", starts, stops)[1].tobytes() == mean[0].tobytes()
+    assert aggregated(among_others, values, "mean", starts, stops)[1].tobytes() == mean[0].tobytes()
 
 
-@pytest.mark.parametrize(("make", "made"), [("mean", np.finfo(np.float64).max), ("stddev", 0.0), ("sum", np.inf)])
-def test_the_mean_of_a_huge_block_is_finite(make, made):
+@pytest.mark.parametrize(("reducer", "value"), [("mean", np.finfo(np.float64).max), ("stddev", 0.0), ("sum", np.inf)])
+def test_the_mean_of_a_huge_block_is_finite(reducer, value):
     """Values whose sum overflows in a block, or in a block of blocks, still have their mean and their deviation."""
     values = np.full(3 * BLOCK**2 + 10, np.finfo(np.float64).max)
     summary = grown(values).view()
-    found = summary.make(PlainArray(values), make, np.array([5]), np.array([len(values) - 5]))
-    np.testing.assert_allclose(found, made, rtol=1e-15)
+    found = aggregated(summary, values, reducer, np.array([5]), np.array([len(values) - 5]))
+    np.testing.assert_allclose(found, value, rtol=1e-15)
 
 
 def test_the_sum_of_huge_values_that_cancel_is_finite():
     """What overflows on the way does not show in a sum that is in range."""
     values = np.repeat([1e308, -1e308, 1.0], 2 * BLOCK**2)
     summary = grown(values).view()
-    found = summary.make(PlainArray(values), "sum", np.array([0]), np.array([len(values)]))
+    found = aggregated(summary, values, "sum", np.array([0]), np.array([len(values)]))
     np.testing.assert_allclose(found, 0.0, atol=1e296)
 
 
-@pytest.mark.parametrize("make", ["count", "sum"])
-def test_ones_are_counted_and_added_exactly(make):
+@pytest.mark.parametrize("reducer", ["count", "sum"])
+def test_ones_are_counted_and_added_exactly(reducer):
     """Small whole numbers add up to whole numbers, whatever of them is summarised."""
     values = np.ones(BLOCK**2 * 3 + 77)
     for start, stop in ((0, len(values)), (13, len(values) - 9), (100, 200)):
         summary = grown(values).view()
-        assert summary.make(PlainArray(values), make, np.array([start]), np.array([stop])) == [stop - start]
+        assert aggregated(summary, values, reducer, np.array([start]), np.array([stop])) == [stop - start]

@@ -20,7 +20,7 @@ many = settings(derandomize=True, deadline=None, max_examples=300)
 
 reducers = st.sampled_from(sorted(REDUCERS))
 choosing = sorted(twins.OF_NUMBERS)
-making = sorted(twins.MADE)
+aggregating = sorted(twins.AGGREGATES)
 strides = st.sampled_from([1e-6, 3.15e-5, 1e-4, 0.1, 0.2, 1.0, 1.6, 3.0, 7.7, 1e3, 1e12]) | st.floats(1e-5, 100.0)
 origins = st.sampled_from([0.0, -5.0, 0.3, 1.7e9, 1.7e9 + 0.1, 1735689599.9])
 numbers = st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0]) | st.integers(-3, 3).map(float)
@@ -88,21 +88,21 @@ def test_integers_stay_integers(data, reducer):
     assert reduced.timelines["a"].values["a"].dtype == np.int64
 
 
-def check_made(reduced, times, values, reducer, stride):
+def check_aggregated(reduced, times, values, reducer, stride):
     """The field has the twin's values, but for rounding, and then the newest sample unless it repeats the last."""
-    expected_times, expected = twins.made(times.tolist(), values.tolist(), reducer, stride)
+    expected_times, expected = twins.aggregated(times.tolist(), values.tolist(), reducer, stride)
     block = reduced.timelines["a"]
-    made = block.values["a"][: len(expected)]
+    aggregates = block.values["a"][: len(expected)]
     if reducer in twins.ADDED_UP:
         magnitudes = [abs(value) for value in values.tolist() if math.isfinite(value)]
         magnitude = min(sum(magnitudes) if reducer == "sum" else max(magnitudes, default=0.0), 1e308)
-        np.testing.assert_allclose(made, expected, rtol=1e-14, atol=magnitude * 1e-14)
+        np.testing.assert_allclose(aggregates, expected, rtol=1e-14, atol=magnitude * 1e-14)
     else:
         dtype = np.float64 if reducer == "count" else values.dtype
-        np.testing.assert_array_equal(made, np.array(expected, dtype=dtype))
-        assert made.dtype == dtype
-    newest = values[-1:].astype(made.dtype).tolist() if reducer in ("mean", "min", "max") else []
-    if newest and not (expected_times[-1] == times[-1] and twins.same(made.tolist()[-1], newest[0])):
+        np.testing.assert_array_equal(aggregates, np.array(expected, dtype=dtype))
+        assert aggregates.dtype == dtype
+    newest = values[-1:].astype(aggregates.dtype).tolist() if reducer in ("mean", "min", "max") else []
+    if newest and not (expected_times[-1] == times[-1] and twins.same(aggregates.tolist()[-1], newest[0])):
         expected_times.append(times[-1])
         assert twins.same(block.values["a"].tolist()[-1], newest[0])
     assert block.times.tolist() == expected_times
@@ -110,23 +110,23 @@ def check_made(reduced, times, values, reducer, stride):
 
 
 @many
-@given(series(numbers | st.floats(allow_nan=False)), st.sampled_from(making))
+@given(series(numbers | st.floats(allow_nan=False)), st.sampled_from(aggregating))
 def test_values_are_made_as_by_the_twin(data, reducer):
     """All that is made is of the finite values of each bucket, at the time of its middle sample."""
     stride, times, values = data
     values = np.array(values, dtype=np.float64)
-    check_made(reduce_block(block_of(times, a=values), reducer, stride), times, values, reducer, stride)
+    check_aggregated(reduce_block(block_of(times, a=values), reducer, stride), times, values, reducer, stride)
 
 
 @many
-@given(series(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)), st.sampled_from(making))
+@given(series(st.integers(-3, 3) | st.integers(-(2**63), 2**63 - 1)), st.sampled_from(aggregating))
 def test_values_are_made_of_integers(data, reducer):
     """The extremes of whole numbers are exact, and whole; all else that is made of them are floats."""
     stride, times, values = data
     values = np.array(values, dtype=np.int64)
     if reducer in twins.ADDED_UP:
         values = values // 2**10  # float64 holds them
-    check_made(reduce_block(block_of(times, a=values), reducer, stride), times, values, reducer, stride)
+    check_aggregated(reduce_block(block_of(times, a=values), reducer, stride), times, values, reducer, stride)
 
 
 @many
@@ -177,8 +177,8 @@ def test_long_series_agree_with_the_twin(monkeypatch, reducer, samples_per_bucke
     values[20_000:20_050] = np.inf
     stride = samples_per_bucket * 0.1 / REDUCERS[reducer].numbers.strides_per_bucket
     reduced = reduce_block(block_of(times, a=values), reducer, stride)
-    if reducer in making:
-        check_made(reduced, times, values, reducer, stride)
+    if reducer in aggregating:
+        check_aggregated(reduced, times, values, reducer, stride)
     else:
         kept = twins.reduce(times.tolist(), values.tolist(), twins.OF_NUMBERS, reducer, stride)
         check_reduced(reduced, "a", times, values, kept)
@@ -269,7 +269,7 @@ def test_the_mean_of_opposite_infinities_is_no_number():
     np.testing.assert_array_equal(reduced.values["a"], [math.nan, math.inf, math.nan])
 
 
-@pytest.mark.parametrize("reducer", making)
+@pytest.mark.parametrize("reducer", aggregating)
 def test_what_is_made_has_the_same_times(reducer):
     """All that is made of a bucket is at one time, inside the span, so that a band may be filled."""
     times = np.array([0.0, 1.0, 2.0, 10.0, 19.5, 30.0])
@@ -277,7 +277,7 @@ def test_what_is_made_has_the_same_times(reducer):
     assert reduced.times.tolist() == [1.0, 19.5, 30.0]
 
 
-@pytest.mark.parametrize("reducer", making)
+@pytest.mark.parametrize("reducer", aggregating)
 def test_the_newest_sample_does_not_stand_beside_what_is_of_another_kind(reducer):
     """The newest sample ends a series of means and extremes; a count, a sum or a deviation it is not."""
     reduced = reduce_block(block_of([0.0, 1.0, 2.0, 3.0], a=[4.0, 5.0, 9.0, 7.0]), reducer, 10.0).timelines["a"]
@@ -285,17 +285,27 @@ def test_the_newest_sample_does_not_stand_beside_what_is_of_another_kind(reducer
 
 
 @pytest.mark.parametrize("reducer", ["min", "max", "mean", "sum"])
-def test_a_made_zero_has_no_sign(reducer):
+def test_an_aggregate_of_zero_has_no_sign(reducer):
     """Zeros are equal, so which one is the lowest must not show."""
     for zeros in ([0.0, -0.0], [-0.0, 0.0], [-0.0, -0.0]):
-        made = reduce_block(block_of([0.0, 1.0], a=zeros), reducer, 10.0).timelines["a"].values["a"][0]
-        assert math.copysign(1.0, made) == 1.0
+        zero = reduce_block(block_of([0.0, 1.0], a=zeros), reducer, 10.0).timelines["a"].values["a"][0]
+        assert math.copysign(1.0, zero) == 1.0
+
+
+def test_each_reducer_has_a_readable_twin():
+    """What a reducer must do stands in a few obvious lines among the twins, under the same name."""
+    assert list(REDUCERS) == list(twins.REDUCERS)
+    assert all(name == one.name for name, one in REDUCERS.items())
+    for name, twin in twins.REDUCERS.items():
+        one = REDUCERS[name]
+        assert (one.numbers.strides_per_bucket, one.states.strides_per_bucket) == (twin.strides, twin.states[0])
+        assert one.numbers.chooses is (twin.aggregate is None)
 
 
 @pytest.mark.parametrize("reducer", sorted(REDUCERS))
 def test_a_reducer_says_whether_it_chooses(reducer):
     """States are always chosen; of numbers a mean is made, as are the extremes and all else that is of no sample."""
-    assert REDUCERS[reducer].numbers.chooses is (reducer not in making)
+    assert REDUCERS[reducer].numbers.chooses is (reducer not in aggregating)
     assert REDUCERS[reducer].states.chooses
 
 

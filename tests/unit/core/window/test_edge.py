@@ -8,12 +8,12 @@ from sisock.core.column.column import Column
 from sisock.core.column.concatenated import Concatenated
 from sisock.core.errors import BadReply, BadRequest
 from sisock.core.model import DataBlock, DataRequest, Statement, TimelineBlock
-from sisock.core.window.edge import MOST_FOLLOWING, Edge, edge_of, is_edge_of
+from sisock.core.window.edge import MOST_FOLLOWING, Edge, edge_of
 from sisock.core.window.edge_reading import EdgeReading
 from sisock.core.window.parts import Read
 from sisock.core.window.spans import NO_SAMPLES, Reduction, reduce_spans
-from sisock.core.wire.requests import parse_request, request_arguments
-from sisock.core.wire.spans import decode_reductions, encode_reductions
+from sisock.core.wire.requests import parse_request
+from sisock.core.wire.spans import decode_reductions, encode_reductions, is_edge_of, spans_arguments
 from sisock.gateway.tiles import KeptEdge, add_first, add_held
 
 many = settings(derandomize=True, deadline=None, max_examples=200)
@@ -97,7 +97,7 @@ def test_edges_travel(given_samples, before):
     """What a node tells of the edge arrives as it was, of every type; other fields are as without."""
     asked = request(before=before, spans=((START, START + 300.0),))
     (reduction,) = reduce_spans({"x": Column.plain(*given_samples)}, asked)
-    positional, keywords = request_arguments(asked)
+    positional, keywords = spans_arguments(asked)
     assert parse_request(*positional, **keywords) == asked
     arrived = decode_reductions(encode_reductions([reduction], asked), asked)["x"]
     assert (arrived.edge.before is None) is not before

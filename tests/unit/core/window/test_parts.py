@@ -5,7 +5,7 @@ import pytest
 
 from sisock.core.errors import BadReply
 from sisock.core.model import DataBlock, DataRequest, Statement, TimelineBlock
-from sisock.core.window.parts import MOST_REFUSALS, UNSTATED, Halving, Read, join_block_parts, join_said
+from sisock.core.window.parts import MOST_REFUSALS, UNSTATED, Halving, Read, join_block_parts, join_statements
 from sisock.core.window.spans import NO_SAMPLES, SpanReading
 
 ALL = Statement(math.inf)
@@ -129,7 +129,7 @@ def test_a_search_that_is_refused_everywhere_ends():
 def test_what_is_stated_together_is_no_more_than_of_each(said, final):
     """Of consecutive spans the statement that holds for all is taken."""
     spans = [(0.0, 10.0), (10.0, 20.0)]
-    assert join_said(list(zip(spans, said, strict=True))).finalized_until == final
+    assert join_statements(list(zip(spans, said, strict=True))).finalized_until == final
 
 
 def test_parts_are_joined_with_what_is_stated_of_each():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sisock.core.window.remarks import Once, kind_of, summed
+from sisock.core.window.remarks import Once, join_remarks, kind_of
 
 
 def test_a_thing_is_said_once_and_again_after_long():
@@ -29,6 +29,6 @@ def test_figures_and_examples_do_not_make_another_kind():
 
 
 def test_the_same_of_several_fields_is_one_line():
-    """Remarks that differ in the field only are summed up; others stand alone."""
+    """Remarks that differ in the field only are joined; others stand alone."""
     remarks = ["field 'a' is bad", "the reply is odd", "field 'it's b' is bad", "field 'c' is worse"]
-    assert summed(remarks) == ["the reply is odd", "field 'a' (and 1 more) is bad", "field 'c' is worse"]
+    assert join_remarks(remarks) == ["the reply is odd", "field 'a' (and 1 more) is bad", "field 'c' is worse"]

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from sisock.core.errors import BadReply, BadRequest
 from sisock.core.model import DataBlock, DataRequest, Field, FieldCatalogue, TimelineBlock
 from sisock.core.wire.catalogue import decode_catalogue, encode_catalogue, page_catalogue
-from sisock.core.wire.data import decode_data, encode_data
+from sisock.core.wire.data import copy_reply, decode_data, encode_data
 from sisock.core.wire.info import NodeInfo, decode_info, encode_info
+from sisock.core.wire.replies import encoded_size, page_block
 from sisock.core.wire.requests import decode_fields_argument
-from sisock.core.wire.sizes import copy_reply, encoded_size, page_block
 
 CATALOGUE = FieldCatalogue.of(
     [

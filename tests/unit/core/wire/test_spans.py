@@ -7,20 +7,20 @@ import pytest
 
 from sisock.core.column.column import Column
 from sisock.core.errors import BadReply, BadRequest, OverAllowance
-from sisock.core.model import DataRequest
+from sisock.core.model import DataRequest, Statement
 from sisock.core.window.spans import reduce_spans
 from sisock.core.wire import replies
 from sisock.core.wire.replies import answer_spans
-from sisock.core.wire.requests import parse_request, request_arguments
-from sisock.core.wire.spans import decode_reductions, encode_reductions
+from sisock.core.wire.requests import parse_request
+from sisock.core.wire.spans import decode_reductions, encode_reductions, spans_arguments
 
 TIMES = np.arange(1000.0, 2000.0)
 COLUMNS = {
-    "number": Column.plain(TIMES, np.where(TIMES % 7 == 0, np.nan, TIMES), finalized_until=1999.0, generation="g"),
-    "whole": Column.plain(TIMES, TIMES.astype(np.int64), finalized_until=1999.0, generation="g"),
-    "on": Column.plain(TIMES, TIMES % 5 < 2, finalized_until=math.inf),
-    "word": Column.plain(TIMES, np.array(["a", "b"] * 500, dtype=object), finalized_until=-math.inf),
-    "empty": Column.plain(TIMES[:0], TIMES[:0], finalized_until=np.float64(3.0), available_from=np.float64(2.0)),
+    "number": Column.plain(TIMES, np.where(TIMES % 7 == 0, np.nan, TIMES), Statement(1999.0, generation="g")),
+    "whole": Column.plain(TIMES, TIMES.astype(np.int64), Statement(1999.0, generation="g")),
+    "on": Column.plain(TIMES, TIMES % 5 < 2, Statement(math.inf)),
+    "word": Column.plain(TIMES, np.array(["a", "b"] * 500, dtype=object), Statement(-math.inf)),
+    "empty": Column.plain(TIMES[:0], TIMES[:0], Statement(np.float64(3.0), np.float64(2.0))),
 }
 REQUEST = DataRequest(
     (*COLUMNS, "unknown"), 1000.5, 1900.5, 30.0, "minmax", packed=True, spans=((1000.5, 1100.0), (1800.0, 1900.5))
@@ -93,7 +93,7 @@ def recount(reply, counts):
 )
 def test_finality_up_to_the_end_is_all(final, expected):
     """What is final up to the end of the window, or beyond, travels as None; no time before 1970 does."""
-    columns = {"x": Column.plain(TIMES, TIMES, finalized_until=final)}
+    columns = {"x": Column.plain(TIMES, TIMES, Statement(final))}
     request = replace(REQUEST, fields=("x",))
     sent = encode_reductions(reduce_spans(columns, request), request)
     assert sent["statements"] == [[expected, None, None]]
@@ -182,7 +182,7 @@ def test_spans_need_a_reducer():
 
 def test_the_arguments_of_a_call_are_those_that_are_parsed():
     """A request survives the way to a node."""
-    arguments, keywords = request_arguments(REQUEST)
+    arguments, keywords = spans_arguments(REQUEST)
     assert parse_request(*arguments, now=5e9, **keywords) == REQUEST
 
 

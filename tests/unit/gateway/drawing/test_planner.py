@@ -62,5 +62,5 @@ def test_never_more_points_than_asked(start, length, max_points, kind, holes, se
     resolution = choose_resolution(start, start + length, max_points)
     block = DataBlock({"t": TimelineBlock(times, {"f": values})})
     reduced = reduce_block(block, resolution.reducer, resolution.stride_s).timelines["f"]
-    broken_times, broken = break_gaps(reduced.times, reduced.values["f"], resolution.bucket_s(kind), 10**9)
+    broken_times, broken = break_gaps(reduced.times, reduced.values["f"], resolution.buckets(kind).width_s, 10**9)
     assert len(broken_times) == len(broken) <= max_points

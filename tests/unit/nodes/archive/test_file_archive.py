@@ -1,4 +1,4 @@
-"""Files are watched, read again when they change, and identified."""
+"""Files are watched, read again when they change, and served under a generation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from sisock.core.column.column import Column
 from sisock.core.errors import ConfigurationError
 from sisock.core.model import Field
-from sisock.nodes.archive.file_archive import FileArchive
+from sisock.nodes.archive.file_archive import FileArchive, FileFormat
 from sisock.nodes.archive.file_cache import ServedColumn
 from sisock.nodes.archive.format import Contents, FieldSamples, in_order
-from sisock.nodes.text.weather import WeatherNode
+from sisock.nodes.text.weather import WeatherNode, read_apex
 
 ALL_TIME = (1e-3, 4e9)
 
@@ -80,7 +80,7 @@ def test_a_file_that_grows_is_served(folder):
 
 
 def test_a_half_written_row_is_served_once_it_is_whole(folder):
-    """A row that is written in two pieces never shows a piece."""
+    """A row that is written in two steps is never shown after the first."""
     folder.write("1500 1\n1560 2")
     assert folder.values() == [1]
     generation = folder.block().generation
@@ -140,7 +140,7 @@ def test_a_touched_file_keeps_its_generation(folder):
 
 
 def test_the_generation_survives_a_restart(folder):
-    """Another process that finds the same samples gives them the same identity, and other samples another."""
+    """Another process that finds the same samples gives them the same generation, and other samples another."""
     folder.write("1500 1\n")
     folder.write("1500 2\n", "wind.dat")
     other = Folder(folder.path)
@@ -236,6 +236,23 @@ def test_what_is_no_archive_is_passed_over(folder):
     for name in (".hidden.dat", "notes.txt", "temp.dat.bak", "bell\a.dat", ".dat"):
         folder.write("1500 1\n", name)
     assert folder.names() == []
+
+
+def test_a_format_makes_the_class_of_its_nodes(tmp_path):
+    """A node is called what its format says, or what its options say, and a wrong option is an error of that class."""
+    logs = FileFormat("logs", "Logs of a machine", ("*.log",), read_apex, version=1)
+    node_class = logs.node_class("LogNode")
+    (tmp_path / "temp.log").write_text("1500 1\n")
+    node = node_class(tmp_path)
+    assert (node.name, node.description) == ("logs", "Logs of a machine")
+    assert set(node.catalogue(*ALL_TIME).fields) == {"temp"}
+    assert (node_class.__name__, node_class.__module__) == ("LogNode", read_apex.__module__)
+    other = node_class(tmp_path, name="mine", description="Mine", cache=tmp_path / "cache")
+    assert (other.name, other.description) == ("mine", "Mine")
+    assert set(other.catalogue(*ALL_TIME).fields) == {"temp"}
+    assert "logs 1" in next((tmp_path / "cache").rglob("meta.json")).read_text()
+    with pytest.raises(TypeError, match=r"^LogNode\.__init__\(\) got an unexpected keyword argument 'foldr'"):
+        node_class(foldr=tmp_path)
 
 
 def test_an_unchanged_file_is_read_once(tmp_path):

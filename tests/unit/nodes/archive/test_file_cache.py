@@ -17,7 +17,7 @@ import pytest
 from sisock.core.column.mapped import Texts, arrays_of
 from sisock.core.model import DataBlock, Field
 from sisock.core.reduce.reducers import REDUCERS
-from sisock.nodes.archive import folder_index as module
+from sisock.nodes.archive import file_reader, folder_index
 from sisock.nodes.archive.array_cache import CHECKED_BYTES, FORGET_AFTER_S, ArrayCache
 from sisock.nodes.archive.file_archive import FileArchive
 from sisock.nodes.archive.file_cache import FileCache
@@ -122,7 +122,7 @@ def is_mapped(array: np.ndarray | None) -> bool:
 
 
 def test_after_a_restart_files_are_not_read_again(setting):
-    """All that is served comes from the cache: samples, fields, finality, identity."""
+    """All that is served comes from the cache: samples, fields, finality, generation."""
     setting.write(*LONG)
     before, catalogue = setting.read(), setting.archive.catalogue(*ALL_TIME)
     assert setting.read_again() == ["a.txt"]
@@ -134,7 +134,7 @@ def test_after_a_restart_files_are_not_read_again(setting):
 
 
 def test_what_an_earlier_version_kept_is_used_as_it_is(setting, monkeypatch):
-    """An entry without deviations is not made anew: it gives the same under the same identity, deviations as well."""
+    """An entry without deviations is not made anew: it gives the same under the same name, deviations as well."""
 
     def reduced() -> dict[str, list[bytes]]:
         column = setting.archive.columns(["a.number"])["a.number"]
@@ -256,7 +256,7 @@ def test_a_generation_never_comes_back_over_restarts(setting):
 
 @pytest.mark.parametrize("how", ["gone", "empty", "cut", "noise"])
 def test_a_damaged_cache_is_made_again(setting, how, caplog):
-    """Whichever file is damaged, the same is served under the same identity, and the next start finds it whole."""
+    """Whichever file is damaged, the same is served under the same generation, and the next start finds it whole."""
     setting.write(*LONG)
     generation = setting.generation()
     names = [path.name for path in setting.entries()[0].iterdir()]
@@ -312,7 +312,7 @@ def test_a_removed_cache_is_noticed_once(setting, monkeypatch):
     assert len(looked) == 2
 
 
-def test_growth_where_the_cache_was_removed_is_a_new_identity(setting):
+def test_growth_where_the_cache_was_removed_is_a_new_generation(setting):
     """When nothing is left to compare with, nobody is told that the old samples still hold."""
     setting.write((1500, 1))
     before = setting.generation()
@@ -417,7 +417,7 @@ def test_an_entry_of_a_process_that_saw_less_is_not_taken_for_ours(setting):
 
 def test_a_large_file_that_grows_is_kept_every_ten_minutes(setting, monkeypatch):
     """Growing costs no writing of the whole at every line; what changed otherwise is written at once."""
-    monkeypatch.setattr(module, "CHEAP_BYTES", 0)
+    monkeypatch.setattr(file_reader, "CHEAP_BYTES", 0)
     written = []
     store = FileCache.store
     monkeypatch.setattr(FileCache, "store", lambda *arguments: written.append(setting.now) or store(*arguments))
@@ -435,11 +435,11 @@ def test_a_large_file_that_grows_is_kept_every_ten_minutes(setting, monkeypatch)
 
 def test_only_so_many_columns_stay_open(setting, monkeypatch):
     """Files of many columns are opened when they are asked for: a process may map so many files only."""
-    monkeypatch.setattr(module, "MANY_COLUMNS", 9)
+    monkeypatch.setattr(folder_index, "MANY_COLUMNS", 9)
     for number in range(20):
         setting.write((1500 + number, 1), name=f"f{number}")
     assert len(setting.names()) == 60
-    assert sum(file.is_open for file in setting.archive._folder_index._files.values()) == 3
+    assert sum(file.is_open for file in setting.archive._folder_index._served.files.values()) == 3
     assert setting.read().find("f7.number").times.tolist() == [1507.0]
 
 
@@ -541,10 +541,10 @@ def test_the_page_on_the_format_lists_what_is_joined(tmp_path):
     node.columns(["humidity"])["humidity"].reduced(*ALL_TIME, "minmax", 100.0)
     metas = [json.loads(path.read_text()) for path in (tmp_path / "cache" / "joined").rglob("meta.json")]
     assert sorted(meta.get("members", 0) for meta in metas) == [0, 8, 8]
-    (identity,) = next(meta["fields"].values() for meta in metas if "fields" in meta)
+    (generation,) = next(meta["fields"].values() for meta in metas if "fields" in meta)
     section = PAGE.read_text(encoding="utf-8").partition("## Fields of many files\n")[2].partition("\n## ")[0]
     files = {name for meta in metas for name in meta["files"].keys() - meta.get("arrays", {}).values()}
-    assert keys_of(section) == {key for meta in metas for key in meta} | set(identity) | files
+    assert keys_of(section) == {key for meta in metas for key in meta} | set(generation) | files
 
 
 def test_the_page_on_the_format_lists_what_is_there(setting):
@@ -563,7 +563,7 @@ def test_the_page_on_the_format_lists_what_is_there(setting):
     assert listed == {*meta, *arrays, *described, *files}
     assert f"| `format` | {meta['format']}: " in page
     assert f"its first {CHECKED_BYTES} bytes" in page
-    assert f"more than {module.CHEAP_BYTES >> 20} MiB" in page
+    assert f"more than {file_reader.CHEAP_BYTES >> 20} MiB" in page
     assert f"for {FORGET_AFTER_S / 86400:g} days" in page
 
 

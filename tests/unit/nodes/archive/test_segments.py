@@ -81,8 +81,8 @@ class Archive:
     def column(self, field: str = "x"):
         return self.archive.columns([field])[field]
 
-    def state(self, field: str = "x"):
-        return self.archive._states[field]
+    def served(self, field: str = "x"):
+        return self.archive._served[field]
 
     def generation(self, field: str = "x") -> str:
         return self.column(field).statement.generation
@@ -176,21 +176,21 @@ def test_a_field_in_many_files_is_as_if_it_were_in_one(tmp_path_factory, seed, k
         archive.restart()
 
 
-def test_years_of_files_take_few_parts(archive):
-    """A field in hundreds of files is merged to tens of parts, so that a window over all opens no more than these."""
+def test_years_of_files_take_few_segments(archive):
+    """A field in hundreds of files is in tens of segments, so that a window over all opens no more than these."""
     for number in range(500):
         archive.put(f"f{number:03}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
     check_all(archive, 1)
-    assert len(archive.state().parts) < 30
-    assert len(archive.state().pieces) < 30
+    assert len(archive.served().segments) < 30
+    assert len(archive.served().slices) < 30
 
 
-def test_files_that_come_one_by_one_are_merged_as_a_logarithm(archive):
+def test_files_that_come_one_by_one_are_compacted_as_a_logarithm(archive):
     """Each sample is written again as often as the number of files doubles thrice, not at each new file."""
     written = []
-    united = archive.archive._supply.merged
-    archive.archive._supply.merged = lambda parts, waiting: (
-        written.append(sum(len(part.members) for part in parts)) or united(parts, waiting)
+    compact = archive.archive._loader.compact
+    archive.archive._loader.compact = lambda segments, waiting: (
+        written.append(sum(len(one.members) for one in segments)) or compact(segments, waiting)
     )
     for number in range(200):
         archive.put(f"f{number:03}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
@@ -198,42 +198,42 @@ def test_files_that_come_one_by_one_are_merged_as_a_logarithm(archive):
         archive.column().reduced(1.0, 3e9, "minmax", 100.0)
     check_all(archive, 1)
     assert sum(written) <= 200 * 3
-    assert len(archive.state().parts) <= 8 * 3 + 1
+    assert len(archive.served().segments) <= 8 * 3 + 1
 
 
 def test_a_short_window_opens_only_its_files(archive):
-    """Beside a window nothing is opened nor merged."""
+    """Beside a window nothing is opened nor compacted."""
     for number in range(100):
         archive.put(f"f{number:03}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
     opened = []
-    column = archive.archive._supply.column
-    archive.archive._supply.column = lambda part, waiting: opened.extend(part.members) or column(part, waiting)
+    column = archive.archive._loader.column
+    archive.archive._loader.column = lambda one, waiting: opened.extend(one.members) or column(one, waiting)
     series = archive.column()
     assert series.reduced(1.5e9 + 500, 1.5e9 + 520, "max", 1.0)[1].tolist() == [50, 50.5, 51, 51.5]
     assert series.newest(1.0, 1.5e9 + 502)[1].tolist() == [50]
     assert {one.file for one in opened} == {"f050.txt", "f051.txt"}
-    assert len(archive.state().parts) == 100
+    assert len(archive.served().segments) == 100
 
 
-def test_merged_parts_come_from_the_cache(tmp_path):
-    """After a restart the parts that were made are found, and nothing is merged or read again."""
+def test_segments_come_from_the_cache(tmp_path):
+    """After a restart the segments that were made are found, and nothing is compacted or read again."""
     (tmp_path / "data").mkdir()
     archive = Archive(tmp_path / "data", tmp_path / "cache")
     for number in range(100):
         archive.put(f"f{number:03}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
     check_all(archive, 1)
-    parts = [len(part.members) for part in archive.state().parts]
-    assert parts[:2] == [64, 8]
+    sizes = [len(one.members) for one in archive.served().segments]
+    assert sizes[:2] == [64, 8]
     archive.restart()
     archive.readings.clear()
-    archive.archive._supply.merged = None
+    archive.archive._loader.compact = None
     check_all(archive, 2)
-    assert [len(part.members) for part in archive.state().parts] == parts
+    assert [len(one.members) for one in archive.served().segments] == sizes
     assert archive.readings == []
 
 
 @pytest.mark.parametrize("spoil", ["gone", "cut", "noise"])
-def test_damaged_parts_are_made_again(tmp_path, spoil):
+def test_damaged_segments_are_made_again(tmp_path, spoil):
     """Whatever becomes of the cache, what is served is what is in the files."""
     (tmp_path / "data").mkdir()
     archive = Archive(tmp_path / "data", tmp_path / "cache")
@@ -252,7 +252,7 @@ def test_damaged_parts_are_made_again(tmp_path, spoil):
 
 
 def test_a_changed_member_is_served_anew(archive):
-    """When one of many merged files changes, what was merged with it is made again, under another generation."""
+    """When one of many compacted files changes, what was compacted with it is made again, under another generation."""
     for number in range(20):
         archive.put(f"f{number:03}", [1.5e9 + 10 * number, 1.5e9 + 10 * number + 5], [number, number + 0.5])
     check_all(archive, 1)
@@ -343,7 +343,7 @@ def test_a_late_file_after_a_restart_changes_what_was_told_last(tmp_path):
 
 
 def test_the_same_data_have_the_same_generation_without_a_cache(tmp_path):
-    """Two nodes that find the same files give the same identity, and other files another."""
+    """Two nodes that find the same files give the same generation, and other files another."""
     archive = Archive(tmp_path)
     archive.put("a", [1, 2], [1.0, 2.0])
     archive.put("b", [3, 4], [3.0, 4.0])
@@ -390,7 +390,7 @@ def test_what_was_just_written_may_still_grow(archive):
 
 
 def test_a_file_that_becomes_another_is_not_taken_for_what_it_was(archive):
-    """What was handed out before a file was rewritten never shows the new samples under the old identity."""
+    """What was handed out before a file was rewritten never shows the new samples under the old generation."""
     archive.put("a", [1, 2], [1.0, 2.0])
     archive.put("b", [3, 4], [3.0, 4.0])
     series = archive.column()
@@ -455,7 +455,7 @@ def test_fields_of_files_that_overlap_have_timelines_of_their_own(archive):
 
 
 def test_arrays_of_joined_files_cannot_be_written_to(archive):
-    """What is handed out of one part is a view of what is kept."""
+    """What is handed out of one segment is a view of what is kept."""
     for number in range(20):
         archive.put(f"f{number:02}", [number, number + 1], [1.0, number])
     archive.column().reduced(0.0, 100.0, "max", 10.0)

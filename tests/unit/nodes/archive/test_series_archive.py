@@ -13,6 +13,7 @@ import pytest
 
 from sisock.core.model import Field, FieldCatalogue
 from sisock.nodes.archive.format import Contents, FieldSamples, FileSpan
+from sisock.nodes.archive.segment_loader import SegmentLoader, reading_with
 from sisock.nodes.archive.segments import SegmentCache
 from sisock.nodes.archive.series_archive import SeriesArchive
 
@@ -38,7 +39,8 @@ class Site:
 
     def restart(self) -> None:
         cache = SegmentCache(self.folder / "cache", "site", 1) if self.cached else None
-        self.archive = SeriesArchive(self, self.folder, self.read_fields, cache, lambda: 4e9)
+        loader = SegmentLoader(self.folder, reading_with(self.folder, self.read_fields), cache)
+        self.archive = SeriesArchive(self, loader, lambda: 4e9)
 
     def put(self, hour: int, rows: int = ROWS) -> None:
         """Write a file, or let it grow."""
@@ -56,7 +58,7 @@ class Site:
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         return FieldCatalogue.of([Field(name, "t") for name in NAMES], {"t": 36.0})
 
-    def stretches(self, field: str, files=None) -> list[FileSpan]:
+    def spans_of(self, field: str, files=None) -> list[FileSpan]:
         names = [one for one in self.counts if files is None or one in files] if field in NAMES else []
         return [
             FileSpan(
@@ -101,7 +103,7 @@ def test_only_what_is_wanted_is_read(site):
 
 
 def test_fields_of_one_question_are_read_together(site):
-    """Each file is read once for all the fields that are asked for in one question, whatever is merged meanwhile."""
+    """Each file is read once for all fields that are asked for in one question, whatever is compacted meanwhile."""
     span = (BEGIN, BEGIN + 20 * HOUR_S)
     for series in site.archive.columns(["a", "c"]).values():
         assert len(series.reduced(*span, "mean", 100.0)[0]) > 100
@@ -113,7 +115,7 @@ def test_fields_of_one_question_are_read_together(site):
 
 
 def test_after_a_restart_nothing_is_read(tmp_path):
-    """What was read is in the cache, single files and merged ones; when that is removed, files are read again."""
+    """What was read is in the cache, single files and segments; when that is removed, files are read again."""
     site = Site(tmp_path)
     for hour in range(20):
         site.put(hour)
@@ -204,22 +206,22 @@ def test_more_than_the_index_knows_is_not_served(site):
     site.counts["00019/19.hk"] = 70
     site.put(19, 70)
     assert len(site.values("a", 18, 19)) == ROWS
-    known = site.stretches
+    known = site.spans_of
     shorter = [dataclasses.replace(one, count=50, newest=one.oldest + 36 * 49) for one in known("a", ["00019/19.hk"])]
-    site.stretches = lambda field, files=None: [
+    site.spans_of = lambda field, files=None: [
         *[one for one in known(field, files) if "19" not in one.file],
         *shorter,
     ]
     site.number += 1
     site.changes["00019/19.hk"] = site.number
     assert len(site.values("a", 19, 20)) == 50
-    site.stretches = known
+    site.spans_of = known
     site.put(19, 70)
     assert len(site.values("a", 19, 20)) == 70
 
 
 def test_questions_beside_one_another_get_whole_answers(site):
-    """While files come and are merged, each of several threads gets all samples of its time, in order."""
+    """While files come and are compacted, each of several threads gets all samples of its time, in order."""
     wrong, stop = [], threading.Event()
 
     def ask(field: str) -> None:
@@ -244,7 +246,7 @@ def test_questions_beside_one_another_get_whole_answers(site):
 
 
 def test_two_archives_may_share_a_cache(tmp_path):
-    """Two processes that merge the same files differently leave each other's answers whole."""
+    """Two processes that compact the same files differently leave each other's answers whole."""
     sites = [Site(tmp_path), Site(tmp_path)]
     for hour in range(40):
         for site in sites:
@@ -258,7 +260,7 @@ def test_two_archives_may_share_a_cache(tmp_path):
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_late_or_changed_file_costs_no_reading_of_others(site, restarted):
-    """When a file among many that were merged changes, or comes between them, the others are not read again."""
+    """When a file among many that were compacted changes, or comes between them, the others are not read again."""
     for hour in range(40, 90):
         site.put(hour)
     assert len(site.values("a", 0, 90)) == 70 * ROWS
@@ -279,13 +281,13 @@ def test_a_late_or_changed_file_costs_no_reading_of_others(site, restarted):
     assert site.read == []
 
 
-def test_what_was_merged_is_let_go_of(site):
-    """Columns that were merged to a larger one are not kept in memory beside it."""
+def test_what_was_compacted_is_let_go_of(site):
+    """Columns that were joined to a larger one are not kept in memory beside it."""
     series = site.archive.columns(["a"])["a"]
-    parts = [weakref.ref(part) for part in site.archive._states["a"].parts]
+    segments = [weakref.ref(segment) for segment in site.archive._served["a"].segments]
     assert len(series.within(BEGIN, BEGIN + 20 * HOUR_S)[0]) == 20 * ROWS
     del series
     gc.collect()
-    kept = set(site.archive._states["a"].parts)
+    kept = set(site.archive._served["a"].segments)
     assert len(kept) < 8
-    assert {part() for part in parts} - {None} <= kept
+    assert {segment() for segment in segments} - {None} <= kept

@@ -133,7 +133,7 @@ def test_what_vanished_long_ago_is_forgotten(machine):
     machine.poll(NOW + 101, a=3.0)
     assert machine.names() == {"a"}
     assert machine.node.read(["old"], *ALL_TIME).timelines == {}
-    assert len(machine.node._state.buffers) == 1
+    assert len(machine.node.served.buffers) == 1
 
 
 def test_what_came_back_after_being_forgotten_is_other_data(machine):
@@ -251,7 +251,7 @@ def test_of_a_timeline_that_is_there_twice_the_newest_is_served(machines, tmp_pa
     """When a timeline was begun anew and the old one not yet removed, the old one goes."""
     machine = machines.next()
     machine.poll(NOW, x__a=1.0)
-    machine.node._state = type(machine.node._state)()
+    machine.node.served = type(machine.node.served)()
     machine.poll(NOW + 1, x__a=2.0, x__b=1.0)
     machine = machines.next()
     assert machine.samples("x.a") == [(NOW + 1, 2.0)]

@@ -54,14 +54,14 @@ def generation(buffer):
     return contents(buffer)[2][2]
 
 
-def journals(path):
+def log_files(path):
     return sorted(path.glob("*.samples/*.journal"))
 
 
 @pytest.fixture
-def small_segments(monkeypatch):
+def small_files(monkeypatch):
     """Segments of some dozen rows."""
-    monkeypatch.setattr(write_ahead_log, "LEAST_SEGMENT_BYTES", 200)
+    monkeypatch.setattr(write_ahead_log, "LEAST_FILE_BYTES", 200)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_what_was_served_is_there_after_a_kill(tmp_path, kept):
     kill(folder)
     [(restored, about)] = BufferFolder(tmp_path).restored(1000.0)
     assert contents(restored) == contents(buffer)
-    assert (restored.fields, restored.mark, about) == (FIELDS, buffer.mark, {"whose": "mine"})
+    assert (restored.fields, restored.position, about) == (FIELDS, buffer.position, {"whose": "mine"})
     take(restored, 4, 3)
     take(buffer, 4, 3)
     assert contents(restored) == contents(buffer)
@@ -139,7 +139,7 @@ def test_a_buffer_that_took_nothing_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
-def test_many_restarts(tmp_path, small_segments):
+def test_many_restarts(tmp_path, small_files):
     """However often the process ends, with or without new samples, the generation stays and nothing is lost."""
     folder = BufferFolder(tmp_path)
     buffer = folder.new_buffer(FIELDS, 1e6)
@@ -157,7 +157,7 @@ def test_many_restarts(tmp_path, small_segments):
     assert len(buffer) == 1 + sum(range(1, 30, 2))
 
 
-def test_a_mean_has_the_same_bits_after_a_restart(tmp_path, small_segments):
+def test_a_mean_has_the_same_bits_after_a_restart(tmp_path, small_files):
     """Samples keep their absolute indices, so that a bucket's mean is added up in the same order as before."""
     folder = BufferFolder(tmp_path)
     buffer = folder.new_buffer({"n": "number"}, 3000.0)
@@ -252,17 +252,17 @@ def header_bytes(path):
 
 
 def leave(path, data):
-    """Have a file with some bytes, and no other, in a journal."""
+    """Have a file with some bytes, and no other, in a log."""
     for other in path.parent.iterdir():
         other.unlink()
     path.write_bytes(data)
 
 
-def test_a_journal_cut_at_any_byte(tmp_path, kept):
+def test_a_log_cut_at_any_byte(tmp_path, kept):
     """Where a file ends too early, the samples before that come back, under another generation."""
     folder, buffer = kept
     kill(folder)
-    [path] = journals(tmp_path)
+    [path] = log_files(tmp_path)
     whole, seen = path.read_bytes(), set()
     for length in range(len(whole) - 1, header_bytes(path) - 1, -1):
         leave(path, whole[:length])
@@ -275,20 +275,20 @@ def test_a_journal_cut_at_any_byte(tmp_path, kept):
     assert seen == {0, 1, 2}
 
 
-def test_a_journal_cut_before_its_first_sample(tmp_path, kept):
+def test_a_log_cut_before_its_first_sample(tmp_path, kept):
     """Of a file without a whole header nothing is left, and it is removed."""
     kill(kept[0])
-    [path] = journals(tmp_path)
+    [path] = log_files(tmp_path)
     path.write_bytes(path.read_bytes()[: header_bytes(path) - 1])
     assert BufferFolder(tmp_path).restored(1000.0) == []
-    assert journals(tmp_path) == []
+    assert log_files(tmp_path) == []
 
 
 def test_a_record_that_was_cut_off_was_never_served(tmp_path, kept):
     """What a process had begun to write when it was killed is no loss: the generation stays, and it is overwritten."""
     folder, buffer = kept
     kill(folder)
-    [path] = journals(tmp_path)
+    [path] = log_files(tmp_path)
     with path.open("ab") as file:
         file.write(
             log_file.encode_batch(np.array([4.0]), [np.array([1.0]), np.array([True]), np.array(["x"])], 0)[:-9]
@@ -305,7 +305,7 @@ def test_garbage_is_found_wherever_it_is(tmp_path, kept):
     """A byte that is another than it was is never taken for data: the samples before it come back, as other data."""
     folder, buffer = kept
     kill(folder)
-    [path] = journals(tmp_path)
+    [path] = log_files(tmp_path)
     whole = path.read_bytes()
     for place in range(header_bytes(path), len(whole)):
         leave(path, whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
@@ -320,7 +320,7 @@ def test_garbage_in_a_header_is_no_error(tmp_path, kept):
     """A damaged beginning loses the file at most; what comes back under the old generation is all there was."""
     folder, buffer = kept
     kill(folder)
-    [path] = journals(tmp_path)
+    [path] = log_files(tmp_path)
     whole = path.read_bytes()
     for place in range(header_bytes(path)):
         path.parent.mkdir(exist_ok=True)
@@ -332,13 +332,13 @@ def test_garbage_in_a_header_is_no_error(tmp_path, kept):
 
 
 @pytest.mark.parametrize("lost", [0, 3, -2, -1], ids=["first", "middle", "last but one", "last"])
-def test_a_file_that_lacks_is_noticed(tmp_path, small_segments, lost):
+def test_a_file_that_lacks_is_noticed(tmp_path, small_files, lost):
     """When one of several files is gone, what comes after it is used, as other data, and no hole is hidden."""
     folder = BufferFolder(tmp_path)
     buffer = folder.new_buffer(FIELDS, 1000.0)
     take(buffer, *range(100))
     kill(folder)
-    paths = journals(tmp_path)
+    paths = log_files(tmp_path)
     assert len(paths) > 5
     paths[lost].unlink()
     restored = only(BufferFolder(tmp_path))
@@ -359,11 +359,11 @@ def test_what_has_expired_leaves_the_disk(tmp_path):
     for time in range(20_000):
         buffer.append(float(time), {"n": time})
         if time % 1000 == 999:
-            assert sum(path.stat().st_size for path in journals(tmp_path)) < 1.6 * 28 * 1001
+            assert sum(path.stat().st_size for path in log_files(tmp_path)) < 1.6 * 28 * 1001
     kill(folder)
     restored = only(BufferFolder(tmp_path))
     assert contents(restored) == contents(buffer)
-    assert restored.mark == buffer.mark
+    assert restored.position == buffer.position
 
 
 def test_what_is_dropped_for_its_bytes_leaves_the_disk(tmp_path):
@@ -373,7 +373,7 @@ def test_what_is_dropped_for_its_bytes_leaves_the_disk(tmp_path):
     for low in range(0, 50_000, 10):
         buffer.extend(np.arange(low, low + 10), {"n": np.arange(10)})
     kill(folder)
-    assert sum(path.stat().st_size for path in journals(tmp_path)) < 1.6 * 50_000
+    assert sum(path.stat().st_size for path in log_files(tmp_path)) < 1.6 * 50_000
     restored = BufferFolder(tmp_path).restored(1e9, max_bytes=50_000)[0][0]
     found, expected = (one.block(["n"], *EVERYTHING) for one in (restored, buffer))
     assert found.generation == expected.generation
@@ -383,7 +383,7 @@ def test_what_is_dropped_for_its_bytes_leaves_the_disk(tmp_path):
 
 
 @pytest.mark.parametrize("duration_s", [10.0, 1e6])
-def test_another_duration(tmp_path, small_segments, duration_s):
+def test_another_duration(tmp_path, small_files, duration_s):
     """With another duration after the restart the generation stays; what was let go of is not claimed."""
     folder = BufferFolder(tmp_path)
     buffer = folder.new_buffer(FIELDS, 100.0)
@@ -396,7 +396,7 @@ def test_another_duration(tmp_path, small_segments, duration_s):
     assert 489.0 >= available_from > 300.0
 
 
-def test_late_and_forgotten_samples_survive(tmp_path, small_segments):
+def test_late_and_forgotten_samples_survive(tmp_path, small_files):
     """Late samples, and that the clock was set back, are there after a restart, however the files were cut."""
     folder = BufferFolder(tmp_path)
     buffer = folder.new_buffer(FIELDS, 60.0)
@@ -406,7 +406,7 @@ def test_late_and_forgotten_samples_survive(tmp_path, small_segments):
     kill(folder)
     restored = only(BufferFolder(tmp_path), 60.0)
     assert contents(restored) == contents(buffer)
-    assert restored.mark == buffer.mark
+    assert restored.position == buffer.position
 
 
 class Disk:
@@ -426,7 +426,7 @@ class Disk:
 @pytest.mark.parametrize("calls", range(12))
 def test_a_full_disk_is_no_end(tmp_path, monkeypatch, caplog, calls):
     """Where a write fails, one warning says so and samples go on in memory, at once as other data than those kept."""
-    monkeypatch.setattr(write_ahead_log, "LEAST_SEGMENT_BYTES", 1)
+    monkeypatch.setattr(write_ahead_log, "LEAST_FILE_BYTES", 1)
     folder = BufferFolder(tmp_path)
     one, other = folder.new_buffer(FIELDS, 1000.0), folder.new_buffer(FIELDS, 1000.0)
     Disk(monkeypatch, calls)
@@ -474,7 +474,7 @@ def test_one_process_at_a_time(tmp_path, kept, caplog):
     assert second.restored(1000.0) == []
     take(second.new_buffer(FIELDS, 10.0), 1)
     assert "another process uses it" in caplog.text
-    assert len(journals(tmp_path)) == 1
+    assert len(log_files(tmp_path)) == 1
     kill(folder)
     assert contents(only(BufferFolder(tmp_path))) == contents(buffer)
 
@@ -498,7 +498,7 @@ def test_what_is_discarded_is_gone(tmp_path, kept):
     other = folder.new_buffer(FIELDS, 10.0)
     take(other, 7)
     folder.discard(buffer)
-    assert len(journals(tmp_path)) == 1
+    assert len(log_files(tmp_path)) == 1
     kill(folder)
     [path] = tmp_path.glob("*.samples")
     path.rename(path.with_name(path.name + ".discarded"))
@@ -510,7 +510,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path, kept):
     """Other files and folders are neither read nor removed, wherever they are."""
     kill(kept[0])
     (tmp_path / "notes").mkdir()
-    ours = journals(tmp_path)[0].parent
+    ours = log_files(tmp_path)[0].parent
     for path in (tmp_path / "notes" / "1.journal", ours / "notes", tmp_path / "x.samples"):
         path.write_text("notes")
     folder = BufferFolder(tmp_path)
@@ -520,10 +520,10 @@ def test_what_is_not_ours_is_left_alone(tmp_path, kept):
 
 
 def test_a_half_made_file_is_removed(tmp_path, kept):
-    """What was left of the making of a segment is no segment."""
+    """What was left of the making of a file is no log file."""
     folder, buffer = kept
     kill(folder)
-    rest = journals(tmp_path)[0].with_suffix(".new")
+    rest = log_files(tmp_path)[0].with_suffix(".new")
     rest.write_bytes(b"sisock")
     assert contents(only(BufferFolder(tmp_path))) == contents(buffer)
     assert not rest.exists()
@@ -534,7 +534,7 @@ def test_the_format_is_as_documented(tmp_path):
     folder = BufferFolder(tmp_path)
     buffer = folder.new_buffer({"n": "number", "s": "string"}, 10.0)
     buffer.extend([1.0, 2.0], {"n": [5.0, math.inf], "s": ["ä", "b"]})
-    data = journals(tmp_path)[0].read_bytes()
+    data = log_files(tmp_path)[0].read_bytes()
     magic, length, state, header = data[:8], *np.frombuffer(data, "<u8", 1, 8), *np.frombuffer(data, "<u4", 2, 24)
     assert (magic, length, state) == (b"sisockJ1", len(data), 0)
     record = data[32 + header + 4 :]
@@ -584,17 +584,17 @@ class Life:
         self.buffer.extend(times, {name: [row(int(time))[name] for time in times] for name in FIELDS})
 
     def forget(self, back):
-        before = self.buffer.mark
+        before = self.buffer.position
         self.now -= back
         self.buffer.forget_after(self.now)
-        self.is_flushed = self.is_flushed and self.buffer.mark == before
+        self.is_flushed = self.is_flushed and self.buffer.position == before
 
     def kill(self, _=None):
-        before = contents(self.buffer), self.buffer.mark
+        before = contents(self.buffer), self.buffer.position
         kill(self.folder)
         self.restart()
         if before[1].stop:
-            assert (contents(self.buffer), self.buffer.mark) == before
+            assert (contents(self.buffer), self.buffer.position) == before
 
     def close(self, _=None):
         self.folder.close()
@@ -603,7 +603,7 @@ class Life:
         self.is_flushed = True
 
     def reboot(self, _=None):
-        before, stop = contents(self.buffer), self.buffer.mark.stop
+        before, stop = contents(self.buffer), self.buffer.position.stop
         kill(self.folder)
         self.run += 1
         self.restart()
@@ -614,7 +614,7 @@ class Life:
     def cut(self, where):
         number, share = where
         kill(self.folder)
-        paths = journals(self.path)
+        paths = log_files(self.path)
         if paths:
             path = paths[number % len(paths)]
             size = header_bytes(path) + int(share * (path.stat().st_size - header_bytes(path)))
@@ -640,7 +640,7 @@ class Life:
 def test_no_generation_is_kept_that_cannot_be_proven(tmp_path_factory, steps):
     """Through appends, late samples, kills, reboots and cut files, what was final stays or is under another name."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write_ahead_log, "LEAST_SEGMENT_BYTES", 100)
+        patch.setattr(write_ahead_log, "LEAST_FILE_BYTES", 100)
         life = Life(tmp_path_factory.mktemp("life"))
         patch.setattr(write_ahead_log, "boot_id", lambda: f"run {life.run}")
         for name, argument in steps:
@@ -663,12 +663,12 @@ def test_few_batches_are_as_good_as_all_records(records, newest, duration_s):
     for times in records:
         one_by_one.extend(times, {"n": times})
     times = np.array([time for record in records for time in record])
-    lot = log_file.RecordBatch(times, [times], np.array([len(record) for record in records]))
-    batches = list(lot.batches(newest))
+    batch = log_file.RecordBatch(times, [times], np.array([len(record) for record in records]))
+    batches = list(batch.batches(newest))
     for batch_times, values in batches:
         together.extend(batch_times, {"n": values[0]})
     assert contents(together) == contents(one_by_one)
-    assert together.mark == one_by_one.mark
+    assert together.position == one_by_one.position
 
 
 def test_records_in_order_are_one_batch():

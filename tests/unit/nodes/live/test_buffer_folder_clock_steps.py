@@ -14,8 +14,9 @@ from sisock.core.wire.replies import answer_spans
 from sisock.core.wire.requests import parse_request
 from sisock.gateway.drawing.planner import Drawing, SeriesWanted, choose_resolution
 from sisock.gateway.gateway import Gateway
-from sisock.nodes.host.node import ASIDE_S, HostNode
+from sisock.nodes.host.node import HostNode
 from sisock.nodes.host.readings import Reading
+from sisock.nodes.live.buffer_folder import ASIDE_S
 from sisock.testing import FakeHub, FakeNode, FakeRouter, ManualClock, result_of
 
 NOW = 1_700_000_000.0
@@ -195,7 +196,7 @@ def test_what_is_kept_and_what_is_not_draw_the_same_over_steps(seed):
         kept, true = (answer.series[0] for answer in answers)
         assert (kept.problem, true.problem) == (None, None)
         # What the node no longer keeps may be drawn from what is kept: whole buckets after it are compared.
-        width, gone = choose_resolution(start, end, points).bucket_s("number"), machine.block.available_from
+        width, gone = choose_resolution(start, end, points).buckets("number").width_s, machine.block.available_from
         low = (bucket_number(gone, width) + 1) * width if gone > start else start
         left, right = (samples_from(series, low) for series in (kept, true))
         assert left == right

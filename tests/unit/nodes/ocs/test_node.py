@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sisock.core.errors import ConfigurationError
 from sisock.nodes import make_node, options_from_settings
 from sisock.nodes.contract import Polls, Subscribes, SubscribesElsewhere, Summarizes
-from sisock.nodes.ocs import blocks
 from sisock.nodes.ocs import node as node_module
+from sisock.nodes.ocs import timelines
 from sisock.nodes.ocs.node import OcsFeedNode, feed_options
 from sisock.settings import Settings
 from sisock.testing import ManualClock
@@ -225,7 +225,7 @@ def test_samples_are_kept_in_so_many_bytes():
 
 def test_the_number_of_fields_is_bounded(monkeypatch, caplog):
     """Names that are made up anew in each message do not fill the memory; those that are known go on."""
-    monkeypatch.setattr(blocks, "MOST_FIELDS", 3)
+    monkeypatch.setattr(timelines, "MOST_FIELDS", 3)
     node = make()
     for step in range(6):
         send(node, a=([step], {f"x{step}": [1]}), b=([step], {"y": [step]}))
@@ -492,7 +492,7 @@ def test_a_process_that_ends_while_fields_part_loses_nothing(tmp_path, monkeypat
     """However far it came with giving fields timelines of their own, the next one has each sample once."""
     node = make(folder=str(tmp_path))
     send(node, a=([0, 1], {"x": [1, 2], "y": [3, 4]}))
-    begun = node._blocks._begin
+    begun = node._blocks._timelines._begin
 
     def begin(*arguments):
         nonlocal copies
@@ -501,7 +501,7 @@ def test_a_process_that_ends_while_fields_part_loses_nothing(tmp_path, monkeypat
         copies -= 1
         return begun(*arguments)
 
-    monkeypatch.setattr(node._blocks, "_begin", begin)
+    monkeypatch.setattr(node._blocks._timelines, "_begin", begin)
     monkeypatch.setattr(node._blocks._folder, "discard", lambda buffer: begin())
     with pytest.raises(KeyboardInterrupt):
         send(node, a=([2], {"x": [5]}))

@@ -4,7 +4,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from sisock.core.errors import BadReply, NodeUnavailable
-from sisock.gateway.rpc import RouterLink, in_words
+from sisock.gateway.node_client import RouterLink, in_words
 from sisock.testing import ManualClock, result_of
 
 

@@ -1,14 +1,17 @@
-"""Why a port cannot be listened on."""
+"""Why a port cannot be listened on, and when children end."""
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from sisock.core.errors import ConfigurationError
-from sisock.ports import check_port, check_router_ports
 from sisock.settings import Settings
+from sisock.system import check_port, check_router_ports, dying_with
 
 
 @pytest.mark.parametrize(
@@ -45,3 +48,11 @@ def test_taken_port_is_found_out_for_real():
         with pytest.raises(ConfigurationError, match=f"port {port} is taken"):
             check_port("127.0.0.1", port, "PORT")
     check_port("127.0.0.1", port, "PORT")
+
+
+def test_parent_gone():
+    """A child whose parent ended before the kernel was told to watch it ends at once."""
+    somebody_else = os.getpid() + 1
+    command = [sys.executable, "-c", "print('alive')"]
+    result = subprocess.run(command, preexec_fn=dying_with(somebody_else), capture_output=True, check=False)
+    assert (result.returncode, result.stdout) == (1, b"")

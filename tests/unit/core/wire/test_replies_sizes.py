@@ -14,7 +14,7 @@ from sisock.core.model import DataBlock, DataRequest, Field, FieldCatalogue, Sta
 from sisock.core.window.spans import Reduction
 from sisock.core.wire.catalogue import encode_catalogue
 from sisock.core.wire.data import encode_data
-from sisock.core.wire.sizes import encoded_size
+from sisock.core.wire.replies import encoded_size
 from sisock.core.wire.spans import encode_reductions
 
 SERIALIZERS = {
