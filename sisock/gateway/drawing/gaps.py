@@ -29,11 +29,7 @@ NOW_S = 60.0
 
 
 def break_gaps(
-    times: Times,
-    values: Values,
-    bucket_s: float,
-    max_points: int,
-    interval_s: float = 0.0,
+    times: Times, values: Values, bucket_s: float, max_points: int, interval_s: float = 0.0
 ) -> tuple[Times, Values]:
     """Insert a missing value into each gap: NaN among numbers, None among states.
 
@@ -72,11 +68,14 @@ def break_gaps(
     if gaps.size > room:
         widest = np.argsort(spacings[gaps], kind="stable")[gaps.size - room :]
         gaps = np.sort(gaps[widest])
-    if not gaps.size:
-        return times, values
+    return _with_breaks(times, values, gaps, bucket_s) if gaps.size else (times, values)
+
+
+def _with_breaks(times: Times, values: Values, gaps: NDArray[np.intp], after_s: float) -> tuple[Times, Values]:
+    """Return samples with a missing value so long after each of those that a gap follows."""
     values = values.astype(np.float64 if values.dtype.kind in "fiu" else object)
     missing: Any = np.nan if values.dtype.kind == "f" else None
-    return np.insert(times, gaps + 1, times[gaps] + bucket_s), np.insert(values, gaps + 1, missing)
+    return np.insert(times, gaps + 1, times[gaps] + after_s), np.insert(values, gaps + 1, missing)
 
 
 def usual_spacings(spacings: Times, places: NDArray[np.intp], interval_s: float = 0.0) -> Times:
