@@ -39,7 +39,7 @@ class Asked:
         return 1e3 * percentile(self.latencies_s, 99)
 
 
-def ask_together(folder: Path, port: int, clients: Sequence[Mapping[str, Any]], seconds: float) -> Asked:
+def ask_side_by_side(folder: Path, port: int, clients: Sequence[Mapping[str, Any]], seconds: float) -> Asked:
     """Let clients ask for some seconds; see :mod:`clients`. RuntimeError when an answer was wrong."""
     with subprocess.Popen(command(folder, port, clients, seconds), stdout=subprocess.PIPE, text=True) as process:
         try:

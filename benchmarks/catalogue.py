@@ -52,10 +52,10 @@ def search(site: RunningSite, texts: list[str]) -> tuple[list[float], list[int]]
         for text in texts:
             took_s, body = post(connection, "/search", {"target": text})
             took_ms.append(1e3 * took_s)
-            found = json.loads(body)
-            if not found or not all(text in target for target in found):
-                raise RuntimeError(f"'{text}' is in some names, but found was {found[:5]}")
-            sizes.append(len(found))
+            targets = json.loads(body)
+            if not targets or not all(text in target for target in targets):
+                raise RuntimeError(f"'{text}' is in some names, but found was {targets[:5]}")
+            sizes.append(len(targets))
     return took_ms, sizes
 
 

@@ -171,10 +171,10 @@ def knows(port: int, nodes: set[str]) -> bool:
     """Tell whether an adapter has the fields of these nodes."""
     try:
         with connected(port, timeout_s=5) as connection:
-            found = json.loads(post(connection, "/search", {"target": ""})[1])
+            targets = json.loads(post(connection, "/search", {"target": ""})[1])
     except (OSError, ValueError, http.client.HTTPException):
         return False
-    return nodes <= {target.partition("::")[0] for target in found if isinstance(target, str)}
+    return nodes <= {target.partition("::")[0] for target in targets if isinstance(target, str)}
 
 
 # ---- asking

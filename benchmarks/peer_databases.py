@@ -168,13 +168,13 @@ class VictoriaMetrics(Database):
         """Ask at the end of each bucket, for its windows are open at their start and closed at their end."""
         width_s = panel.width_ms / 1e3
         first, last = (int(edge * 1e3 // panel.width_ms) for edge in (panel.start, panel.end))
-        found = []
+        by_bucket = []
         for fold in ("min", "max"):
             start, end = (((bucket + 1) * panel.width_ms - 1) / 1e3 for bucket in (first, last))
             body = self._query(name, fold, start, end, panel.width_ms, nocache=1)[1]
             (series,) = json.loads(body)["data"]["result"]
-            found.append({int(time // width_s): float(value) for time, value in series["values"]})
-        return found[0], found[1]
+            by_bucket.append({int(time // width_s): float(value) for time, value in series["values"]})
+        return by_bucket[0], by_bucket[1]
 
     def _query(self, name: str, fold: str, start: float, end: float, step_ms: int, **others: Any) -> tuple[float, Any]:
         text = f"{fold}_over_time({name}[{step_ms}ms])"

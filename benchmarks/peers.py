@@ -143,12 +143,12 @@ def measure(folder: Path, binaries: Mapping[str, str], counts: Sequence[int], ro
 
 def find_binaries(find: Callable[[str], str | None] = shutil.which) -> dict[str, str]:
     """Return where each database's program is; raise RuntimeError with the packages that are missing."""
-    found = {name: find(database.program) for name, database in DATABASES.items()}
-    missing = [name for name, path in found.items() if path is None]
+    paths = {name: find(database.program) for name, database in DATABASES.items()}
+    missing = [name for name, path in paths.items() if path is None]
     if missing:
         packages = " ".join(missing)
         raise RuntimeError(f"not installed: {' and '.join(missing)}. On Debian: apt-get install {packages}")
-    return {name: path for name, path in found.items() if path}
+    return {name: path for name, path in paths.items() if path}
 
 
 def main() -> int:

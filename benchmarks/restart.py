@@ -50,8 +50,8 @@ def measure(bench: Bench) -> Iterator[Figure]:
 def live(folder: Path) -> dict[str, Any]:
     """Return what a process of its own tells of a life."""
     command = [sys.executable, str(HERE / "restart.py"), str(folder)]
-    told: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    return told
+    outcome: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return outcome
 
 
 def draw(folder: Path) -> dict[str, Any]:

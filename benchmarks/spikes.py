@@ -88,8 +88,8 @@ def is_right(sides: Sides, side: str, kind: str, wave: Wave, number: int) -> boo
     if side == "adapter":
         shown = wanted_times, wanted
         wanted_times, wanted = with_start(wave.times, values, start, end, shown, holds=kind == "state")
-    times, found = getattr(sides, side)(f"{kind}{number}", start, end)
-    return np.array_equal(times, wanted_times) and np.array_equal(found, wanted, equal_nan=kind == "wave")
+    times, values_drawn = getattr(sides, side)(f"{kind}{number}", start, end)
+    return np.array_equal(times, wanted_times) and np.array_equal(values_drawn, wanted, equal_nan=kind == "wave")
 
 
 def seen_planted(sides: Sides, kind: str, wave: Wave, indices: Array) -> int:
@@ -98,6 +98,6 @@ def seen_planted(sides: Sides, kind: str, wave: Wave, indices: Array) -> int:
     edges = np.round(np.linspace(wave.start, wave.end, PARTS + 1), 3).tolist()
     seen: set[tuple[float, float]] = set()
     for start, end in pairwise(edges):
-        times, found = sides.adapter(f"{kind}0", start, end)
-        seen |= set(zip(times.tolist(), found.tolist(), strict=True))
+        times, values_drawn = sides.adapter(f"{kind}0", start, end)
+        seen |= set(zip(times.tolist(), values_drawn.tolist(), strict=True))
     return sum((float(wave.times[index]), float(values[index])) in seen for index in indices)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from asking import Asked, ask_together
+from asking import Asked, ask_side_by_side
 from figures import Figure, Target, at_least
 from harness import Bench, RunningSite, connected, make_body, make_query, post, running_site, wave_node
 from samples import Wave, make_wave
@@ -64,4 +64,4 @@ def run_clients(bench: Bench, site: RunningSite, wave: Wave, series: int, second
         {"bodies": [body], "span_s": span_s, "end": wave.start + span_s + 0.1 * number, "step_s": STEP_S}
         for number in range(CLIENTS)
     ]
-    return ask_together(bench.folder, site.port, clients, seconds)
+    return ask_side_by_side(bench.folder, site.port, clients, seconds)

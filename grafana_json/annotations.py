@@ -68,9 +68,9 @@ class Annotation:
 def parse_annotation(text: str, *, changes: bool = False) -> AnnotationQuery:
     """Read the query of an annotation; ``changes`` is as if it began with that word."""
     tags = []
-    while found := _TAG.match(text):
-        tags.append(found[1])
-        text = text[found.end() :]
+    while tag := _TAG.match(text):
+        tags.append(tag[1])
+        text = text[tag.end() :]
     text = text.strip()
     word, _, rest = text.partition(" ")
     if word == "nodes":
@@ -227,7 +227,7 @@ async def annotate(
     until = min(query.end, max(gateway.now(), query.start))
     problems = [notice.text for notice in resolved.notices if notice.severity == "error"]
     annotations: list[Annotation] = []
-    for series in (series for found in panel.values() for series in found.values()):
+    for series in (series for group in panel.values() for series in group.values()):
         marked = mark(asked, series, until)
         problems += [series.problem] if series.problem else []
         problems += [marked] if isinstance(marked, str) else []

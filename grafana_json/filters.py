@@ -40,7 +40,7 @@ class Filters:
     remarks: tuple[str, ...] = ()
 
     def passes(self, wanted: SeriesWanted, snapshot: Snapshot) -> bool:
-        """Tell whether a series is among what the viewer chose; of a merged one any part may be."""
+        """Tell whether a series is among what the viewer chose; of a spliced one any part may be."""
         # A node that is away describes no field; its name, and the field's, can still be compared.
         return any(self._passes(part.node, snapshot.field(part) or Field(part.field, "")) for part in wanted.parts)
 

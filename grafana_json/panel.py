@@ -45,8 +45,8 @@ async def draw_panel(gateway: Gateway, query: Query, resolved: Sequence[Resolved
     ]
     # Most panels draw in one way only, and gathering costs as much as all the rest here.
     answers: list[Answer] = [await asked[0]] if len(asked) == 1 else await gatherResults(asked)
-    found = [{series.wanted: series for series in answer.series} for answer in answers]
-    panel = dict(zip(groups, found, strict=True))
+    by_series = [{series.wanted: series for series in answer.series} for answer in answers]
+    panel = dict(zip(groups, by_series, strict=True))
     return _with_even_ends(panel, cells, gateway.now()) if cells else panel
 
 
@@ -99,7 +99,7 @@ def lines(resolved: ResolvedTarget, panel: Panel) -> Iterator[Line]:
     """Yield the lines of a target: one for each field, or the parts of its band from below; states have no band."""
     ways = [(panel[drawing], ending) for drawing, ending in resolved.target.options.drawings.items()]
     for wanted in resolved.wanted:
-        parts = [(found[wanted], ending) for found, ending in ways]
+        parts = [(by_series[wanted], ending) for by_series, ending in ways]
         middle = parts[len(parts) // 2][0]
         # Where nothing came, one line is enough to say why.
         if len(parts) == 1 or middle.type != "number" or not any(part.times.size for part, _ in parts):

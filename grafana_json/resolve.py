@@ -103,9 +103,9 @@ class KnownTexts:
             self._targets = targets
         return self._known if targets is self._targets else {}
 
-    def keep(self, targets: Targets, found: Mapping[str, Match]) -> None:
+    def keep(self, targets: Targets, matches: Mapping[str, Match]) -> None:
         """Keep new matches, unless their texts are long."""
-        short = {text: matched for text, matched in found.items() if len(text) <= LONGEST_TEXT_KEPT}
+        short = {text: matched for text, matched in matches.items() if len(text) <= LONGEST_TEXT_KEPT}
         known = {**self.among(targets), **short}
         if short or targets is not self._targets:
             self._targets, self._known = targets, known if len(known) <= MOST_TEXTS_KEPT else short
@@ -162,13 +162,13 @@ class Resolver:
             return {text: known[text] for text in texts}
         # Names are looked up at once; anything else is compared with all names, which may take seconds.
         if all(text in targets for text in new):
-            found = match_texts(new, targets)
+            new_matches = match_texts(new, targets)
         else:
             check_work(new, targets)
-            found = await self._in_thread(match_texts, new, targets)
+            new_matches = await self._in_thread(match_texts, new, targets)
         # Another request may have changed what is known meanwhile, but not the mapping that was looked up before.
-        matches = {text: found[text] if text in found else known[text] for text in texts}
-        self._known_texts.keep(targets, found)
+        matches = {text: new_matches[text] if text in new_matches else known[text] for text in texts}
+        self._known_texts.keep(targets, new_matches)
         return matches
 
 

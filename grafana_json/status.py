@@ -89,16 +89,16 @@ async def gather(gateway: StatusSource, now: float) -> Status:
     snapshot: Snapshot = await gateway.freshen()
     shown = {name: _shown(node, len(snapshot.nodes)) for name, node in snapshot.nodes.items()}
     asked = {name: fields for name, fields in shown.items() if not snapshot.nodes[name].problem}
-    found = await _newest(gateway, asked, now - RECENT_S, now)
-    live = {wanted.node for wanted in found}
+    newest = await _newest(gateway, asked, now - RECENT_S, now)
+    live = {wanted.node for wanted in newest}
     archives = {
         name: fields
         for name, fields in asked.items()
         # One of the original library would be read through in small spans.
         if name not in live and not snapshot.nodes[name].original_library
     }
-    found |= await _newest(gateway, archives, times.EARLIEST, now)
-    nodes = tuple(_node_status(node, shown[name], found, now) for name, node in snapshot.nodes.items())
+    newest |= await _newest(gateway, archives, times.EARLIEST, now)
+    nodes = tuple(_node_status(node, shown[name], newest, now) for name, node in snapshot.nodes.items())
     return Status(snapshot.outage, nodes, len(snapshot.targets), times.format_iso8601(now))
 
 
@@ -119,10 +119,10 @@ async def _newest(
 
 
 def _node_status(
-    node: NodeView, shown: Sequence[Field], found: Mapping[SeriesWanted, Series], now: float
+    node: NodeView, shown: Sequence[Field], newest: Mapping[SeriesWanted, Series], now: float
 ) -> NodeStatus:
     problems = (*([node.problem] if node.problem else []), *node.remarks[:MOST_SHOWN_REMARKS])
-    rows = tuple(_row(node.name, one, found.get(SeriesWanted(node.name, one.name)), now) for one in shown)
+    rows = tuple(_row(node.name, one, newest.get(SeriesWanted(node.name, one.name)), now) for one in shown)
     hidden = len(node.catalogue.fields) - len(shown)
     return NodeStatus(node.name, node.description, problems, tuple(_notes(node)), rows, hidden)
 

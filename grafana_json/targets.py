@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 import re2
 
-from sisock.gateway.drawing.planner import MERGE, SEPARATOR, SeriesWanted
+from sisock.gateway.drawing.planner import SEPARATOR, SPLICE, SeriesWanted
 from sisock.gateway.target_index import Names, Targets
 
 MOST_SERIES = 100
@@ -37,11 +37,11 @@ MOST_COMPARED = 200
 LONGEST_COMPARED = 200
 LONGEST_TARGET = 100_000
 # Groups of nodes in one target.
-MOST_MERGED = 10
+MOST_SPLICED = 10
 _ESCAPED = re.compile(r"\\([\\^$*+?.()|\[\]{}/])")
 _PATTERN_SIGN = re.compile(r"[\\^$*+?.()|\[\]{}]")
 _GLOB_PART = re.compile(r"[*?{},]|[^*?{},]+")
-_MERGED_NODES = re.compile(r"[\w-]{1,64}(?:\\?\+[\w-]{1,64}){1,9}(?=::)", re.ASCII)
+_SPLICED_NODES = re.compile(r"[\w-]{1,64}(?:\\?\+[\w-]{1,64}){1,9}(?=::)", re.ASCII)
 _PREFIX_PATTERN = re.compile(r"((?:[^\\^$*+?.()|\[\]{}]|\\[\\^$*+?.()|\[\]{}/])*)\.\*")
 # Such a pattern speaks of the whole text, or changes its own options: it is tried on one name after another.
 _NOT_FOR_LINES = re.compile(r"\\[AzCQ]|\(\?(?!:|i\))")
@@ -101,10 +101,10 @@ def match(target: str, names: Iterable[str]) -> Matched | str:
         return f"choose what to draw: a target is node{SEPARATOR}field"
     searchable = _searchable(names)
     # One more than is counted, so that the warning can say that there are more.
-    found = list(islice(_find(text, searchable), MOST_COUNTED + 1))
-    if not found:
+    matches = list(islice(_find(text, searchable), MOST_COUNTED + 1))
+    if not matches:
         return _not_found(unescape(text), searchable)
-    return Matched(tuple(found[:MOST_SERIES]), excess_warning(len(found)))
+    return Matched(tuple(matches[:MOST_SERIES]), excess_warning(len(matches)))
 
 
 def find(target: str, names: Iterable[str]) -> list[str]:
@@ -124,41 +124,41 @@ def _find(text: str, names: Searchable) -> Iterator[str]:
             return iter((name,))
     blocks = names.blocks
     # The names of what several nodes serve are in no catalogue: they are made for the groups that this text names.
-    if MERGE in text and _MERGED_NODES.search(text):
-        if _is_merged_name(unescape(text), names):
+    if SPLICE in text and _SPLICED_NODES.search(text):
+        if _is_spliced_name(unescape(text), names):
             return iter((unescape(text),))
-        blocks = (Names(_merged_names(text, blocks)), *blocks)
-        text = _MERGED_NODES.sub(lambda nodes: re.sub(r"\\?\+", r"\+", nodes[0]), text)
+        blocks = (Names(_spliced_names(text, blocks)), *blocks)
+        text = _SPLICED_NODES.sub(lambda nodes: re.sub(r"\\?\+", r"\+", nodes[0]), text)
     for pattern in (text, *_other_patterns(text)):
-        found = _full_matches(pattern, blocks)
+        matches = _full_matches(pattern, blocks)
         if names.aliases:
-            found = _with_aliases(found, pattern, names)
+            matches = _with_aliases(matches, pattern, names)
         # The first reading that matches anything is what was meant; the others are not tried.
-        first = next(found, None)
+        first = next(matches, None)
         if first is not None:
-            return chain((first,), found)
+            return chain((first,), matches)
     return iter(())
 
 
-def _with_aliases(found: Iterator[str], pattern: str, names: Searchable) -> Iterator[str]:
+def _with_aliases(matches: Iterator[str], pattern: str, names: Searchable) -> Iterator[str]:
     """Yield names that were found, then the aliases that match of what was not."""
     known = set()
-    for name in found:
+    for name in matches:
         known.add(name)
         yield name
     yield from (alias for alias in _full_matches(pattern, names.aliases) if names.name_of(alias) not in known)
 
 
-def _is_merged_name(text: str, names: Searchable) -> bool:
+def _is_spliced_name(text: str, names: Searchable) -> bool:
     """Tell whether this names a field that one of several nodes serves; the others may be away."""
     nodes, _, field = text.partition(SEPARATOR)
-    return MERGE in nodes and any(f"{node}{SEPARATOR}{field}" in names for node in nodes.split(MERGE))
+    return SPLICE in nodes and any(f"{node}{SEPARATOR}{field}" in names for node in nodes.split(SPLICE))
 
 
-def _merged_names(text: str, blocks: Sequence[Names]) -> Iterator[str]:
+def _spliced_names(text: str, blocks: Sequence[Names]) -> Iterator[str]:
     """Yield the names of what all nodes of a group that are there serve, for the groups in a text."""
-    for nodes in dict.fromkeys([unescape(nodes) for nodes in _MERGED_NODES.findall(text)][:MOST_MERGED]):
-        fields = [fields for node in nodes.split(MERGE) if (fields := _fields_of(node, blocks))]
+    for nodes in dict.fromkeys([unescape(nodes) for nodes in _SPLICED_NODES.findall(text)][:MOST_SPLICED]):
+        fields = [fields for node in nodes.split(SPLICE) if (fields := _fields_of(node, blocks))]
         first, *others = fields or [{}]
         shared = (field for field in first if all(field in other for other in others))
         yield from (f"{nodes}{SEPARATOR}{field}" for field in shared)
@@ -200,7 +200,7 @@ def _full_matches(pattern: str, blocks: Sequence[Names]) -> Iterator[str]:
         yield from (name for name in names if whole.fullmatch(name.encode("utf-8", "replace")))
         return
     for block in blocks:
-        offsets = (found.start() for found in each.finditer(block.lines.text) if found.end() > found.start())
+        offsets = (match.start() for match in each.finditer(block.lines.text) if match.end() > match.start())
         while some := list(islice(offsets, _AT_ONCE)):
             yield from block.at(some)
 

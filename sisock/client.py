@@ -257,12 +257,12 @@ class Consumer:
             raise TooLarge(f"data node '{node}' has more samples than it can give: ask for a shorter span")
         block, remarks = decode_data(reply, request.fields, catalogue)
         remarks += decode_remarks(reply, request).get(name, ())
-        found = block.find(name)
-        if found is not None and not request.extended:
-            if is_unmistakable(found.times):
-                remarks.append(misplaced(found.times, request.start, request.end) or "")
-            found = found.within(request.start, request.end)
-        times, values = (found.times, found.values[name]) if found else (np.empty(0), np.empty(0))
+        timeline = block.find(name)
+        if timeline is not None and not request.extended:
+            if is_unmistakable(timeline.times):
+                remarks.append(misplaced(timeline.times, request.start, request.end) or "")
+            timeline = timeline.within(request.start, request.end)
+        times, values = (timeline.times, timeline.values[name]) if timeline else (np.empty(0), np.empty(0))
         described = catalogue.find(name) or Field(name, name)
         series = FetchedSeries(described, times, values, tuple(dict.fromkeys(filter(None, remarks))))
         return series, replace(request, after=decode_after(reply))

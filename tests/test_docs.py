@@ -247,7 +247,7 @@ def test_replies_in_the_contract_are_replies():
     )
     (reduction,) = decode_reductions(spans | edges, request).values()
     assert [part.tolist() for part in reduction.edge.following] == [[1357020000.0], [4.5]]
-    assert [part.tolist() for part in reduction.pieces[0]] == [[1357020000.0], [4.5]]
+    assert [part.tolist() for part in reduction.samples[0]] == [[1357020000.0], [4.5]]
     assert (reduction.statement.finalized_until, reduction.statement.generation) == (1357023600.0, "3f2a")
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FEWEST_LINES = 40
 MOST_LINES = 300
 LONGEST_FUNCTION = 40
-NOT_TOLD = {"log", "logger"}  # each module has its own
+EXEMPT = {"log", "logger"}  # each module has its own
 LAYOUT = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 BLOCKS = (ast.If, ast.Try, ast.With, ast.ExceptHandler)
@@ -76,14 +76,14 @@ def read_tree(tree: Path) -> list[Module]:
 def read_module(text: str, path: Path) -> Module:
     syntax = ast.parse(text)
     alone = (node for node in ast.walk(syntax) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-    told = {line for node in alone if isinstance(node.value.value, str) for line in lines_of(node)}
+    docstrings = {line for node in alone if isinstance(node.value.value, str) for line in lines_of(node)}
     code, comments = set(), 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             comments += token.line.lstrip().startswith("#")
         elif token.type not in LAYOUT:
             code.update(range(token.start[0], token.end[0] + 1))
-    return Module(path, syntax, len(code - told), comments)
+    return Module(path, syntax, len(code - docstrings), comments)
 
 
 def lines_of(node: ast.stmt) -> range:
@@ -127,7 +127,7 @@ def shared_name_rows(modules: list[Module]) -> list[tuple]:
 
 def public_names(body: Iterable[ast.stmt]) -> set[str]:
     """Return the public functions, classes and constants that statements define, those in an ``if`` or ``try`` too."""
-    return {name for name in defined_names(body) if not name.startswith("_")} - NOT_TOLD
+    return {name for name in defined_names(body) if not name.startswith("_")} - EXEMPT
 
 
 def defined_names(body: Iterable[ast.AST]) -> Iterator[str]:
@@ -215,13 +215,13 @@ def imported(module: Module) -> Iterator[tuple[str, ...]]:
 
 def reached(after: dict[str, set[str]], start: str) -> set[str]:
     """Return what can be reached along arrows."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [start]
     while waiting:
-        new = after.get(waiting.pop(), set()) - found
-        found |= new
+        new = after.get(waiting.pop(), set()) - names
+        names |= new
         waiting.extend(new)
-    return found
+    return names
 
 
 if __name__ == "__main__":

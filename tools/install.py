@@ -29,8 +29,8 @@ REMEDIES = {
 
 def main(extra: str, requirements: str = "") -> None:
     if sys.version_info < OLDEST_PYTHON:
-        found = ".".join(map(str, sys.version_info[:2]))
-        fail(f"Python 3.11 or newer is needed, but this is {found}: name one, as in 'make demo PYTHON=python3.12'")
+        version = ".".join(map(str, sys.version_info[:2]))
+        fail(f"Python 3.11 or newer is needed, but this is {version}: name one, as in 'make demo PYTHON=python3.12'")
     mark = VENV / f"installed-{extra or 'project'}"
     sources = [ROOT / name for name in ("setup.cfg", requirements) if name]
     if all(is_newer(mark, source) for source in sources):
@@ -66,7 +66,7 @@ def make_venv() -> None:
 def install(what: list[str]) -> None:
     """Run pip; show how far it is, and keep what it says."""
     command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", *what]
-    packages, told_at = 0, time.monotonic()
+    packages, printed_at = 0, time.monotonic()
     with (
         LOG.open("w") as log,
         subprocess.Popen(
@@ -78,9 +78,9 @@ def install(what: list[str]) -> None:
             log.write(line)
             packages += line.startswith("Collecting ")
             step = line.startswith(("Building", "Installing collected"))
-            late = line.startswith(PROGRESS) and time.monotonic() - told_at > SAY_EVERY_S
+            late = line.startswith(PROGRESS) and time.monotonic() - printed_at > SAY_EVERY_S
             if step or late:  # what pip warns of stays in its log
-                told_at = time.monotonic()
+                printed_at = time.monotonic()
                 say(f"  {packages} packages: {line.strip()[:60]}")
     if pip.returncode:
         text = LOG.read_text()

@@ -104,8 +104,8 @@ def run(arguments: Iterable[str], failed: str, remedy: str, folder: Path | None 
         check=False,
     )
     if result.returncode:
-        said = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
-        install.fail(f"{failed} ({' '.join(said)}); {remedy}")
+        output = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
+        install.fail(f"{failed} ({' '.join(output)}); {remedy}")
 
 
 if __name__ == "__main__":

@@ -172,12 +172,12 @@ def asked_s(call: tuple[str, tuple[Any, ...], dict[str, Any]]) -> float:
 
 def find(tree: Path, name: str) -> Any:
     """Return the class of a name, which stands in one of the sources."""
-    found = [path for path in source_paths(tree) if defines(path, name)]
-    if len(found) != 1:
+    paths = [path for path in source_paths(tree) if defines(path, name)]
+    if len(paths) != 1:
         sys.exit(
-            f"trace_refresh: one class {name} is needed, but there are {len(found)}: {', '.join(map(str, found))}"
+            f"trace_refresh: one class {name} is needed, but there are {len(paths)}: {', '.join(map(str, paths))}"
         )
-    parts = found[0].relative_to(tree).with_suffix("").parts
+    parts = paths[0].relative_to(tree).with_suffix("").parts
     module = importlib.import_module(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     return getattr(module, name)
 

@@ -48,10 +48,10 @@ def search(text: str, targets: Targets) -> list[str]:
     text = text.strip()
     if not text:
         return [entry.target for entry in overview(targets)]
-    found: list[str] = []
+    names: list[str] = []
     for block in targets.blocks:
-        found += block.containing(text, MOST_LISTED - len(found))
-    return found
+        names += block.containing(text, MOST_LISTED - len(names))
+    return names
 
 
 def overview(targets: Targets) -> list[Listed]:

@@ -126,10 +126,10 @@ def _add_data(app: Flask, adapter: Adapter, wait: Wait) -> None:
 
     @app.get("/rows")
     def rows() -> Response:
-        found = wait(adapter.rows, request.args.to_dict(flat=False))
-        reply = Response(encode_rows(found.series, found.format), mimetype=FORMATS[found.format])
-        if found.notices:
-            reply.headers["X-Sisock-Notices"] = _header(found.notices)
+        table = wait(adapter.rows, request.args.to_dict(flat=False))
+        reply = Response(encode_rows(table.series, table.format), mimetype=FORMATS[table.format])
+        if table.notices:
+            reply.headers["X-Sisock-Notices"] = _header(table.notices)
         return reply
 
 

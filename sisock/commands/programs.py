@@ -188,24 +188,24 @@ def find_servers(module: ModuleType, class_name: str, path: str) -> Any:
         return getattr(module, class_name)
     classes = {id(one): one for _, one in inspect.getmembers(module, inspect.isclass)}.values()
     nodes = [one for one in classes if is_server(one) or (hasattr(one, "catalogue") and hasattr(one, "read"))]
-    found = [one for one in nodes if one.__module__ == module.__name__]
-    found = found or [one for one in nodes if is_server(one) and one.__module__.split(".")[0] != "sisock"]
-    if len(found) > 1:
-        found = [one for one in found if getattr(one, "name", None)] if _one_has_a_name(found) else found
-    if len(found) != 1:
-        names = ", ".join(one.__name__ for one in found) or "none"
+    servers = [one for one in nodes if one.__module__ == module.__name__]
+    servers = servers or [one for one in nodes if is_server(one) and one.__module__.split(".")[0] != "sisock"]
+    if len(servers) > 1:
+        servers = [one for one in servers if getattr(one, "name", None)] if _one_has_a_name(servers) else servers
+    if len(servers) != 1:
+        names = ", ".join(one.__name__ for one in servers) or "none"
         raise ConfigurationError(
             f"{path} must have one data node server, but has {names}: name it as {path}:Class, or as a function that "
             "makes it"
         )
-    return found[0]
+    return servers[0]
 
 
-def _one_has_a_name(found: list[Any]) -> bool:
+def _one_has_a_name(classes: list[Any]) -> bool:
     """Tell whether one of several classes only is more than a base of others."""
-    return sum(bool(getattr(one, "name", None)) for one in found) == 1
+    return sum(bool(getattr(one, "name", None)) for one in classes) == 1
 
 
-def is_server(found: Any) -> bool:
+def is_server(candidate: Any) -> bool:
     """Tell whether something is a class of data node servers."""
-    return isinstance(found, type) and issubclass(found, DataNodeServer)
+    return isinstance(candidate, type) and issubclass(candidate, DataNodeServer)

@@ -105,7 +105,7 @@ class ScanProgress:
     def __init__(self, *, is_terminal: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._is_terminal = is_terminal
         self._clock = clock
-        self._told_at = clock()
+        self._printed_at = clock()
         self._done = 0
         self._bar: Any = None
 
@@ -120,8 +120,8 @@ class ScanProgress:
         """Take note that so many bytes of so many are done."""
         if self._is_terminal:
             self._draw(done, total)
-        elif self._clock() - self._told_at >= TELL_EVERY_S:
-            self._told_at = self._clock()
+        elif self._clock() - self._printed_at >= TELL_EVERY_S:
+            self._printed_at = self._clock()
             click.echo(f"sisock: {done / MEGABYTE:.0f} of {total / MEGABYTE:.0f} MB", err=True)
 
     def _draw(self, done: int, total: int) -> None:

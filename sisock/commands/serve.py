@@ -99,7 +99,7 @@ def _split(what: str) -> tuple[Path, str]:
     return Path(path), class_name
 
 
-def _source_of(found: Any, what: str, name: str | None, options: Mapping[str, Any], cache: Path | None) -> Any:
+def _source_of(source: Any, what: str, name: str | None, options: Mapping[str, Any], cache: Path | None) -> Any:
     """Return the node, or the sessions of the server, that a class, a function or a server of a file stands for."""
     from autobahn.wamp.types import ComponentConfig
 
@@ -107,12 +107,12 @@ def _source_of(found: Any, what: str, name: str | None, options: Mapping[str, An
     from sisock.commands.programs import is_server
     from sisock.wamp.data_node_server import DataNodeServer
 
-    if isinstance(found, DataNodeServer):
-        return Sessions(found, what, name)
-    if is_server(found):
-        return Sessions(maker(found, f"{what}: {found.__name__}()", name, options), what, name)
-    if not isinstance(found, type) and callable(found):
-        make = maker(found, f"{what}: {found.__name__}()", name, options)
+    if isinstance(source, DataNodeServer):
+        return Sessions(source, what, name)
+    if is_server(source):
+        return Sessions(maker(source, f"{what}: {source.__name__}()", name, options), what, name)
+    if not isinstance(source, type) and callable(source):
+        make = maker(source, f"{what}: {source.__name__}()", name, options)
         server = make(ComponentConfig("", {}))
         if is_server(server):
             return _source_of(server, what, name, {}, cache)
@@ -120,7 +120,7 @@ def _source_of(found: Any, what: str, name: str | None, options: Mapping[str, An
             return Sessions(make, what, name, first=server)
         node = server
     else:
-        node = construct(found, what, options, cache)
+        node = construct(source, what, options, cache)
     if name:
         node.name = name
     return node
@@ -153,11 +153,11 @@ def _run_file(
     if source.reads_arguments and not arguments:
         why += "; what it reads from its command line goes behind --"
     try:
-        found = programs.find_servers(module, class_name, str(path))
+        server = programs.find_servers(module, class_name, str(path))
     except ConfigurationError as error:  # perhaps the file did not come so far as to define it
         raise ConfigurationError(f"{path} cannot be run: {problem}" if problem else str(error)) from None
     try:
-        runnable = _source_of(found, what, name, options, settings.cache_folder())
+        runnable = _source_of(server, what, name, options, settings.cache_folder())
     except ConfigurationError as error:
         raise ConfigurationError(f"{error} ({why})" if is_program else str(error)) from None
     if problem:

@@ -106,10 +106,10 @@ def _duration(duration: str, text: str) -> float:
 
 
 def _date(stripped: str, text: str) -> Instant:
-    found = _DATE.fullmatch(stripped)
-    if found is None:
+    match = _DATE.fullmatch(stripped)
+    if match is None:
         raise _wrong(text)
-    day, time, zone = found["day"], found["time"] or "00:00", found["zone"]
+    day, time, zone = match["day"], match["time"] or "00:00", match["zone"]
     day = day if day.count("-") > 1 else f"{day}-01"
     time = time if time.index(":") > 1 else f"0{time}"
     offset = {"Z": "Z", "UTC": "Z"}.get((zone or "Z").upper(), zone)

@@ -77,8 +77,8 @@ class FieldCatalogue:
 
     def spacings_s(self, names: Iterable[str]) -> dict[str, float | None]:
         """Return the mean spacing of those of some fields that are known, seconds; None where that is not."""
-        found = {name: self.find(name) for name in names}
-        return {name: self.timelines[one.timeline].interval_s for name, one in found.items() if one is not None}
+        fields = {name: self.find(name) for name in names}
+        return {name: self.timelines[one.timeline].interval_s for name, one in fields.items() if one is not None}
 
     def updated(self, other: FieldCatalogue) -> FieldCatalogue:
         """Return this catalogue with the fields of another added, which win."""
@@ -277,5 +277,5 @@ class DataBlock:
 
     def stated_of(self, field_name: str) -> Statement | None:
         """Return what is stated of a field; None when nothing is."""
-        found = self.find(field_name)
-        return found.statement if found is not None else self.stated.get(field_name)
+        timeline = self.find(field_name)
+        return timeline.statement if timeline is not None else self.stated.get(field_name)

@@ -115,10 +115,10 @@ def parse_iso8601(text: str) -> float:
     BadRequest
         For anything else; a text without zone is refused rather than guessed at.
     """
-    found = _ISO8601.fullmatch(text.upper()) if isinstance(text, str) else None
+    match = _ISO8601.fullmatch(text.upper()) if isinstance(text, str) else None
     try:
-        if found is not None:
-            whole, fraction, zone = found.groups()
+        if match is not None:
+            whole, fraction, zone = match.groups()
             seconds = (datetime.fromisoformat(whole + zone) - _UNIX_EPOCH) // timedelta(seconds=1)
             # Added apart and exactly: datetime cuts fractions after six digits.
             digits = fraction or "0"

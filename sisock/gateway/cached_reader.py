@@ -17,7 +17,7 @@ from sisock.core.window.edge import Edge
 from sisock.core.window.remarks import Remarked
 from sisock.core.window.spans import NO_SAMPLES, Reduction
 from sisock.core.wire.spans import decode_reductions, decode_remarks, spans_arguments
-from sisock.gateway.drawing.planner import NodeQuestion
+from sisock.gateway.drawing.planner import NodeQuery
 from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.single_flight import CallsUnderWay, CallUnderWay
 from sisock.gateway.tile_cache import Lookup, TileCache
@@ -53,11 +53,11 @@ class WindowEdges:
         Times of the last samples before the window, UNIX seconds, of these fields and of those without any in it.
     """
 
-    def __init__(self, client: NodeClient, question: NodeQuestion) -> None:
-        self._start = question.request.start
+    def __init__(self, client: NodeClient, query: NodeQuery) -> None:
+        self._start = query.request.start
         self._tells = client.info is not None and "edge" in client.info.capabilities
-        self._asks_when_empty = self._tells and question.resolution.before is not False
-        self._holding = question.holding(client.catalogue)
+        self._asks_when_empty = self._tells and query.resolution.before is not False
+        self._holding = query.holding(client.catalogue)
         self._wanting = set(self._holding) if self._tells else set()
         self.held: set[str] = set()
         self.before: dict[str, float] = {}
@@ -131,27 +131,27 @@ class CachedReader:
     def __init__(
         self,
         client: NodeClient,
-        question: NodeQuestion,
+        query: NodeQuery,
         cache: TileCache,
         calls: CallsUnderWay,
         clock: Any,
         until: float,
     ) -> None:
         self._client = client
-        self._request = question.request
-        self._window = question.request.start, question.request.end
+        self._request = query.request
+        self._window = query.request.start, query.request.end
         self._cache = cache
         self._calls = calls
         self._clock = clock
         self._until = until
         self._grids: dict[float, TileGrid] = {}
-        self._keys = {name: self._key(name, question) for name in question.request.fields}
+        self._keys = {name: self._key(name, query) for name in query.request.fields}
         self._blocks: dict[str, TimelineBlock] = {}
         self._problems: dict[str, str] = {}
         self._absent: set[str] = set()
         self._doubted: set[str] = set()
         self._empty: dict[str, TimelineBlock] = {}  # until it is known what was before
-        self._edges = WindowEdges(client, question)
+        self._edges = WindowEdges(client, query)
         self._remarks: dict[str, Sequence[str]] = {}
 
     async def read(self) -> CachedReading:
@@ -195,10 +195,10 @@ class CachedReader:
         block = DataBlock({**self._empty, **self._blocks})
         return CachedReading(block, self._problems, {**remarks, **self._remarks}, self._edges.before, self._edges.held)
 
-    def _key(self, name: str, question: NodeQuestion) -> SeriesKey:
+    def _key(self, name: str, query: NodeQuery) -> SeriesKey:
         field = self._client.catalogue.find(name)
-        buckets = question.resolution.buckets(field.type if field else "number")
-        return SeriesKey(self._client.name, name, question.resolution.reducer, *buckets)
+        buckets = query.resolution.buckets(field.type if field else "number")
+        return SeriesKey(self._client.name, name, query.resolution.reducer, *buckets)
 
     def _lacking(self, lookups: Mapping[str, Lookup]) -> dict[str, Lookup]:
         """Return what must be asked for."""
@@ -329,7 +329,7 @@ class CachedReader:
         same = lookup.statement is not None and lookup.statement.generation == reduction.statement.generation
         if not same and (lookup.kept or lookup.edge is not None):
             return  # the next round sees what is missing of the new data
-        came = dict(zip(spans, reduction.pieces, strict=True))
+        came = dict(zip(spans, reduction.samples, strict=True))
         self._put(name, lookup, came, reduction)
 
     def _give_up(self, lacking: Mapping[str, Lookup], error: BaseException) -> None:

@@ -93,7 +93,7 @@ class Directory:
         self._listing = SingleFlight(self._list)
         self._last = Snapshot()
         self.problem: str | None = None
-        self._told_once = False
+        self._was_listed = False
         self.history: deque[NodeChange] = deque(maxlen=MOST_CHANGES_KEPT)
 
     def snapshot(self) -> Snapshot:
@@ -192,7 +192,7 @@ class Directory:
 
     def _note(self, name: str, *, came: bool) -> None:
         """Keep that a node came or left; those that the first list has were there before us."""
-        if self._told_once:
+        if self._was_listed:
             self.history.append(NodeChange(self._link.wall(), name, came))
 
     def _add(self, name: str, description: str | None) -> None:
@@ -234,7 +234,7 @@ class Directory:
             self._remove(name)
         for name in sorted(online.keys() - self._clients.keys() - settled):
             self._add(name, online[name])
-        self._told_once = True
+        self._was_listed = True
 
 
 def _identical(views: Mapping[str, NodeView], others: Mapping[str, NodeView]) -> bool:

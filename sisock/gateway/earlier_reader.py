@@ -17,7 +17,7 @@ from sisock.core.window.spans import NO_SAMPLES
 from sisock.core.wire.data import decode_data
 from sisock.core.wire.requests import request_arguments
 from sisock.core.wire.spans import decode_reductions, spans_arguments
-from sisock.gateway.drawing.planner import NodeQuestion
+from sisock.gateway.drawing.planner import NodeQuery
 from sisock.gateway.legacy_reader import LONGEST_REPLY_VALUES
 from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.tiles import add_held
@@ -40,24 +40,23 @@ class Earlier:
     held: Collection[str]
 
 
-async def with_earlier(
-    client: NodeClient, question: NodeQuestion, block: DataBlock, clock: Any, until: float
-) -> Earlier:
+async def with_earlier(client: NodeClient, query: NodeQuery, block: DataBlock, clock: Any, until: float) -> Earlier:
     """Return what was read of a window, with what holds at its start as far as it is found until a time."""
-    holding = question.holding(client.catalogue)
-    blocks = {name: block.find(name) for name in question.request.fields}
+    holding = query.holding(client.catalogue)
+    blocks = {name: block.find(name) for name in query.request.fields}
     empty = {name for name, one in blocks.items() if one is None or not one.times.size}
-    wanted = holding | (empty if question.resolution.before is not False else set())
-    found = await EarlierReader(client, question.request, clock, until).read(sorted(wanted))
+    wanted = holding | (empty if query.resolution.before is not False else set())
+    before = await EarlierReader(client, query.request, clock, until).read(sorted(wanted))
     held = {}
-    for name in holding & found.keys():
+    for name in holding & before.keys():
         one = blocks[name] or TimelineBlock(NO_SAMPLES[0], {name: NO_SAMPLES[1]}, -math.inf)
         drawn = one.times, one.values[name]
-        times, values = add_held(drawn, Edge(found[name], NO_SAMPLES), question.request.start)
+        times, values = add_held(drawn, Edge(before[name], NO_SAMPLES), query.request.start)
         if times.size > drawn[0].size:
             held[name] = replace(one, times=times, values={name: values})
     others = {name: one.of_field(name) for name, one in blocks.items() if one is not None and name not in held}
-    return Earlier(DataBlock({**others, **held}), {name: float(one[0][0]) for name, one in found.items()}, held.keys())
+    times_before = {name: float(one[0][0]) for name, one in before.items()}
+    return Earlier(DataBlock({**others, **held}), times_before, held.keys())
 
 
 class EarlierReader:
@@ -82,17 +81,17 @@ class EarlierReader:
         if not fields:
             return {}
         assert self._client.info is not None
-        found: dict[str, Samples] = {}
+        before: dict[str, Samples] = {}
         try:
             if "spans" in self._client.info.capabilities:
-                await self._read_at_once(fields, found)
+                await self._read_at_once(fields, before)
             else:
-                await self._read_backwards(fields, found)
+                await self._read_backwards(fields, before)
         except CALL_FAILURES:  # what is drawn of the window is whole without
             pass
-        return found
+        return before
 
-    async def _read_at_once(self, fields: Sequence[str], found: dict[str, Samples]) -> None:
+    async def _read_at_once(self, fields: Sequence[str], before: dict[str, Samples]) -> None:
         """Ask for the newest sample of what was before: a call for no spans brings nothing else.
 
         Nodes of former versions look for it as far as they are told to, whatever that costs them.
@@ -103,9 +102,9 @@ class EarlierReader:
         arguments, keywords = spans_arguments(request)
         reply = await self._client.call(self._time_left_s, "get_data", *arguments, **keywords)
         for name, reduction in decode_reductions(reply, request).items():
-            self._note(name, reduction.newest, found)
+            self._note(name, reduction.newest, before)
 
-    async def _read_backwards(self, fields: Sequence[str], found: dict[str, Samples]) -> None:
+    async def _read_backwards(self, fields: Sequence[str], before: dict[str, Samples]) -> None:
         """Ask a node of the original library for ever longer spans."""
         start = self._request.start
         past, stride = (EARLIEST, start), self._request.min_stride or 0.0
@@ -123,7 +122,7 @@ class EarlierReader:
             block, _ = decode_data(reply, read.fields, self._client.catalogue)
             search.take(block.within(*read.span))
         for name, sample in search.newest.items():
-            self._note(name, sample, found)
+            self._note(name, sample, before)
 
     def _longest_safe_s(self, fields: Iterable[str]) -> float:
         """Return how many seconds of some fields a client of the original library may be sent at once."""
@@ -134,6 +133,6 @@ class EarlierReader:
     def _time_left_s(self) -> float:
         return float(self._until - self._clock.seconds())
 
-    def _note(self, name: str, sample: Samples, found: dict[str, Samples]) -> None:
+    def _note(self, name: str, sample: Samples, before: dict[str, Samples]) -> None:
         if sample[0].size and sample[0][0] < self._request.start:
-            found[name] = sample
+            before[name] = sample

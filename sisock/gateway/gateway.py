@@ -21,7 +21,7 @@ from sisock.gateway.drawing.planner import (
     PLAIN,
     Asked,
     Drawing,
-    NodeQuestion,
+    NodeQuery,
     Resolution,
     SeriesWanted,
     choose_resolution,
@@ -180,66 +180,64 @@ class Gateway:
     def _ask_all(self, asked: Asked, resolution: Resolution) -> Deferred[DrawnSeries]:
         """Ask all nodes side by side."""
         parts = [part for one in asked.series for part in one.parts]
-        asking = [self._ask(question, asked.until) for question in plan(parts, asked.start, asked.end, resolution)]
+        asking = [self._ask(query, asked.until) for query in plan(parts, asked.start, asked.end, resolution)]
 
         def join_drawn(outcomes: list[DrawnSeries]) -> DrawnSeries:
             return {wanted: one for outcome in outcomes for wanted, one in outcome.items()}
 
         return gatherResults(asking, consumeErrors=True).addCallback(join_drawn)
 
-    def _ask(self, question: NodeQuestion, until: float) -> Deferred[DrawnSeries]:
+    def _ask(self, query: NodeQuery, until: float) -> Deferred[DrawnSeries]:
         """Ask one node; whatever goes wrong with it becomes words on its own series."""
         try:
-            client = self.directory.client(question.node)
+            client = self.directory.client(query.node)
         except UnknownNode as error:
-            return succeed(self._without(question, self.directory.gone(question.node), str(error), until))
+            return succeed(self._without(query, self.directory.gone(query.node), str(error), until))
         if self._link.outage:
-            return succeed(self._without(question, client, self._link.outage, until))
-        asking = Deferred.fromCoroutine(self._ask_node(client, question, until))
-        return asking.addErrback(lambda failure: self._all_missing(question, client.explain(_cause(failure))))
+            return succeed(self._without(query, client, self._link.outage, until))
+        asking = Deferred.fromCoroutine(self._ask_node(client, query, until))
+        return asking.addErrback(lambda failure: self._all_missing(query, client.explain(_cause(failure))))
 
-    def _without(self, question: NodeQuestion, client: NodeClient | None, reason: str, until: float) -> DrawnSeries:
+    def _without(self, query: NodeQuery, client: NodeClient | None, reason: str, until: float) -> DrawnSeries:
         """Return what is kept of a node that cannot be asked."""
         reason = self._link.outage or reason
         if client is None:
-            return self._all_missing(question, reason)
+            return self._all_missing(query, reason)
         if client.left_at is not None and not self._link.outage:
             reason = f"{reason} since {format_iso8601(client.left_at)}"
-        return self._drawn(client, question, self._reader(client, question, until).kept(NodeUnavailable(reason)))
+        return self._drawn(client, query, self._reader(client, query, until).kept(NodeUnavailable(reason)))
 
-    async def _ask_node(self, client: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
+    async def _ask_node(self, client: NodeClient, query: NodeQuery, until: float) -> DrawnSeries:
         # What a node can is known before it is asked: older ones would take an extension for an error.
         try:
             await self._introduce(client, until)
         except (DeadlinePassed, NodeUnavailable) as error:
-            return self._drawn(client, question, self._reader(client, question, until).kept(error))
+            return self._drawn(client, query, self._reader(client, query, until).kept(error))
         assert client.info is not None
         if "spans" not in client.info.capabilities:
-            return await self._ask_original(client, question, until)
-        capability = find_reducer(question.resolution.reducer).capability
+            return await self._ask_original(client, query, until)
+        capability = find_reducer(query.resolution.reducer).capability
         if capability and capability not in client.info.capabilities:
-            return self._all_missing(question, client.cannot(question.resolution.reducer))
-        reading = await self._reader(client, question, until).read()
+            return self._all_missing(query, client.cannot(query.resolution.reducer))
+        reading = await self._reader(client, query, until).read()
         # Nodes of former versions don't say what was before a window: they are asked for it on its own, and only
         # where all else came, for a node in trouble should not be asked once more.
         if "edge" not in client.info.capabilities and not reading.problems:
-            earlier = await self._earlier(client, question, reading.block, until)
+            earlier = await self._earlier(client, query, reading.block, until)
             reading = replace(reading, block=earlier.block, before=earlier.before, held=earlier.held)
-        return self._drawn(client, question, reading)
+        return self._drawn(client, query, reading)
 
-    def _reader(self, client: NodeClient, question: NodeQuestion, until: float) -> CachedReader:
-        return CachedReader(client, question, self._cache, self._calls, self._clock, until)
+    def _reader(self, client: NodeClient, query: NodeQuery, until: float) -> CachedReader:
+        return CachedReader(client, query, self._cache, self._calls, self._clock, until)
 
-    async def _earlier(self, client: NodeClient, question: NodeQuestion, block: DataBlock, until: float) -> Earlier:
+    async def _earlier(self, client: NodeClient, query: NodeQuery, block: DataBlock, until: float) -> Earlier:
         """Look for what was before a window, for so short a time that a node which is late with it is not skipped."""
         soon = self._clock.seconds() + EARLIER_SHARE * self._deadline_s
-        return await with_earlier(client, question, block, self._clock, min(until, soon))
+        return await with_earlier(client, query, block, self._clock, min(until, soon))
 
-    def _drawn(self, client: NodeClient, question: NodeQuestion, reading: CachedReading) -> DrawnSeries:
-        drawn = draw_all(
-            client.name, question.request.fields, client.catalogue, reading.block, {}, question.resolution
-        )
-        drawn = _with_before(drawn, question, reading)
+    def _drawn(self, client: NodeClient, query: NodeQuery, reading: CachedReading) -> DrawnSeries:
+        drawn = draw_all(client.name, query.request.fields, client.catalogue, reading.block, {}, query.resolution)
+        drawn = _with_before(drawn, query, reading)
         _note_newest(client, drawn, self.now())
         for name, texts in reading.remarks.items():
             # Most nodes have none, and a copy of each series would be made for nothing.
@@ -261,12 +259,12 @@ class Gateway:
                 client.problem or f"node '{client.name}' has not said yet what it can; it is asked again"
             )
 
-    async def _ask_original(self, client: NodeClient, question: NodeQuestion, until: float) -> DrawnSeries:
-        reading = await LegacyReader(client, question, self._clock, until).read()
-        earlier = await self._earlier(client, question, reading.block, until)
-        fields, resolution = question.request.fields, question.resolution
+    async def _ask_original(self, client: NodeClient, query: NodeQuery, until: float) -> DrawnSeries:
+        reading = await LegacyReader(client, query, self._clock, until).read()
+        earlier = await self._earlier(client, query, reading.block, until)
+        fields, resolution = query.request.fields, query.resolution
         drawn = draw_all(client.name, fields, client.catalogue, earlier.block, reading.remarks, resolution)
-        drawn = _with_before(drawn, question, earlier)
+        drawn = _with_before(drawn, query, earlier)
         _note_newest(client, drawn, self.now())
         return {
             wanted: replace(
@@ -288,8 +286,8 @@ class Gateway:
         notice = age_notice(series, newest, window, self.now(), held_on_purpose=drawing.before is True)
         return replace(series, notices=(*series.notices, notice)) if notice else series
 
-    def _all_missing(self, question: NodeQuestion, reason: str) -> DrawnSeries:
-        wanted = [SeriesWanted(question.node, name) for name in question.request.fields]
+    def _all_missing(self, query: NodeQuery, reason: str) -> DrawnSeries:
+        wanted = [SeriesWanted(query.node, name) for name in query.request.fields]
         return {one: self._missing(one, reason) for one in wanted}
 
     def _empty(self, wanted: SeriesWanted) -> Series:
@@ -307,15 +305,15 @@ def _cause(failure: Any) -> BaseException:
 
 
 def _with_before(
-    drawn: dict[SeriesWanted, Series], question: NodeQuestion, known: CachedReading | Earlier
+    drawn: dict[SeriesWanted, Series], query: NodeQuery, known: CachedReading | Earlier
 ) -> dict[SeriesWanted, Series]:
     """Return series with the times of the last samples before the window, where these are known."""
     whole = dict(drawn) if known.before else drawn
     for name, time in known.before.items():
-        wanted = SeriesWanted(question.node, name)
+        wanted = SeriesWanted(query.node, name)
         series = whole[wanted]
         # Of a field whose samples were refused meanwhile nothing is drawn, and so nothing held.
-        held = name in known.held and series.times.size > 0 and series.times[0] == question.request.start
+        held = name in known.held and series.times.size > 0 and series.times[0] == query.request.start
         whole[wanted] = replace(series, before=time, held=bool(held))
     return whole
 

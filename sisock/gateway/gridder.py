@@ -89,8 +89,8 @@ class Gridder:
         elif states:
             asking.append(self._draw_plainly(asked.of(states), drawing))
         answers: list[Answer] = await gatherResults(asking, consumeErrors=True)
-        found = {one.wanted: one for answer in answers for one in answer.series}
-        return Answer(tuple(found[one] for one in asked.series), asked.start, asked.end)
+        by_series = {one.wanted: one for answer in answers for one in answer.series}
+        return Answer(tuple(by_series[one] for one in asked.series), asked.start, asked.end)
 
     def _intervals_s(self, series: Iterable[SeriesWanted]) -> list[float]:
         intervals_s = (self._directory.interval_s(part) for one in series for part in one.parts)
@@ -119,7 +119,7 @@ class Gridder:
         resolution = Resolution(reducer, cells.part_s, cells.parts, few=True)
         (measured,) = splice_all([wanted], drawn[reducer], resolution)
         noted = self._noted(measured, (cells.start, cells.end), drawing)
-        series = {name: _by_bucket(wanted, found, cells, name) for name, found in drawn.items()}
+        series = {name: _by_bucket(wanted, one, cells, name) for name, one in drawn.items()}
         nulls = drawing.breaks and (drawing.aligns or noted.interval_s is not None)
         laid = lay(series, reducer, cells, nulls=nulls, until=self._now())
         return replace(laid, notices=tuple(dict.fromkeys((*noted.notices, *laid.notices, *cells.remarks))))

@@ -23,7 +23,7 @@ from sisock.core.window.review import Review
 from sisock.core.window.walks import BackwardWalk
 from sisock.core.wire.data import decode_data
 from sisock.core.wire.requests import request_arguments
-from sisock.gateway.drawing.planner import NodeQuestion
+from sisock.gateway.drawing.planner import NodeQuery
 from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.tiles import add_first
 
@@ -47,18 +47,18 @@ class LegacyReading:
 
 
 class LegacyReader:
-    """Reads one question, until its span is covered or the time is up."""
+    """Reads one query, until its span is covered or the time is up."""
 
-    def __init__(self, peer: NodeClient, question: NodeQuestion, clock: Any, until: float) -> None:
-        self._peer = peer
-        self._question = question
+    def __init__(self, client: NodeClient, query: NodeQuery, clock: Any, until: float) -> None:
+        self._client = client
+        self._query = query
         self._clock = clock
         self._until = until
-        start, end = question.request.start, question.request.end
+        start, end = query.request.start, query.request.end
         limits = {"longest_s": self._longest_span_s(), "shortest_s": SHORTEST_LEGACY_SPAN_S}
         self._walk = BackwardWalk(start, end, VALUES_IN_A_REPLY, most_parts=MOST_REPLIES, **limits)
-        self._pieces: list[DataBlock] = []
-        self._review = Review((question.request.start, question.request.end))
+        self._blocks: list[DataBlock] = []
+        self._review = Review((query.request.start, query.request.end))
         self._thinned_before: float | None = None
 
     async def read(self) -> LegacyReading:
@@ -75,9 +75,9 @@ class LegacyReader:
 
     def _longest_span_s(self) -> float:
         """Return the span that one reply holds at the spacing that the node states, where it states one."""
-        catalogue = self._peer.catalogue
-        found = map(catalogue.find, self._question.request.fields)
-        fields = [field for field in found if field is not None]
+        catalogue = self._client.catalogue
+        known = map(catalogue.find, self._query.request.fields)
+        fields = [field for field in known if field is not None]
         intervals_s = [catalogue.timelines[field.timeline].interval_s for field in fields]
         rate = sum(1.0 / interval_s for interval_s in intervals_s if interval_s)
         return LONGEST_REPLY_VALUES / rate if rate else math.inf
@@ -85,19 +85,19 @@ class LegacyReader:
     async def _step(self, span: tuple[float, float]) -> str | None:
         """Ask for one span; return in words why nothing more can be asked for, or None."""
         time_left_s = self._until - self._clock.seconds()
-        if time_left_s < LEAST_LEGACY_TIME_S and self._pieces:
+        if time_left_s < LEAST_LEGACY_TIME_S and self._blocks:
             return "there was no more time to read it"
         request = self._plain_request(span)
         arguments, keywords = request_arguments(request)
         try:
-            reply = await self._peer.call(time_left_s, "get_data", *arguments, **keywords)
+            reply = await self._client.call(time_left_s, "get_data", *arguments, **keywords)
             if reply is not False:
                 self._take(reply, request)
                 return None
         except CALL_FAILURES as error:
-            if not self._pieces:
+            if not self._blocks:
                 raise
-            return self._peer.explain(error)
+            return self._client.explain(error)
         if not self._walk.refused():
             return "the node refuses even the shortest span"
         if self._walk.refusals >= REFUSALS_BEFORE_STRIDE and self._thinned_before is None:
@@ -106,30 +106,30 @@ class LegacyReader:
         return None
 
     def _plain_request(self, span: tuple[float, float]) -> DataRequest:
-        stride_s = None if self._thinned_before is None else self._question.request.min_stride
-        return DataRequest(self._question.request.fields, *span, min_stride=stride_s)
+        stride_s = None if self._thinned_before is None else self._query.request.min_stride
+        return DataRequest(self._query.request.fields, *span, min_stride=stride_s)
 
     def _take(self, reply: Any, request: DataRequest) -> None:
-        block = self._review.take(*decode_data(reply, request.fields, self._peer.catalogue))
+        block = self._review.take(*decode_data(reply, request.fields, self._client.catalogue))
         timelines = {name: one.within(request.start, request.end) for name, one in block.timelines.items()}
-        self._pieces.append(DataBlock(timelines))
+        self._blocks.append(DataBlock(timelines))
         expected = self._walk.answered(sum(one.times.size * len(one.values) for one in timelines.values()))
         if (expected > MOST_LEGACY_VALUES or self._walk.is_long) and self._thinned_before is None:
             self._thinned_before = self._walk.reached
             self._walk.longest_s = math.inf
 
     def _reduced(self) -> DataBlock:
-        request = self._question.request
+        request = self._query.request
         if request.reduce is None or request.min_stride is None:
             raise BadReply("a node with the original library is read to be reduced")
-        whole = join_replies(self._pieces[::-1], request.fields)
+        whole = join_replies(self._blocks[::-1], request.fields)
         reduced = reduce_block(whole, request.reduce, request.min_stride)
         return DataBlock({name: self._with_first(name, one, whole) for name, one in reduced.timelines.items()})
 
     def _with_first(self, name: str, block: TimelineBlock, whole: DataBlock) -> TimelineBlock:
         """Draw the first sample of a field, where all of its window was read, as a node tells it by its edge."""
         samples = whole.timelines[name]
-        selection = find_reducer(self._question.resolution.reducer).for_dtype(block.values[name].dtype)
+        selection = find_reducer(self._query.resolution.reducer).for_dtype(block.values[name].dtype)
         if not selection.looks_ahead or self._walk.span is not None:
             return block
         first = Edge(None, (samples.times[:1], samples.values[name][:1]))
@@ -137,30 +137,29 @@ class LegacyReader:
         return replace(block, times=times, values={name: values})
 
     def _notice(self) -> str:
-        text = f"node '{self._peer.name}' uses the original library: it is read slowly and nothing is kept"
+        text = f"node '{self._client.name}' uses the original library: it is read slowly and nothing is kept"
         if self._thinned_before is None:
             return text
-        spacing = times.format_duration(self._question.request.min_stride or 0.0)
+        spacing = times.format_duration(self._query.request.min_stride or 0.0)
         moment = times.format_iso8601(self._thinned_before)
         lacking = "short excursions may be missing"
-        reducer = self._question.request.reduce
+        reducer = self._query.request.reduce
         if reducer is not None and find_reducer(reducer).numbers.adds_up:
             lacking = "what is counted or summed there is far too low: ask for a shorter range"
         return f"{text}; before {moment} only one sample in {spacing} was read, so {lacking}"
 
     def _what_is_missing(self, reason: str) -> str:
         moment = times.format_iso8601(self._walk.reached)
-        return (
-            f"node '{self._peer.name}': what is before {moment} is missing, because {reason}; ask for a shorter range"
-        )
+        lacking = f"what is before {moment} is missing, because {reason}"
+        return f"node '{self._client.name}': {lacking}; ask for a shorter range"
 
 
-def join_replies(pieces: Sequence[DataBlock], fields: Sequence[str]) -> DataBlock:
-    """Return one timeline for each field, from pieces of consecutive spans; nothing is promised about its past."""
+def join_replies(blocks: Sequence[DataBlock], fields: Sequence[str]) -> DataBlock:
+    """Return one timeline for each field, from the blocks of consecutive spans; nothing is promised about its past."""
     joined = {}
     for name in fields:
-        found = [piece.find(name) for piece in pieces]
-        parts = [part.of_field(name) for part in found if part is not None]
+        timelines = [block.find(name) for block in blocks]
+        parts = [one.of_field(name) for one in timelines if one is not None]
         if parts:
             joined[name] = _join_timelines(name, parts).restated(finalized_until=-np.inf)
     return DataBlock(joined)

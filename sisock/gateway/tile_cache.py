@@ -206,7 +206,7 @@ class TileCache:
         final = min(statement.finalized_until, window[1])
         # Of each span, and of the window's end, until when it is final: a node may know less of one than of all.
         finals = [min(final, own) for own in reduction.final or [final] * (len(spans) + 1)]
-        reduced = [ReducedSpan(*span, *samples) for span, samples in zip(spans, reduction.pieces, strict=False)]
+        reduced = [ReducedSpan(*span, *samples) for span, samples in zip(spans, reduction.samples, strict=False)]
         for one, own in zip(reduced, finals, strict=False):
             self._keep_final(scope, one, (statement.available_from, own))
         if reduction.ahead is not None and statement.available_from <= window[0]:
@@ -298,12 +298,12 @@ class _Look:
         return 0 <= self._now - asked_at <= self._patience_s
 
     def _tiles(self, grid: TileGrid) -> list[ReducedSpan]:
-        found = []
+        kept = []
         for number, (low, high) in grid.tiles:
             tile: ReducedSpan | None = self._entries.get(TileKey(self._scope, number))
             if tile is not None and low < tile.end and tile.start < high:
-                found.append(tile.part(max(low, tile.start), min(high, tile.end)))
-        return found
+                kept.append(tile.part(max(low, tile.start), min(high, tile.end)))
+        return kept
 
     def _cut(self, span: Span | None, number: int, grid: TileGrid) -> list[ReducedSpan]:
         """Return what the window cuts off a final bucket, if it is kept or follows from what is kept."""

@@ -301,13 +301,13 @@ def length_of(spans: Iterable[Span]) -> float:
 
 def inside(reduction: Reduction, spans: Sequence[Span], window: Span) -> Reduction:
     """Drop what a node sent outside of what it was asked for, and put in order what is not."""
-    pieces = tuple(cut_to(samples, span) for samples, span in zip(reduction.pieces, spans, strict=True))
+    cut = tuple(cut_to(samples, span) for samples, span in zip(reduction.samples, spans, strict=True))
     ahead = None if reduction.ahead is None else cut_to(reduction.ahead, window)
     newest = cut_to(reduction.newest, window)
-    last_times = pieces[-1][0] if pieces else NO_SAMPLES[0]
+    last_times = cut[-1][0] if cut else NO_SAMPLES[0]
     if newest[0].size and last_times.size and last_times[-1] > newest[0][0]:
         raise BadReply("the answer to 'get_data' with spans has samples after the one that it calls the newest")
-    return replace(reduction, pieces=pieces, newest=newest, ahead=ahead)
+    return replace(reduction, samples=cut, newest=newest, ahead=ahead)
 
 
 def cut_to(samples: Samples, span: Span) -> Samples:

@@ -72,8 +72,8 @@ def aliases_of(names: Mapping[Key, str]) -> tuple[dict[str, str], list[str]]:
     for key, name in names.items():
         # The first type of a field is the field: names are in the order of types.
         owners.setdefault(original_name(key.field), {}).setdefault(key[:3], name)
-    clear = {alias: next(iter(found.values())) for alias, found in owners.items() if alias and len(found) == 1}
-    return clear, sorted(alias for alias, found in owners.items() if len(found) > 1)
+    clear = {alias: next(iter(fields.values())) for alias, fields in owners.items() if alias and len(fields) == 1}
+    return clear, sorted(alias for alias, fields in owners.items() if len(fields) > 1)
 
 
 def original_name(field: str) -> str:

@@ -156,7 +156,7 @@ class _RouterEndpoint:
         self._settings = settings
         self._who = who
         self._reactor = reactor
-        self._told = ""
+        self._logged_reason = ""
         self.login: dict[str, Any] = {}
 
     def connect(self, factory: Any) -> defer.Deferred[Any]:
@@ -169,8 +169,8 @@ class _RouterEndpoint:
 
     def tell(self, reason: str) -> None:
         """Log once why there is no session yet."""
-        if reason != self._told:
-            self._told = reason
+        if reason != self._logged_reason:
+            self._logged_reason = reason
             where = f"{self._settings.host}:{self._settings.tls_port}"
             log.info("{who}: waiting for the router at {where}: {reason}", who=self._who, where=where, reason=reason)
 

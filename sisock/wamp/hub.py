@@ -117,7 +117,7 @@ class Hub(Session):
         super().__init__(config)
         self._registry = Registry()
         self._warned = False
-        self._told = Once()
+        self._refusals = Once()
         self._reconciling = task.LoopingCall(self._reconcile)
 
     def onMessage(self, msg: Any) -> None:  # noqa: N802 - Autobahn's name
@@ -166,7 +166,7 @@ class Hub(Session):
             events = self._registry.add(name, description, self._caller(session_id, details))
         except SisockError as error:
             # Who is refused tries again twice a second.
-            if self._told.is_due((repr(name)[:80], str(error)), time.monotonic()):
+            if self._refusals.is_due((repr(name)[:80], str(error)), time.monotonic()):
                 self.log.warn("hub: refused to add {name!r}: {error}", name=name, error=error)
             if isinstance(error, NameTaken):
                 return False

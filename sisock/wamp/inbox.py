@@ -38,7 +38,7 @@ class Inbox:
         self._waiting: deque[tuple[str, tuple[Any, ...]]] = deque()
         self._seen: deque[int] = deque(maxlen=_REMEMBERED)
         self._is_busy = False
-        self._is_told = False
+        self._has_warned = False
 
     @inlineCallbacks
     def subscribe(self, session: Any) -> Any:
@@ -55,8 +55,8 @@ class Inbox:
     def put(self, topic: str, arguments: tuple[Any, ...]) -> None:
         """Take one event; to be called in the reactor's thread."""
         if len(self._waiting) >= MOST_WAITING:
-            if not self._is_told:
-                self._is_told = True
+            if not self._has_warned:
+                self._has_warned = True
                 log.error("events come faster than the node takes them: those beyond %d are lost", MOST_WAITING)
             return
         self._waiting.append((topic, arguments))

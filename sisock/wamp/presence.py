@@ -34,7 +34,7 @@ class Presence:
         self._name = name
         self._description = description
         self._session_id = session_id
-        self._told: str | None = None
+        self._state: str | None = None
         self._accepted = False
         self._next: Any = None
 
@@ -89,8 +89,8 @@ class Presence:
 
     def _tell(self, state: str) -> None:
         """Log a state once, when it changes; what a call says of a session that has just ended is no state."""
-        if state != self._told and self._session.is_attached():
-            self._told = state
+        if state != self._state and self._session.is_attached():
+            self._state = state
             self._session.log.info("data node '{name}': {state}", name=self._name, state=state)
 
 

@@ -207,7 +207,7 @@ class Chunks:
         kept = self.chunks[: self._used(stop)] or self.chunks[:1]
         return Chunks((*kept[:-1], kept[-1].copied(stop, kept[-1].room)))
 
-    def merged(self, stop: int, times: Times, values: Sequence[Values]) -> Chunks:
+    def with_late(self, stop: int, times: Times, values: Sequence[Values]) -> Chunks:
         """Return these with late samples in their places, behind those of the same time.
 
         Only the chunks concerned are made anew.

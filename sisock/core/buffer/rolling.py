@@ -343,7 +343,7 @@ class RollingBuffer:
             late = int(times.searchsorted(before.newest)) if len(times) and times[0] < before.newest else 0
             changed = late > 0 and float(times[0]) < before.newest - self._late_s
             if late:
-                state = self._merged(state, times[:late], [array[:late] for array in batch])
+                state = self._with_late(state, times[:late], [array[:late] for array in batch])
                 times, batch = _from(late, times, batch)
             state = self._appended(state, times, batch)
             self._show(state, Position(state.position.stop, newest, floor, dropped, before.revision + changed))
@@ -370,14 +370,14 @@ class RollingBuffer:
                 chunks = chunks.followed_by(Chunk.with_room(stop, room, self._dtypes))
         return _State(chunks, state.first, state.position._replace(stop=stop), state.generation)
 
-    def _merged(self, state: _State, times: Times, batch: Sequence[Values]) -> _State:
+    def _with_late(self, state: _State, times: Times, batch: Sequence[Values]) -> _State:
         """Put late samples in their places."""
         stop = state.position.stop
         if stop == state.first:
             return self._appended(state, times, batch)
         self._budget.take(batch)
         self._summaries.cut(state.index_of(float(times[0]), after_equal=True))
-        chunks = state.chunks.merged(stop, times, batch)
+        chunks = state.chunks.with_late(stop, times, batch)
         return state._replace(chunks=chunks, position=state.position._replace(stop=stop + len(times)))
 
     def _until(self, state: _State, stop: int) -> _State:

@@ -109,8 +109,8 @@ class Column(Stated):
     def index_of(self, instants: Times) -> Indices:
         """Return for each instant, UNIX seconds, the index of the first sample that is not before it."""
         if self.steps is None:
-            found = self.times.slice(self.first, self.stop).searchsorted(instants)
-            return np.asarray(found + self.first, dtype=np.intp)
+            indices = self.times.slice(self.first, self.stop).searchsorted(instants)
+            return np.asarray(indices + self.first, dtype=np.intp)
         if self.first == self.stop:
             return np.full(len(instants), self.stop, dtype=np.intp)
         # The step before is too early: what is sought lies behind it, and not behind the next.

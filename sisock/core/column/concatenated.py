@@ -57,8 +57,8 @@ class Concatenated:
 
     def within(self, start: float, end: float) -> Samples:
         """Return the samples inside [start, end), UNIX seconds, as views where possible."""
-        found = [column.within(start, end) for column in self._columns(start, end)]
-        return self._concatenate([one for one in found if len(one[0])])
+        parts = [column.within(start, end) for column in self._columns(start, end)]
+        return self._concatenate([one for one in parts if len(one[0])])
 
     def newest(self, start: float, end: float) -> Samples:
         """Return the last sample inside [start, end), UNIX seconds, or none."""
@@ -66,23 +66,23 @@ class Concatenated:
         # One by one: the last that has a sample is found soon, and no other need be opened.
         for number in range(high - 1, low - 1, -1):
             (column,) = self.open(number, number + 1)
-            found = column.newest(start, end)
-            if len(found[0]):
-                return found
+            sample = column.newest(start, end)
+            if len(sample[0]):
+                return sample
         return self._concatenate([])
 
     def following(self, start: float, until: float, end: float, most: int) -> Samples:
         """Return the first samples inside [start, end): those before ``until`` and the next one, ``most`` at most."""
-        found: list[Samples] = []
+        parts: list[Samples] = []
         for number in range(*self._numbers(start, end)):
             (column,) = self.open(number, number + 1)
             samples = column.following(start, until, end, most)
             if len(samples[0]):
-                found.append(samples)
+                parts.append(samples)
                 most -= len(samples[0])
                 if not most or samples[0][-1] >= until:
                     break
-        return self._concatenate(found)
+        return self._concatenate(parts)
 
     def reduced(self, start: float, end: float, reducer: str, stride: float) -> Samples:
         """Return what a reducer keeps of each bucket of [start, end), without the newest sample for its own sake.
@@ -95,15 +95,15 @@ class Concatenated:
         selection = find_reducer(reducer).for_dtype(self.dtype)
         width = selection.width(check_stride(stride))
         columns = self._columns(start, end)
-        found = [column.reduced(start, end, reducer, stride) for column in columns]
-        if len(found) == 1:
-            return found[0]
-        if not found:
+        parts = [column.reduced(start, end, reducer, stride) for column in columns]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
             return reduce_samples(*self._concatenate([]), selection, _NONE)
         if selection.aggregate is not None:
-            return _Joining(columns, found, selection.aggregate, width, (start, end)).joined()
+            return _Joining(columns, parts, selection.aggregate, width, (start, end)).joined()
         # A choice among what was chosen of each column is the choice among all their samples.
-        times, values = self._concatenate(found)
+        times, values = self._concatenate(parts)
         return reduce_samples(times, values, selection, bucket_starts(times, width))
 
     def _numbers(self, start: float, end: float) -> tuple[int, int]:
@@ -115,27 +115,27 @@ class Concatenated:
         low, high = self._numbers(start, end)
         return self.open(low, high) if low < high else ()
 
-    def _concatenate(self, found: Sequence[Samples]) -> Samples:
+    def _concatenate(self, parts: Sequence[Samples]) -> Samples:
         """Return samples one after the other; of one part, as they are."""
-        if not found:
+        if not parts:
             return np.empty(0), np.empty(0, dtype=self.dtype)
-        times, values = zip(*found, strict=True)
-        return (times[0], values[0]) if len(found) == 1 else (np.concatenate(times), np.concatenate(values))
+        times, values = zip(*parts, strict=True)
+        return (times[0], values[0]) if len(parts) == 1 else (np.concatenate(times), np.concatenate(values))
 
 
 class _Joining:
     """Joins the aggregates of several columns, where a bucket has samples of more than one."""
 
     def __init__(
-        self, columns: Sequence[Column], found: Sequence[Samples], aggregate: Aggregate, width: float, span: Span
+        self, columns: Sequence[Column], parts: Sequence[Samples], aggregate: Aggregate, width: float, span: Span
     ) -> None:
         self._columns = columns
         self._aggregate = aggregate
         self._width = width
         self._span = span
-        self._owners = np.repeat(np.arange(len(found)), [len(times) for times, _ in found])
-        self._times = np.concatenate([times for times, _ in found])
-        self._values = np.concatenate([values for _, values in found])
+        self._owners = np.repeat(np.arange(len(parts)), [len(times) for times, _ in parts])
+        self._times = np.concatenate([times for times, _ in parts])
+        self._values = np.concatenate([values for _, values in parts])
 
     def joined(self) -> Samples:
         """Return one value for each bucket, at the time of its middle sample."""

@@ -155,11 +155,11 @@ STATE_SELECTORS: Mapping[str, Selector] = {
 def _extremes(values: Values, starts: Indices, extreme: np.ufunc, worst: float) -> Values:
     """Return the extreme of each bucket, where ``worst`` hides any finite value: there once more without it."""
     # fmin and fmax pass over NaN, but infinities win over all finite values.
-    found: Values = extreme.reduceat(values, starts)
-    if values.dtype.kind == "f" and (found == worst).any():
+    extremes: Values = extreme.reduceat(values, starts)
+    if values.dtype.kind == "f" and (extremes == worst).any():
         better = extreme.reduceat(np.where(values == worst, np.nan, values), starts)
-        found = np.where((found == worst) & np.isfinite(better), better, found)
-    return found
+        extremes = np.where((extremes == worst) & np.isfinite(better), better, extremes)
+    return extremes
 
 
 def _earliest_extreme(values: Values, starts: Indices, extremes: Callable[[Values, Indices], Values]) -> Indices:
@@ -183,9 +183,9 @@ def _earliest(values: Values, wanted: Values, starts: Indices) -> Indices:
     # NaN equals nothing: a bucket of NaN alone keeps its first sample.
     hits = (values == spread(wanted, starts, len(values))).nonzero()[0]
     known = (wanted == wanted).nonzero()[0]  # noqa: PLR0124 - not NaN
-    found = starts.copy()
-    found[known] = hits[hits.searchsorted(starts[known])]
-    return found
+    indices = starts.copy()
+    indices[known] = hits[hits.searchsorted(starts[known])]
+    return indices
 
 
 def _mended(values: Values, starts: Indices, chosen: Indices, choose: Choose) -> Indices:

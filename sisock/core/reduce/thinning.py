@@ -71,18 +71,18 @@ def _successors(times: Times, first: int, last: int, stride: float) -> Indices:
     """Return the successors of the samples from ``first`` up to ``last``."""
     origins = times[first:last]
     # Never the sample itself, even where a stride is too small to change the sum.
-    found = np.maximum(np.searchsorted(times, origins + stride), np.arange(first + 1, last + 1))
+    next_indices = np.maximum(np.searchsorted(times, origins + stride), np.arange(first + 1, last + 1))
     # The sum is rounded otherwise than the difference that counts: the neighbours are tried too.
-    found -= times[found - 1] - origins >= stride
-    found += ~_far_enough(times, found, origins, stride)
-    wrong = (times[found - 1] - origins >= stride) | ~_far_enough(times, found, origins, stride)
+    next_indices -= times[next_indices - 1] - origins >= stride
+    next_indices += ~_far_enough(times, next_indices, origins, stride)
+    wrong = (times[next_indices - 1] - origins >= stride) | ~_far_enough(times, next_indices, origins, stride)
     for position in np.flatnonzero(wrong):
-        found[position] = _successor(times, first + int(position), stride)
-    return found
+        next_indices[position] = _successor(times, first + int(position), stride)
+    return next_indices
 
 
-def _far_enough(times: Times, found: Indices, origins: Times, stride: float) -> NDArray[np.bool_]:
+def _far_enough(times: Times, indices: Indices, origins: Times, stride: float) -> NDArray[np.bool_]:
     """Tell for each index found whether it is at least a stride after its origin; the end of the array is."""
-    far = times[np.minimum(found, len(times) - 1)] - origins >= stride
-    reached: NDArray[np.bool_] = far | (found == len(times))
+    far = times[np.minimum(indices, len(times) - 1)] - origins >= stride
+    reached: NDArray[np.bool_] = far | (indices == len(times))
     return reached

@@ -120,9 +120,9 @@ class EdgeReading:
             if name in self._following:
                 continue
             self._statements[name].append((read.span, block.stated_of(name)))
-            found = block.find(name)
-            if found is not None and found.times.size:
-                self._following[name] = found.times[:most], found.values[name][:most]
+            timeline = block.find(name)
+            if timeline is not None and timeline.times.size:
+                self._following[name] = timeline.times[:most], timeline.values[name][:most]
 
     def _with_edge(self, name: str, reduction: Reduction) -> Reduction:
         following = self._following.get(name, NO_SAMPLES)
@@ -134,7 +134,7 @@ class EdgeReading:
             if stated is None or stated.finalized_until < self._request.start:
                 final = -math.inf
         reach = float(following[0][-1]) if following[0].size else self._request.end
-        finals = reduction.final or (math.inf,) * len(reduction.pieces)
+        finals = reduction.final or (math.inf,) * len(reduction.samples)
         if reduction.final or final < min(reach, reduction.statement.finalized_until):
             reduction = replace(reduction, final=(*finals, final))
         return replace(reduction, edge=Edge(before, following))

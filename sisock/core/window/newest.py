@@ -83,8 +83,8 @@ class NewestSearch:
         assert read is not None
         self.known.update(name for name in read.fields if block.stated_of(name) is not None)
         strided, self._strided = self._strided, False
-        found = any(one is not None and one.times.size for one in map(block.find, read.fields))
-        if strided and found and self._length_s > self._stride:
+        has_samples = any(one is not None and one.times.size for one in map(block.find, read.fields))
+        if strided and has_samples and self._length_s > self._stride:
             # Somewhere in it the newest is, but perhaps not among these.
             self._length_s /= 2
             return
@@ -117,8 +117,8 @@ class NewestSearch:
             if name in self.newest:
                 continue
             self._statements[name].append((span, block.stated_of(name)))
-            found = block.find(name)
-            if found is not None and found.times.size:
-                last = slice(found.times.size - 1, found.times.size)
-                self.newest[name] = found.times[last], found.values[name][last]
+            timeline = block.find(name)
+            if timeline is not None and timeline.times.size:
+                last = slice(timeline.times.size - 1, timeline.times.size)
+                self.newest[name] = timeline.times[last], timeline.values[name][last]
         self._searched = span[0]

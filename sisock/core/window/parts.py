@@ -118,9 +118,9 @@ def join_block_parts(parts: Sequence[tuple[Span, DataBlock]], fields: Iterable[s
     """Return what was read of consecutive spans as one block, each field on a timeline of its own."""
     timelines, stated = {}, {}
     for name in fields:
-        found = [block.find(name) for _, block in parts]
+        blocks = [block.find(name) for _, block in parts]
         statements = [(span, block.stated_of(name)) for span, block in parts]
-        filled = [one for one in found if one is not None]
+        filled = [one for one in blocks if one is not None]
         if filled:
             times = np.concatenate([one.times for one in filled])
             values = np.concatenate([one.values[name] for one in filled])

@@ -85,15 +85,15 @@ class Once:
 
 def kind_of(remark: str) -> str:
     """Return what a remark has the same from one call to the next: the field, and the words without figures."""
-    found = FIELD.fullmatch(remark)
-    subject, rest = (found["name"], found["rest"]) if found else ("", remark)
+    match = FIELD.fullmatch(remark)
+    subject, rest = (match["name"], match["rest"]) if match else ("", remark)
     return f"{subject}: {_VARYING.sub('#', rest)}"
 
 
 def field_of(remark: str) -> str | None:
     """Return the field that a remark is about; None when it is about no single one."""
-    found = FIELD.fullmatch(remark)
-    return found["name"] if found else None
+    match = FIELD.fullmatch(remark)
+    return match["name"] if match else None
 
 
 def join_remarks(remarks: Iterable[str]) -> list[str]:
@@ -101,9 +101,9 @@ def join_remarks(remarks: Iterable[str]) -> list[str]:
     fields: dict[str, list[str]] = {}
     others = []
     for remark in remarks:
-        found = FIELD.fullmatch(remark)
-        if found:
-            fields.setdefault(found["rest"], []).append(found["name"])
+        match = FIELD.fullmatch(remark)
+        if match:
+            fields.setdefault(match["rest"], []).append(match["name"])
         else:
             others.append(remark)
     return [*others, *(f"field '{names[0]}'{_and_more(len(names) - 1)} {rest}" for rest, names in fields.items())]

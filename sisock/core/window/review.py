@@ -57,12 +57,12 @@ def misplaced(times: Times, start: float, end: float) -> str | None:
         return None
     first, last = float(times[0]), float(times[-1])
     many = f"all {times.size} samples lie" if times.size > 1 else "its only sample lies"
-    said = f"{many} outside of the span; the first is {_moment(first)}"
+    text = f"{many} outside of the span; the first is {_moment(first)}"
     look = _look(first, last, start, end)
     if look is not None:
-        return f"{said}: UNIX seconds are expected, these look like {look.name}: {look.advice}"
+        return f"{text}: UNIX seconds are expected, these look like {look.name}: {look.advice}"
     asked = f"{_moment(start)} to {_moment(end)}".replace("of ", "")
-    return f"{said}, the last {_moment(last)}, and the span is {asked}: {_advice(first, end)}"
+    return f"{text}, the last {_moment(last)}, and the span is {asked}: {_advice(first, end)}"
 
 
 def is_unmistakable(times: Times) -> bool:
@@ -133,12 +133,12 @@ class Review:
 
     def by_field(self) -> dict[str, list[str]]:
         """Return what is wrong with each field that something is wrong with."""
-        found: dict[str, list[str]] = {}
+        by_field: dict[str, list[str]] = {}
         for problem in self.problems():
             name = field_of(problem)
             if name is not None:
-                found.setdefault(name, []).append(problem)
-        return found
+                by_field.setdefault(name, []).append(problem)
+        return by_field
 
     def _judged(self, block: TimelineBlock) -> TimelineBlock:
         text = misplaced(block.times, *self._window)

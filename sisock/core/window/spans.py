@@ -27,7 +27,7 @@ class Reduction:
 
     Parameters
     ----------
-    pieces
+    samples
         For each span the times, UNIX seconds, and the values that the reducer leaves, shape (n,) each.
     newest
         The newest sample of the window, at most one.
@@ -43,7 +43,7 @@ class Reduction:
         the statement holds for all.
     """
 
-    pieces: tuple[Samples, ...]
+    samples: tuple[Samples, ...]
     newest: Samples
     statement: Statement
     ahead: Samples | None = None
@@ -84,12 +84,12 @@ def _reduce(column: ReducibleSeries, request: DataRequest) -> Reduction:
     assert request.reduce is not None
     assert request.min_stride is not None
     spans = request.spans or ()
-    pieces = tuple(column.reduced(*span, request.reduce, request.min_stride) for span in spans)
+    samples = tuple(column.reduced(*span, request.reduce, request.min_stride) for span in spans)
     ahead = None
     if request.ahead:
         ahead = look_ahead(column, request.start, request.end, request.reduce, request.min_stride, request.ahead)
     edge = edge_of(column, request) if request.edge else None
-    return Reduction(pieces, column.newest(request.start, request.end), column.statement, ahead, edge)
+    return Reduction(samples, column.newest(request.start, request.end), column.statement, ahead, edge)
 
 
 class SpanReading:
@@ -157,10 +157,10 @@ class SpanReading:
     def _reduce(self, span: Span, halving: Halving) -> None:
         block = halving.block()
         for name in self._request.fields:
-            found = block.find(name)
+            timeline = block.find(name)
             samples = NO_SAMPLES
-            if found is not None:
-                samples = Column.of_block(found, name).reduced(*span, self._reducer, self._stride)
+            if timeline is not None:
+                samples = Column.of_block(timeline, name).reduced(*span, self._reducer, self._stride)
             self._samples[name].append(samples)
             # What came thinned tells nothing of the rest, and would be others had it been asked for otherwise.
             self._statements[name].append((span, None if halving.thinned else block.stated_of(name)))
@@ -180,8 +180,8 @@ class SpanReading:
 
 def _latest(parts: Sequence[Samples]) -> Samples:
     """Return the last of all samples: where one came thinned, the search may have ended before another."""
-    found = [(times[-1:], values[-1:]) for times, values in parts if times.size]
-    return max(found, key=lambda sample: (sample[0][0], sample is found[-1])) if found else NO_SAMPLES
+    latest = [(times[-1:], values[-1:]) for times, values in parts if times.size]
+    return max(latest, key=lambda sample: (sample[0][0], sample is latest[-1])) if latest else NO_SAMPLES
 
 
 def _own_finals(statements: Sequence[SpanStatement], statement: Statement) -> tuple[float, ...]:

@@ -138,8 +138,8 @@ class _ReplyReader:
     def _is_empty(self, field: str, given: Any, timeline: str) -> bool:
         """Tell whether the reply says of a field that is on one of its timelines that it has nothing in this span."""
         known = self._catalogue.find(field)
-        said = self._data.get(field) is not None and not len(given)
-        return said and known is not None and known.timeline == timeline
+        is_listed = self._data.get(field) is not None and not len(given)
+        return is_listed and known is not None and known.timeline == timeline
 
     def _why_nowhere(self) -> str:
         """Return in words why values have no timeline."""
@@ -152,10 +152,10 @@ class _ReplyReader:
         """Trust the reply, then the catalogue, then that there is only one timeline."""
         known = self._catalogue.find(field)
         candidates = [self._of_field.get(field), known.timeline if known else None]
-        found = next((name for name in candidates if name in self._timelines), None)
-        if found is None and len(self._timelines) == 1 and not self._is_elsewhere(known):
+        timeline = next((name for name in candidates if name in self._timelines), None)
+        if timeline is None and len(self._timelines) == 1 and not self._is_elsewhere(known):
             return next(iter(self._timelines))
-        return found
+        return timeline
 
     def _is_elsewhere(self, known: Field | None) -> bool:
         """Tell whether the catalogue has the one timeline of the reply, but not for this field."""

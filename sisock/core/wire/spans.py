@@ -75,14 +75,14 @@ def encode_reductions(
     if request.edge:
         reply["edges"] = [one and _encode_edge(one.edge) for one in reductions]
     further = {"final": finals, "remarks": dict(remarks or {})}
-    return {**reply, **{key: told for key, told in further.items() if told}}
+    return {**reply, **{key: content for key, content in further.items() if content}}
 
 
 def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
-    parts = [*reduction.pieces, reduction.ahead or NO_SAMPLES] if ahead else [*reduction.pieces]
-    pieces = [*parts, reduction.newest]
-    times = np.concatenate([times for times, _ in pieces])
-    filled = [values for _, values in pieces if values.size] or [np.empty(0)]
+    parts = [*reduction.samples, reduction.ahead or NO_SAMPLES] if ahead else [*reduction.samples]
+    runs = [*parts, reduction.newest]
+    times = np.concatenate([times for times, _ in runs])
+    filled = [values for _, values in runs if values.size] or [np.empty(0)]
     values = filled[0] if len(filled) == 1 else np.concatenate(filled)
     counts = [int(times.size) for times, _ in parts]
     if ahead and reduction.ahead is None:
@@ -131,16 +131,16 @@ def decode_reductions(reply: Any, request: DataRequest) -> dict[str, Reduction]:
     try:
         statements = [_decode_statement(one) for one in reply["statements"]]
         entries = zip(request.fields, reply["series"], strict=True)
-        found = {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
+        reductions = {name: _decode(entry, statements, request) for name, entry in entries if entry is not None}
         edges = dict(zip(request.fields, reply["edges"], strict=True)) if request.edge and "edges" in reply else {}
         finals = reply.get("final") or {}
         return {
             name: replace(
                 one,
                 edge=_decode_edge(edges.get(name), request),
-                final=_decode_finals(finals.get(name), len(one.pieces) + bool(request.edge)),
+                final=_decode_finals(finals.get(name), len(one.samples) + bool(request.edge)),
             )
-            for name, one in found.items()
+            for name, one in reductions.items()
         }
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
         raise BadReply(f"the answer to 'get_data' with spans cannot be read ({error})") from None
@@ -177,10 +177,10 @@ def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest) -
         raise ValueError("its arrays are not as long as it says")
     if spare not in (0, 1):
         raise ValueError("it has more than one newest sample")
-    pieces: list[Any] = [(times[low:high], values[low:high]) for low, high in pairwise(edges)]
+    runs: list[Any] = [(times[low:high], values[low:high]) for low, high in pairwise(edges)]
     newest = (times[-1:], values[-1:]) if spare else NO_SAMPLES
-    *pieces, ahead = pieces if request.ahead else (*pieces, None)
-    return Reduction(tuple(pieces), newest, statements[number], None if unknown else ahead)
+    *samples, ahead = runs if request.ahead else (*runs, None)
+    return Reduction(tuple(samples), newest, statements[number], None if unknown else ahead)
 
 
 def _decode_finals(given: Any, count: int) -> tuple[float, ...]:

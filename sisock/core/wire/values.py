@@ -43,12 +43,12 @@ def _are_dates(given: Any) -> bool:
 
 def _why_no_times(given: Any) -> str:
     """Return in words why times are no numbers, by the first that is none."""
-    found = next((one for one in given if not _is_number(one)), None)
-    if hasattr(found, "timestamp"):
-        return f"its timeline has times of the type {type(found).__name__}: {EXPECTED}, such as t.timestamp()"
-    if isinstance(found, list | tuple | np.ndarray):
+    wrong = next((one for one in given if not _is_number(one)), None)
+    if hasattr(wrong, "timestamp"):
+        return f"its timeline has times of the type {type(wrong).__name__}: {EXPECTED}, such as t.timestamp()"
+    if isinstance(wrong, list | tuple | np.ndarray):
         return f"its timeline must be a plain list, not lists in a list: {EXPECTED}"
-    return f"its timeline must have numbers, but one time is {found!r:.40}: {EXPECTED}"
+    return f"its timeline must have numbers, but one time is {wrong!r:.40}: {EXPECTED}"
 
 
 def _is_number(value: Any) -> bool:

@@ -74,8 +74,8 @@ class Cells:
 
     def of(self, times: Times) -> NDArray[np.intp]:
         """Return the number of the cell of each time in the window."""
-        found: NDArray[np.intp] = self.edges.searchsorted(times, side="right") - 1
-        return found
+        numbers: NDArray[np.intp] = self.edges.searchsorted(times, side="right") - 1
+        return numbers
 
 
 def aligned_cells(start: float, end: float, width: float, remarks: tuple[str, ...] = ()) -> Cells:

@@ -148,9 +148,9 @@ def parse_every(text: str) -> Every:
     BadRequest
         For what is no duration, or none of a microsecond at least.
     """
-    found = _CALENDAR.fullmatch(text)
-    if found:
-        return Every(text.strip(), int(found[1]), found[2])
+    match = _CALENDAR.fullmatch(text)
+    if match:
+        return Every(text.strip(), int(match[1]), match[2])
     seconds = parse_duration(text)
     if not seconds >= _SHORTEST_S:
         raise BadRequest(f"{text!r:.80} is shorter than a microsecond: write a length such as 10m, 1h or 1d")
@@ -162,8 +162,8 @@ def _clock_edges(start: float, end: float, step: int, zone: ZoneInfo) -> list[in
     days = range(_local_day(start, zone), _local_day(end, zone) + 2)
     midnights = [_start_of_day(day, zone) for day in days]
     edges = np.unique([edge for day in pairwise(midnights) for edge in (*range(*day, step), day[1])])
-    found: list[int] = edges[edges.searchsorted(start, side="right") - 1 : edges.searchsorted(end) + 1].tolist()
-    return found
+    inside: list[int] = edges[edges.searchsorted(start, side="right") - 1 : edges.searchsorted(end) + 1].tolist()
+    return inside
 
 
 @lru_cache(maxsize=64)

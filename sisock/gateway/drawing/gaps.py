@@ -115,11 +115,11 @@ def _usual_of(spacings: Times, neighbours: NDArray[np.intp]) -> Times:
     known = (neighbours >= 0) & (neighbours < spacings.size)
     if not known.any():
         return np.full(len(neighbours), -math.inf)
-    found = np.where(known, spacings[np.clip(neighbours, 0, spacings.size - 1)], math.inf)
-    found.sort(axis=1)
+    ordered = np.where(known, spacings[np.clip(neighbours, 0, spacings.size - 1)], math.inf)
+    ordered.sort(axis=1)
     counts = np.count_nonzero(known, axis=1)
     rank = np.maximum(counts - 1, 0) * USUAL[0] // USUAL[1]
-    return np.where(counts > 0, found[np.arange(len(found)), rank], -math.inf)
+    return np.where(counts > 0, ordered[np.arange(len(ordered)), rank], -math.inf)
 
 
 def break_line(series: Series, resolution: Resolution) -> Series:

@@ -66,10 +66,10 @@ def lay(
     """
     series = _weighable(series, reducer)
     first = replace(series[reducer], problem=_problems(series), bucket_s=cells.longest_s)
-    found, values = _cell_values(series, reducer, cells)
-    if not found.size:
+    numbers, values = _cell_values(series, reducer, cells)
+    if not numbers.size:
         return first
-    whole = _filled(found, values, cells.times.size)
+    whole = _filled(numbers, values, cells.times.size)
     if first.type != "number":
         whole = _held(whole, cells, until)
     shown = slice(None) if nulls else _known(whole)
@@ -95,22 +95,22 @@ def _problems(series: Mapping[str, Series]) -> str | None:
 def _cell_values(series: Mapping[str, Series], reducer: str, cells: Cells) -> tuple[Indices, Values]:
     """Return the numbers of the cells that have a value, ascending, and those values."""
     drawn = series[reducer]
-    found = cells.of(drawn.times)
-    if cells.whole or not found.size:
-        return found, drawn.values
+    numbers = cells.of(drawn.times)
+    if cells.whole or not numbers.size:
+        return numbers, drawn.values
     return _of_parts(series, reducer, cells)
 
 
 def _of_parts(series: Mapping[str, Series], reducer: str, cells: Cells) -> tuple[Indices, Values]:
     """Return the numbers of the cells that have a value, and what the reducer makes of the buckets of each."""
     times, parts = _side_by_side(series)
-    found = cells.of(times)
-    starts = np.flatnonzero(np.diff(found, prepend=-1))
+    numbers = cells.of(times)
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     values = parts[reducer]
     # What chooses the first or the last needs no weights: it is that of the first or last bucket.
     if reducer in _ENDS:
-        return found[starts], values[_ENDS[reducer](starts, values.size)]
-    return found[starts], combine_buckets(reducer, parts, starts)
+        return numbers[starts], values[_ENDS[reducer](starts, values.size)]
+    return numbers[starts], combine_buckets(reducer, parts, starts)
 
 
 def _side_by_side(series: Mapping[str, Series]) -> tuple[Times, dict[str, Values]]:
@@ -126,14 +126,14 @@ def _side_by_side(series: Mapping[str, Series]) -> tuple[Times, dict[str, Values
     return times, parts
 
 
-def _filled(found: Indices, values: Values, count: int) -> Values:
+def _filled(numbers: Indices, values: Values, count: int) -> Values:
     """Return an array with values at some places and null at the others."""
-    if found.size == count:
+    if numbers.size == count:
         return values
     is_number = values.dtype.kind in "fiu"
     missing: Any = np.nan if is_number else None
     whole: Values = np.full(count, missing, dtype=np.float64 if is_number else object)
-    whole[found] = values
+    whole[numbers] = values
     return whole
 
 

@@ -13,7 +13,7 @@ from sisock.gateway.drawing.every import Every
 
 SEPARATOR = "::"
 # No node has it in its name.
-MERGE = "+"
+SPLICE = "+"
 DEFAULT_POINTS = 1000
 MOST_POINTS = 50_000
 FEWEST_REDUCED = 8
@@ -43,10 +43,10 @@ class SeriesWanted:
 
     @cached_property
     def parts(self) -> tuple[SeriesWanted, ...]:
-        """What is asked of single nodes: itself, or each part of a merged series."""
-        if MERGE not in self.node:
+        """What is asked of single nodes: itself, or each part of a spliced series."""
+        if SPLICE not in self.node:
             return (self,)
-        return tuple(SeriesWanted(node, self.field) for node in self.node.split(MERGE))
+        return tuple(SeriesWanted(node, self.field) for node in self.node.split(SPLICE))
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class NodeQuestion:
+class NodeQuery:
     """One call of one node."""
 
     node: str
@@ -261,17 +261,17 @@ class NodeQuestion:
         return names
 
 
-def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuestion]:
+def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuery]:
     """Return the questions, each field once, in the order in which the nodes are first wanted."""
     fields_of: dict[str, dict[str, None]] = {}
     for one in wanted:
         fields_of.setdefault(one.node, {})[one.field] = None
     fields_in_a_call = max(POINTS_IN_A_CALL // resolution.points, 1)
-    questions = []
+    queries = []
     for node, fields in fields_of.items():
         names = tuple(fields)
         for first in range(0, len(names), fields_in_a_call):
             part = names[first : first + fields_in_a_call]
             request = DataRequest(part, start, end, resolution.stride_s, resolution.reducer, packed=True)
-            questions.append(NodeQuestion(node, request, resolution))
-    return questions
+            queries.append(NodeQuery(node, request, resolution))
+    return queries

@@ -353,8 +353,8 @@ def _has_source(folder: Path) -> bool:
 def _ages(folder: Path) -> dict[Path, float]:
     """Return what is in a folder, and for how many seconds it was not touched; nothing if there is no such folder."""
     now, ages = time.time(), {}
-    with contextlib.suppress(OSError), os.scandir(folder) as found:
-        for one in found:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for one in entries:
             with contextlib.suppress(OSError):
                 ages[Path(one.path)] = now - one.stat(follow_symlinks=False).st_mtime
     return ages

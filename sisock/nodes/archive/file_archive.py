@@ -106,8 +106,8 @@ class FileArchive(SeriesArchive):
 
     def _empty(self, fields: Sequence[str]) -> dict[str, ServedColumn]:
         """Return the fields that are known, but have no samples in any file."""
-        found = {name: self._folder_index.empty(name) for name in dict.fromkeys(fields)}
-        return {name: column for name, column in found.items() if column is not None}
+        columns = {name: self._folder_index.empty(name) for name in dict.fromkeys(fields)}
+        return {name: column for name, column in columns.items() if column is not None}
 
     def _timeline(self, name: str, served: ServedField) -> str:
         return self._folder_index.timeline(name) or super()._timeline(name, served)

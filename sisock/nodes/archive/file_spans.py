@@ -38,10 +38,10 @@ class FileSpans:
     left_out: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, found: Iterable[FileSpan]) -> FileSpans | None:
+    def of(cls, spans: Iterable[FileSpan]) -> FileSpans | None:
         """Put spans in order of time; None when there are none."""
         # The name decides between files that begin at one time: the order must be the same after a restart.
-        ordered = sorted(found, key=lambda one: (one.oldest, one.file))
+        ordered = sorted(spans, key=lambda one: (one.oldest, one.file))
         if not ordered:
             return None
         kind = _TYPES[ordered[-1].dtype]
@@ -51,7 +51,7 @@ class FileSpans:
         return cls(kept, np.dtype(kept[-1].dtype if len(dtypes) == 1 else "float64"), left_out)
 
     def with_changes(
-        self, changed: Collection[str], found: Sequence[FileSpan], all_of: Callable[[str], Sequence[FileSpan]]
+        self, changed: Collection[str], spans: Sequence[FileSpan], all_of: Callable[[str], Sequence[FileSpan]]
     ) -> FileSpans | None:
         """Return the spans after some files have changed; the same object where none of its files has.
 
@@ -62,11 +62,11 @@ class FileSpans:
         all_of
             Returns all spans of a field: what was left out may be needed after all.
         """
-        if not found and self.files.isdisjoint(changed):
+        if not spans and self.files.isdisjoint(changed):
             return self
         if self.left_out:
             return FileSpans.of(all_of(self.field.name))
-        return FileSpans.of([*(one for one in self.members if one.file not in changed), *found])
+        return FileSpans.of([*(one for one in self.members if one.file not in changed), *spans])
 
     @property
     def field(self) -> Field:

@@ -202,8 +202,8 @@ class FolderIndex:
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return the fields that have a sample in [start, end), UNIX seconds."""
         with self._lock:
-            found = {name: spans for name in self._served.columns if (spans := self.file_spans(name)) is not None}
-            inside = {name: spans for name, spans in found.items() if self._has_samples(name, spans, start, end)}
+            by_name = {name: spans for name in self._served.columns if (spans := self.file_spans(name)) is not None}
+            inside = {name: spans for name, spans in by_name.items() if self._has_samples(name, spans, start, end)}
             fields = [spans.field_on(self.timeline(name) or spans.field.timeline) for name, spans in inside.items()]
             intervals_s = {field.timeline: inside[field.name].interval_s for field in fields}
             return FieldCatalogue.of(fields, intervals_s)
@@ -224,9 +224,9 @@ class FolderIndex:
         """Return the timeline that a field is on, empty when it has no samples."""
         with self._lock:
             if not self._derived.timelines:
-                found = {one: self.file_spans(one) for one in self._served.columns}
+                by_name = {one: self.file_spans(one) for one in self._served.columns}
                 self._derived.timelines = timelines_for(
-                    {one: spans for one, spans in found.items() if spans is not None}
+                    {one: spans for one, spans in by_name.items() if spans is not None}
                 )
             return self._derived.timelines.get(name, "")
 
@@ -239,21 +239,21 @@ class FolderIndex:
     def column(self, file: str, name: str) -> Column | None:
         """Return the column of a field that is in one file, the same as long as that does not change."""
 
-        def question() -> Column | None:
+        def find() -> Column | None:
             column = self._served.columns.get(name, {}).get(file)
             return None if column is None else column.open()
 
-        return self._answer(question)
+        return self._answer(find)
 
     def columns(self, span: FileSpan, names: Collection[str]) -> Mapping[str, Column]:
         """Return columns of fields that are in a file; none when it is gone, or became another."""
 
-        def question() -> Mapping[str, Column]:
+        def find() -> Mapping[str, Column]:
             file = self._served.files.get(span.file)
-            found = file.columns if file is not None and file.generation == span.generation else ()
-            return {one.field.name: one.at_hand() for one in found if one.field.name in names}
+            columns = file.columns if file is not None and file.generation == span.generation else ()
+            return {one.field.name: one.at_hand() for one in columns if one.field.name in names}
 
-        return self._answer(question)
+        return self._answer(find)
 
     def _has_samples(self, name: str, spans: FileSpans, start: float, end: float) -> bool:
         known = spans.has_samples(start, end)
@@ -262,19 +262,19 @@ class FolderIndex:
         return any(self._look_inside(name, one.file, start, end) for one in spans.around(start, end))
 
     def _look_inside(self, name: str, file: str, start: float, end: float) -> bool:
-        def question() -> bool:
+        def look() -> bool:
             column = self._served.columns.get(name, {}).get(file)
             return column is not None and column.has_samples(start, end)
 
-        return self._answer(question)
+        return self._answer(look)
 
-    def _answer(self, question: Callable[[], _Result]) -> _Result:
+    def _answer(self, look: Callable[[], _Result]) -> _Result:
         """Answer from what is served; what turns out to be damaged in the cache is read from its file again."""
         with self._lock:
             # It comes to an end: what was distrusted once is read from its file, and not from the cache.
             while True:
                 try:
-                    return question()
+                    return look()
                 except DamagedEntry as error:
                     self._distrust(error)
                     self._refresh()
@@ -290,20 +290,20 @@ class FolderIndex:
 
     def _refresh(self) -> None:
         """Read what changed since the last time."""
-        found = self._listing.look()
-        self._reader.problems.report("", found.problem)
-        self._reader.problems.keep(found.files)
-        changed = {name: one for name, one in found.files.items() if not self._served.has(name, one)}
+        listed = self._listing.look()
+        self._reader.problems.report("", listed.problem)
+        self._reader.problems.keep(listed.files)
+        changed = {name: one for name, one in listed.files.items() if not self._served.has(name, one)}
         if len(changed) > MANY_FILES:
             logger.info("%d files of '%s' are new or have changed: answers wait for them", len(changed), self.folder)
         for name, signature in changed.items():
             before, stays_open = self._served.files.get(name), not self._served.are_many
             self._put(name, self._reader.read(name, signature, before, stays_open=stays_open))
-        gone = self._served.files.keys() - found.files.keys()
+        gone = self._served.files.keys() - listed.files.keys()
         for name in gone:
             self._put(name, None)
         # Where none is left, a disk may be away and come back: then what the cache has of it is worth keeping.
-        self._reader.forget(gone, for_good=found.problem is None and bool(found.files))
+        self._reader.forget(gone, for_good=listed.problem is None and bool(listed.files))
 
     def _put(self, name: str, file: ArchivedFile | None) -> None:
         """Serve a file from now on, or no longer."""

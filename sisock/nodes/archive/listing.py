@@ -41,8 +41,8 @@ class Listing:
         """Return the regular files that match; a file may go away at any moment."""
         self._problem = None
         # Several patterns may match one file, and a folder lists its files in no order.
-        found = {name: one for pattern in self._patterns for name, one in self._inside(self.folder, "", pattern)}
-        files = {name: found[name] for name in sorted(found)}
+        by_name = {name: one for pattern in self._patterns for name, one in self._inside(self.folder, "", pattern)}
+        files = {name: by_name[name] for name in sorted(by_name)}
         return ListedFiles(files, self._problem)
 
     def _inside(self, folder: Path | str, prefix: str, pattern: Sequence[str]) -> Iterator[tuple[str, Signature]]:

@@ -138,9 +138,9 @@ class SegmentLoader:
         segments = {**waiting(span.file), name: segment}
         columns = self._columns_of(span, segments)
         for other, one in segments.items():
-            found = columns.get(other) or join_columns([], one.dtype)
-            whole, one.is_incomplete = _compare(found, one.members[0])
-            columns[other] = self._keep(one, self._ordered(found, one.dtype), whole=whole)
+            column = columns.get(other) or join_columns([], one.dtype)
+            whole, one.is_incomplete = _compare(column, one.members[0])
+            columns[other] = self._keep(one, self._ordered(column, one.dtype), whole=whole)
         return columns[name]
 
     def _ordered(self, column: Column, dtype: np.dtype[np.generic]) -> Column:
@@ -177,9 +177,9 @@ class SegmentLoader:
 
 def join_columns(columns: Sequence[Column], dtype: np.dtype[np.generic]) -> Column:
     """Return one column of the samples of several, in order of time, each sample once."""
-    found: list[Samples] = [column.within(*ALL_TIME) for column in columns]
-    times = np.concatenate([np.empty(0), *(one[0] for one in found)])
-    values = np.concatenate([np.empty(0, dtype=dtype), *(one[1].astype(dtype, copy=False) for one in found)])
+    samples: list[Samples] = [column.within(*ALL_TIME) for column in columns]
+    times = np.concatenate([np.empty(0), *(one[0] for one in samples)])
+    values = np.concatenate([np.empty(0, dtype=dtype), *(one[1].astype(dtype, copy=False) for one in samples)])
     return _read_only(*in_order(times, values))
 
 

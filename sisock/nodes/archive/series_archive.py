@@ -174,9 +174,9 @@ class SeriesArchive:
         """Return the known ones of the fields as they are served now."""
         with self._lock:
             revision, now = self._index.revision(), self._now()
-            found = {name: self._refresh(name, revision, now) for name in dict.fromkeys(fields)}
+            served = {name: self._refresh(name, revision, now) for name in dict.fromkeys(fields)}
             self._generations.keep(now)
-            return {name: one for name, one in found.items() if one is not None}
+            return {name: one for name, one in served.items() if one is not None}
 
     def _refresh(self, name: str, revision: int, now: float) -> ServedField | None:
         """Bring a field up to date; None when it is not known."""
@@ -203,8 +203,8 @@ class SeriesArchive:
         if served is None:
             return FileSpans.of(self._index.spans_of(name))
         changed = set(self._index.changed(served.revision))
-        found = self._index.spans_of(name, changed) if changed else ()
-        return served.spans.with_changes(changed, found, self._index.spans_of)
+        spans = self._index.spans_of(name, changed) if changed else ()
+        return served.spans.with_changes(changed, spans, self._index.spans_of)
 
     def _segments(self, name: str, spans: FileSpans, known: Iterable[Segment]) -> list[Segment]:
         """Return the segments of a field: those at hand, those in the cache, and single files."""
@@ -212,9 +212,9 @@ class SeriesArchive:
 
         def find(at: int, unfit: Segment | None) -> Segment | None:
             cache = self._loader.cache
-            found = cache.find(self.folder, name, spans.members, at, spans.dtype) if cache is not None else None
-            if found is not None:
-                return found
+            segment = cache.find(self.folder, name, spans.members, at, spans.dtype) if cache is not None else None
+            if segment is not None:
+                return segment
             left = self._loader.stale_segment(unfit) if unfit is not None else None
             if left is None and cache is not None:
                 left = cache.find_stale(self.folder, name, spans.members[at])

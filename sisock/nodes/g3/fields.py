@@ -30,21 +30,21 @@ def read_fields(frames: FrameReader, path: Path, wanted: Collection[str]) -> Con
     def is_wanted(provider: str) -> bool:
         return any(name.startswith(f"{provider}.") for name in wanted)
 
-    found: dict[str, list[_FieldBlock]] = {}
+    by_field: dict[str, list[_FieldBlock]] = {}
     # Of a provider nobody asks for, which may be most of the file, no block is decoded.
     for block in blocks_in(frames(path), FrameLog(), is_wanted):
         for name, vector in block.vectors.items():
             full = field_name(block.provider, name)
             if full in wanted:
-                found.setdefault(full, []).append((block, vector.kind, vector.load()))
-    return Contents(tuple(_join_blocks(found)))
+                by_field.setdefault(full, []).append((block, vector.kind, vector.load()))
+    return Contents(tuple(_join_blocks(by_field)))
 
 
-def _join_blocks(found: Mapping[str, Sequence[_FieldBlock]]) -> list[FieldSamples]:
+def _join_blocks(by_field: Mapping[str, Sequence[_FieldBlock]]) -> list[FieldSamples]:
     """Join the blocks of each field; fields of the same blocks share one array of times where they can."""
     shared: dict[tuple[int, ...], Times] = {}
     columns = []
-    for name, own in found.items():
+    for name, own in by_field.items():
         # The cache writes an array that several columns share only once.
         key = tuple(id(block.times) for block, _, _ in own)
         if key not in shared:

@@ -236,9 +236,9 @@ def summarize(frames: Iterable[Frame], earlier: Place = BEGINNING) -> FileSummar
         fields = tuple(sorted((name, vector.kind) for name, vector in block.vectors.items()))
         extent = extents.setdefault((block.provider, block.name, fields), _Extent())
         extent.add(block.times, since=log.place.end > earlier.end)
-    found = tuple(BlockSummary(*key, one.count, one.first, one.last) for key, one in extents.items())
+    blocks = tuple(BlockSummary(*key, one.count, one.first, one.last) for key, one in extents.items())
     continues = log.continues and log.place.end >= earlier.end and not _goes_back(extents)
-    return FileSummary(found, log.place, log.problem, continues)
+    return FileSummary(blocks, log.place, log.problem, continues)
 
 
 def _goes_back(extents: Mapping[_Contents, _Extent]) -> bool:
@@ -261,13 +261,13 @@ def field_name(provider: str, field: str) -> str:
 
 def unified_kind(kinds: Iterable[str]) -> str:
     """Return the kind that holds values of all of these: numbers of bools and ints, texts of whatever has texts."""
-    found = set(kinds)
+    distinct = set(kinds)
     # Of one kind nothing is converted: an int64 that float64 cannot hold must stay what it is.
-    if len(found) == 1:
-        return found.pop()
-    if "string" in found:
+    if len(distinct) == 1:
+        return distinct.pop()
+    if "string" in distinct:
         return "string"
-    return "float" if "float" in found else "int"
+    return "float" if "float" in distinct else "int"
 
 
 def converted(values: Values, kind: str) -> Values:
@@ -281,11 +281,11 @@ def converted(values: Values, kind: str) -> Values:
 
 def _decoded(provider: str, frame: DataFrame, log: FrameLog) -> Iterator[FrameBlock]:
     try:
-        found = list(frame.blocks())
+        raw_blocks = list(frame.blocks())
     except Undecodable as error:
         log.note(str(error))
         return
-    for raw in found:
+    for raw in raw_blocks:
         block = _checked(FrameBlock(provider, *raw), log)
         if block.times.size and block.vectors:
             yield block

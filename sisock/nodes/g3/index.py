@@ -71,15 +71,15 @@ class _Contents:
     fields: Mapping[str, Field] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, revision: int, found: Mapping[int, _Block], units: Mapping[str, str]) -> _Contents:
+    def of(cls, revision: int, blocks: Mapping[int, _Block], units: Mapping[str, str]) -> _Contents:
         places: dict[str, list[_Block]] = defaultdict(list)
         homes: dict[tuple[str, str], set[int]] = defaultdict(set)
-        for block in found.values():
+        for block in blocks.values():
             homes[block.home].add(block.number)
             for name in block.kinds:
                 places[field_name(block.provider, name)].append(block)
         described = {name: _field(name, where, homes, units) for name, where in places.items()}
-        return cls(revision, found, places, described)
+        return cls(revision, blocks, places, described)
 
     @property
     def mixed(self) -> list[str]:
@@ -93,9 +93,9 @@ class _Contents:
 
     def catalogue(self, numbers: Collection[int]) -> FieldCatalogue:
         """Return the fields of some blocks."""
-        found = {name: self.fields[name] for number in numbers for name in self.names(number)}
-        intervals_s = {one.timeline: _interval_s(self.places[name]) for name, one in found.items()}
-        return FieldCatalogue.of([found[name] for name in sorted(found)], intervals_s)
+        fields = {name: self.fields[name] for number in numbers for name in self.names(number)}
+        intervals_s = {one.timeline: _interval_s(self.places[name]) for name, one in fields.items()}
+        return FieldCatalogue.of([fields[name] for name in sorted(fields)], intervals_s)
 
     def names(self, number: int) -> list[str]:
         """Return the fields of a block."""
@@ -156,11 +156,11 @@ class G3Index:
     def changed(self, since: int) -> Collection[str]:
         """Return the files that were added, changed or removed after a revision; all fields ask the same."""
         # The fields of one question ask for the same one after another: the answer to the last is at hand.
-        question = (since, self._revision)
-        if self._changed[0] != question:
+        revisions = (since, self._revision)
+        if self._changed[0] != revisions:
             wanted = self._of_archive(select(file_table.c.path)).where(file_table.c.revision > since)
-            found = self._ask(lambda connection: frozenset(connection.execute(wanted).scalars()))
-            self._changed = (question, found)
+            paths = self._ask(lambda connection: frozenset(connection.execute(wanted).scalars()))
+            self._changed = (revisions, paths)
         return self._changed[1]
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
@@ -247,10 +247,10 @@ class G3Index:
             archive_table.c.key == self._key
         )
 
-    def _ask(self, question: Callable[[Connection], _Result]) -> _Result:
+    def _ask(self, execute: Callable[[Connection], _Result]) -> _Result:
         try:
             with self._engine.connect() as connection:
-                return question(connection)
+                return execute(connection)
         except SQLAlchemyError as error:
             raise NodeUnavailable(f"the index cannot be read ({reason(error)})") from None
 
@@ -276,9 +276,9 @@ def _field(
 
 def _interval_s(where: Iterable[_Block]) -> float | None:
     """Return the mean spacing in seconds; None for fewer than two samples, or when all are at one time."""
-    found = list(where)
-    count = sum(block.count for block in found)
-    first, last = min(block.first for block in found), max(block.last for block in found)
+    blocks = list(where)
+    count = sum(block.count for block in blocks)
+    first, last = min(block.first for block in blocks), max(block.last for block in blocks)
     return mean_spacing(first, last, count)
 
 

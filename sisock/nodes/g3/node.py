@@ -122,10 +122,10 @@ class G3Node:
 
     def catalogue(self, start: float, end: float) -> FieldCatalogue:
         """Return every field with at least one sample in [start, end), UNIX seconds."""
-        found = self._archive.catalogue(start, end)
+        catalogue = self._archive.catalogue(start, end)
         doubtful = self._index.doubtful(start, end)
         if not doubtful:
-            return found
+            return catalogue
         # The index knows only where files begin and end: where a span lies between, samples are looked for.
         columns = self._archive.columns(list(doubtful))
         absent = {
@@ -134,8 +134,8 @@ class G3Node:
             for name in names
             if witness in columns and not len(columns[witness].newest(start, end)[0])
         }
-        kept = [field for field in found.fields.values() if field.name not in absent]
-        return FieldCatalogue.of(kept, {one.name: one.interval_s for one in found.timelines.values()})
+        kept = [field for field in catalogue.fields.values() if field.name not in absent]
+        return FieldCatalogue.of(kept, {one.name: one.interval_s for one in catalogue.timelines.values()})
 
     def read(self, fields: Sequence[str], start: float, end: float) -> DataBlock:
         """Return every sample of the fields inside [start, end), UNIX seconds; views, not to be written to."""
@@ -146,8 +146,8 @@ class G3Node:
     def columns(self, fields: Sequence[str]) -> Mapping[str, ReducibleSeries]:
         """Return the samples of the known ones of the fields."""
         asked = self._names(fields)
-        found = self._archive.columns(list({*asked.values()}))
-        return {one: found[name] for one, name in asked.items() if name in found}
+        columns = self._archive.columns(list({*asked.values()}))
+        return {one: columns[name] for one, name in asked.items() if name in columns}
 
     def _names(self, fields: Sequence[str]) -> dict[str, str]:
         """Return for each field that is asked for, by its name or its alias, the name."""

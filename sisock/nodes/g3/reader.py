@@ -144,8 +144,8 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 def _decode(library: _Library, reader: Any, start: int, place: Place) -> Iterator[Frame]:
     try:
-        found = reader.Process(None)
-        frame: Frame = _frame(library, found[0], place) if found else OtherFrame(place)
+        decoded = reader.Process(None)
+        frame: Frame = _frame(library, decoded[0], place) if decoded else OtherFrame(place)
     except DECODING_ERRORS as error:
         frame = DamagedFrame(place, f"the frame at byte {start} is damaged ({_reason(error)})")
     yield frame

@@ -101,23 +101,25 @@ class G3Store:
             "problem": summary.problem,
             "gone": False,
         }
-        self._retry(partial(self._write, path=path, row=row, found=summary.blocks))
+        self._retry(partial(self._write, path=path, row=row, blocks=summary.blocks))
 
     def remove(self, paths: Iterable[str]) -> None:
         """Take note that files are gone."""
         # The row stays, so that others learn of it by its revision.
         row = {"gone": True, "place_end": 0, "checksum": 0, "problem": None}
         for path in paths:
-            self._retry(partial(self._write, path=path, row=row, found=()))
+            self._retry(partial(self._write, path=path, row=row, blocks=()))
 
-    def _write(self, connection: Connection, path: str, row: Mapping[str, Any], found: Iterable[BlockSummary]) -> None:
+    def _write(
+        self, connection: Connection, path: str, row: Mapping[str, Any], blocks: Iterable[BlockSummary]
+    ) -> None:
         # First of all, since it takes the lock: SQLite gives none to who has read what another changed meanwhile.
         row = {**row, "revision": self._next_revision(connection)}
         file_id = self._put_file(connection, digest(self._archive, path), row)
         old = {
             one.block_id: one for one in connection.execute(select(span_table).where(span_table.c.file_id == file_id))
         }
-        new = {self._block_id(connection, block): block for block in found}
+        new = {self._block_id(connection, block): block for block in blocks}
         # All spans of the file anew: it may have lost some.
         connection.execute(delete(span_table).where(span_table.c.file_id == file_id))
         if new:

@@ -186,9 +186,9 @@ def open_database(url: URL) -> Engine:
 
 def reason(error: Exception) -> str:
     """Return what a database says, on one line."""
-    said = getattr(error, "orig", None) or error
+    cause = getattr(error, "orig", None) or error
     # MariaDB's begin with a number.
-    _, *texts = said.args if len(said.args) > 1 else (None, said)
+    _, *texts = cause.args if len(cause.args) > 1 else (None, cause)
     return " ".join(str(texts[0]).split())
 
 

@@ -64,8 +64,8 @@ class Counter:
     limit: float = math.inf
 
 
-Found = Iterator[tuple[str, Reading | Counter]]
-Probe = Callable[[], Found]
+Probed = Iterator[tuple[str, Reading | Counter]]
+Probe = Callable[[], Probed]
 
 
 class HostReadings:
@@ -98,13 +98,13 @@ class HostReadings:
     def _ask(self, name: str, probe: Probe) -> dict[str, Reading]:
         """Return what a probe finds, or nothing if it fails, which is logged once."""
         try:
-            found = dict(probe())
+            probed = dict(probe())
         except PROBE_FAILURES as error:
             if name not in self._reported:
                 self._reported.add(name)
                 logger.warning("%s of this machine cannot be read (%s) and is left out", name, error)
             return {}
-        readings = {key: self._rate(key, one) if isinstance(one, Counter) else one for key, one in found.items()}
+        readings = {key: self._rate(key, one) if isinstance(one, Counter) else one for key, one in probed.items()}
         return {key: reading for key, reading in readings.items() if reading.value is not None}
 
     def _rate(self, name: str, counter: Counter) -> Reading:
@@ -119,7 +119,7 @@ class HostReadings:
         return Reading(rate, counter.units, counter.description)
 
 
-def _cpu() -> Found:
+def _cpu() -> Probed:
     # psutil's own cpu_percent remembers the last call of each thread, and polls come from any thread.
     busy_s = [_busy_s(times) for times in psutil.cpu_times(percpu=True)]
     mean_s = sum(busy_s) / len(busy_s)
@@ -133,7 +133,7 @@ def _busy_s(times: Any) -> float:
     return float(sum(s for kind, s in times._asdict().items() if kind not in NOT_BUSY))
 
 
-def _load() -> Found:
+def _load() -> Probed:
     averages = psutil.getloadavg()
     for minutes, average in zip((1, 5, 15), averages, strict=True):
         yield f"load.{minutes}min", Reading(average, None, f"Processes that ran or waited, mean of {minutes} min")
@@ -142,7 +142,7 @@ def _load() -> Found:
     yield "cpu.load_level", Reading(level, None, "Load of a core in the last minute: idle, busy or saturated")
 
 
-def _memory() -> Found:
+def _memory() -> Probed:
     memory = psutil.virtual_memory()
     yield "memory.percent", Reading(memory.percent, "%", "Memory that is not available")
     yield "memory.used", Reading(memory.used, "B", "Memory in use")
@@ -151,13 +151,13 @@ def _memory() -> Found:
     yield "memory.low", Reading(low, None, "Less than a tenth of the memory is available")
 
 
-def _swap() -> Found:
+def _swap() -> Probed:
     swap = psutil.swap_memory()
     yield "swap.percent", Reading(swap.percent, "%", "Swap space in use")
     yield "swap.used", Reading(swap.used, "B", "Swap space in use")
 
 
-def _disk_traffic() -> Found:
+def _disk_traffic() -> Probed:
     # None in a container that sees no disk.
     counts = psutil.disk_io_counters()
     if counts is not None:
@@ -165,7 +165,7 @@ def _disk_traffic() -> Found:
         yield "disk.written", Counter(counts.write_bytes, "B/s", "Written to all disks")
 
 
-def _network_traffic() -> Found:
+def _network_traffic() -> Probed:
     counts = psutil.net_io_counters(pernic=True)
     for interface, label in _labelled(filter(_lasting, counts)):
         count = counts[interface]
@@ -173,21 +173,21 @@ def _network_traffic() -> Found:
         yield f"network.{label}.sent", Counter(count.bytes_sent, "B/s", f"Sent by interface {interface}")
 
 
-def _network_state() -> Found:
+def _network_state() -> Probed:
     states = psutil.net_if_stats()
     for interface, label in _labelled(filter(_lasting, states)):
         yield f"network.{label}.up", Reading(bool(states[interface].isup), None, f"Interface {interface} is up")
 
 
-def _processes() -> Found:
+def _processes() -> Probed:
     yield "system.processes", Reading(len(psutil.pids()), None, "Number of processes")
 
 
-def _uptime(now: float) -> Found:
+def _uptime(now: float) -> Probed:
     yield "system.uptime", Reading(max(0.0, now - psutil.boot_time()), "s", "Time since the machine was started")
 
 
-def _disk_space() -> Found:
+def _disk_space() -> Probed:
     mountpoints = _mountpoints()
     names = [mountpoint.strip("/\\") or "root" for mountpoint in mountpoints]
     for mountpoint, (_, label) in zip(mountpoints, _labelled(names), strict=True):
@@ -209,15 +209,15 @@ def _mountpoints() -> list[str]:
     return list(first.values()) or [Path(Path.cwd().anchor).as_posix()]
 
 
-def _temperatures() -> Found:
+def _temperatures() -> Probed:
     yield from _sensors("temperature", "sensors_temperatures", "C", "Temperature")
 
 
-def _fans() -> Found:
+def _fans() -> Probed:
     yield from _sensors("fan", "sensors_fans", "rpm", "Speed of fan")
 
 
-def _sensors(kind: str, function: str, units: str, words: str) -> Found:
+def _sensors(kind: str, function: str, units: str, words: str) -> Probed:
     """Read one kind of sensor, if the platform has any."""
     # The function itself lacks where psutil knows no sensors of the platform.
     chips: Mapping[str, Any] = getattr(psutil, function, dict)()
@@ -227,7 +227,7 @@ def _sensors(kind: str, function: str, units: str, words: str) -> Found:
             yield f"{kind}.{chip_label}.{label}", Reading(sensor.current, units, f"{words} {chip} {name}")
 
 
-def _battery() -> Found:
+def _battery() -> Probed:
     battery = getattr(psutil, "sensors_battery", lambda: None)()
     if battery is not None:
         yield "battery.percent", Reading(battery.percent, "%", "Charge of the battery")

@@ -85,17 +85,17 @@ class BufferFolder:
         self, duration_s: float, max_bytes: float = math.inf, late_s: float = 0.0
     ) -> list[tuple[RollingBuffer, Mapping[str, Any]]]:
         """Return the buffers of an earlier process, each with its ``about``; call it once, before others."""
-        found = []
+        buffers = []
         for path in self._log_folders():
             try:
                 recovered = recover(path, lambda fields: RollingBuffer(fields, duration_s, "", max_bytes, late_s))
                 if recovered is None:
                     _remove(path)
                 else:
-                    found.append(self._go_on(path, *recovered))
+                    buffers.append(self._go_on(path, *recovered))
             except OSError as error:
                 self._warn(error)
-        return found
+        return buffers
 
     def restore(
         self,
@@ -110,8 +110,8 @@ class BufferFolder:
         What it does not take is discarded, as what is empty is: of two buffers with the same fields, which a process
         leaves that ends between beginning one and discarding the other, it takes the better one.
         """
-        found = self.restored(duration_s, max_bytes, late_s)
-        for buffer, about in sorted(found, key=lambda one: rank(one[0]), reverse=True):
+        buffers = self.restored(duration_s, max_bytes, late_s)
+        for buffer, about in sorted(buffers, key=lambda one: rank(one[0]), reverse=True):
             if not len(buffer) or not take(buffer, about):
                 self.discard(buffer)
 

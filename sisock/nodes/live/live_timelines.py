@@ -53,11 +53,11 @@ class LiveTimelines:
 
     def columns(self, fields: Sequence[str]) -> dict[str, Column]:
         """Return all samples of the known fields with their summaries, under the names asked for and in that order."""
-        found: dict[str, Column] = {}
+        by_name: dict[str, Column] = {}
         for timeline, columns in self._columns_by_timeline(fields).items():
             kept = self.buffers[timeline].columns(columns.values())
-            found.update((asked, kept[column]) for asked, column in columns.items())
-        return {name: found[name] for name in dict.fromkeys(fields) if name in found}
+            by_name.update((asked, kept[column]) for asked, column in columns.items())
+        return {name: by_name[name] for name in dict.fromkeys(fields) if name in by_name}
 
     def _columns_by_timeline(self, fields: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return for each timeline of the known fields the column of each name as it was asked for."""

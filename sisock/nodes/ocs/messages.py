@@ -206,8 +206,8 @@ def _units_of(tags: Any) -> dict[str, str]:
     # What is not as expected is passed over: units are worth no warning.
     entries = tags.items() if isinstance(tags, Mapping) else ()
     tagged = [(name, entry) for name, entry in entries if isinstance(name, str) and isinstance(entry, Mapping)]
-    found = [(name, entry.get(key)) for name, entry in tagged for key in _UNIT_TAGS]
-    return {name: units for name, units in found if isinstance(units, str) and units}
+    candidates = [(name, entry.get(key)) for name, entry in tagged for key in _UNIT_TAGS]
+    return {name: units for name, units in candidates if isinstance(units, str) and units}
 
 
 def _type_of(value: Any) -> str:

@@ -138,13 +138,13 @@ def blocks_of(file: BinaryIO, begin: BlockMark = START) -> Iterator[TextBlock]:
     while raw:
         # Read in advance, so that the last block is known to be the last.
         following = file.read(size)
-        complete, found, rest = (waiting + raw).rpartition(line_break)
+        complete, line_end, rest = (waiting + raw).rpartition(line_break)
         if len(rest) > LONGEST_ROW_BYTES:
             raise UnusableFile(f"has more than {LONGEST_ROW_BYTES} bytes in line {mark.line}, without a line break")
         if following:
             complete, unclosed = _closed(complete, line_break)
             rest = unclosed + rest
-        if found:
+        if line_end:
             text = _decoded(complete if mark.offset else complete.removeprefix(UTF8_MARK), line_break)
             yield TextBlock(mark, text, last=not following)
             before.update(complete + line_break)

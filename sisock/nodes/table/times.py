@@ -132,26 +132,26 @@ def find_times(
     # What a user names is believed; what is found must look like times of our days.
     if wanted:
         return _wanted_times(labels, columns, wanted, unit)
-    found = _find_times(labels, columns, unit)
-    if found is None:
+    times = _find_times(labels, columns, unit)
+    if times is None:
         raise UnusableFile(f"has no column that is known to hold times: name it by the option time; {named(labels)}")
-    if _format([labels[found.places[0]].header], None, PLAUSIBLE_IF_NAMED):
+    if _format([labels[times.places[0]].header], None, PLAUSIBLE_IF_NAMED):
         raise UnusableFile("has no header: its first line must name the columns")
-    return found
+    return times
 
 
 def _find_times(labels: Sequence[Label], columns: Sequence[Sequence[str]], unit: str | None) -> TimeColumns | None:
     for place in _by_name(labels):
-        found = _format(columns[place], unit or _unit_in(labels[place]), PLAUSIBLE_IF_NAMED)
-        if found:
-            return _with_time_of_day(TimeColumns((place,), found), columns)
+        time_unit = _format(columns[place], unit or _unit_in(labels[place]), PLAUSIBLE_IF_NAMED)
+        if time_unit:
+            return _with_time_of_day(TimeColumns((place,), time_unit), columns)
     for place, cells in enumerate(columns):
         if _format(cells, unit, PLAUSIBLE_IF_NOT) == ISO:
             return _with_time_of_day(TimeColumns((place,), ISO), columns)
     # Without a name, a counter or a serial number would look like times in any other column.
-    found = _format(columns[0], unit, PLAUSIBLE_IF_NOT)
-    counts_up = found and (np.diff(seconds_of_texts(_sample(columns[0]), found)) > 0).all()
-    return TimeColumns((0,), found) if found and counts_up else None
+    time_unit = _format(columns[0], unit, PLAUSIBLE_IF_NOT)
+    counts_up = time_unit and (np.diff(seconds_of_texts(_sample(columns[0]), time_unit)) > 0).all()
+    return TimeColumns((0,), time_unit) if time_unit and counts_up else None
 
 
 def named(labels: Sequence[Label]) -> str:
@@ -174,13 +174,13 @@ def _wanted_times(
     places = tuple(place_of(labels, name) for name in wanted)
     if len(places) > 1:
         return TimeColumns(places, ISO)
-    found = _format(columns[places[0]], unit or _unit_in(labels[places[0]]), (0.0, END_OF_TIME))
-    if found is None:
+    time_unit = _format(columns[places[0]], unit or _unit_in(labels[places[0]]), (0.0, END_OF_TIME))
+    if time_unit is None:
         raise UnusableFile(
             f"has no times in column '{wanted[0]}': they must be UNIX times or ISO 8601, and "
             "of UNIX times that are not of our days the option time_unit must say which"
         )
-    return TimeColumns(places, found)
+    return TimeColumns(places, time_unit)
 
 
 def _by_name(labels: Sequence[Label]) -> Iterator[int]:
@@ -218,14 +218,14 @@ def _format(cells: Sequence[str], unit: str | None, plausible: tuple[float, floa
     return ISO if sample and len(times) >= FITTING * len(sample) else None
 
 
-def _with_time_of_day(found: TimeColumns, columns: Sequence[Sequence[str]]) -> TimeColumns:
+def _with_time_of_day(times: TimeColumns, columns: Sequence[Sequence[str]]) -> TimeColumns:
     """Add the column that has the time of day, where the one that was found has dates alone."""
-    if found.unit == ISO and all(map(DATE.fullmatch, map(str.strip, _sample(columns[found.places[0]])))):
+    if times.unit == ISO and all(map(DATE.fullmatch, map(str.strip, _sample(columns[times.places[0]])))):
         for place, cells in enumerate(columns):
             sample = _sample(cells)
             if sample and all(map(TIME_OF_DAY.fullmatch, map(str.strip, sample))):
-                return TimeColumns((*found.places, place), ISO)
-    return found
+                return TimeColumns((*times.places, place), ISO)
+    return times
 
 
 def _join_columns(date: str, time_of_day: str) -> str:

@@ -52,10 +52,10 @@ class _Day:
     @classmethod
     def named(cls, stem: str) -> _Day | None:
         """Read the name of a file; None when it names no day."""
-        found = DAY_FILE.fullmatch(stem)
-        if found is None:
+        match = DAY_FILE.fullmatch(stem)
+        if match is None:
             return None
-        year, day = int(found["year"] or found["old_year"]), int(found["day"] or found["old_day"])
+        year, day = int(match["year"] or match["old_year"]), int(match["day"] or match["old_day"])
         return cls(year, day) if year in YEARS and day in DAYS else None
 
     def row(self, words: list[str]) -> TimedRow | None:

@@ -29,7 +29,7 @@ def spans(node):
 
 
 def test_reduced_like_any_other():
-    """What a node with the original library sends in pieces is reduced, and begun, as a newer node would do it."""
+    """Several replies of a node with the original library are reduced, and begun, as a newer node would do it."""
     clock = ManualClock(NOW)
     gateway, _, times = make_gateway(clock)
     series = result_of(ask(gateway, NOW - 20_000)).series[0]

@@ -1,4 +1,4 @@
-"""What is found again of what was kept: pieces of windows, their newest sample, and their end for a moment."""
+"""Looking up what is kept: spans of windows, their newest sample, and their end for a moment."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ class Kept:
     def found(self, start, end, at=NOW):
         """Return the times that are found of a window, and what is missing of it."""
         found = self.look(start, end, at)
-        return [time for piece in found.kept for time in piece.times.tolist()], list(found.missing)
+        return [time for one in found.kept for time in one.times.tolist()], list(found.missing)
 
 
 def test_whole_final_buckets_are_found():
@@ -224,7 +224,7 @@ def test_the_end_is_shared_for_a_second(tail, ago_s):
     assert found.is_fresh
     whole = found.with_tail()
     assert (list(whole.missing), whole.is_complete, whole.newest[0].tolist()) == ([], True, [36.0])
-    assert [time for piece in whole.kept for time in piece.times.tolist()] == [11.0, 22.0, 31.0, 34.0, 36.0]
+    assert [time for one in whole.kept for time in one.times.tolist()] == [11.0, 22.0, 31.0, 34.0, 36.0]
 
 
 def test_narrow_buckets_are_shared_for_as_long_as_they_are():
@@ -251,7 +251,7 @@ def test_a_window_that_begins_in_the_end_shares_it_where_that_follows(start, is_
     found = kept.look(start, 45.0)
     assert (found.tail is not None) == is_shared
     if is_shared:
-        times = [time for piece in found.with_tail().kept for time in piece.times.tolist()]
+        times = [time for one in found.with_tail().kept for time in one.times.tolist()]
         assert times == kept.within(start, 45.0)[0].tolist()
 
 
@@ -285,7 +285,7 @@ def test_an_end_without_samples_serves_no_window_that_has_some():
 
 
 def test_a_window_that_begins_before_the_end_does_not_share_it():
-    """What lies between the pieces that are kept and the end is missing."""
+    """What lies between the spans that are kept and the end is missing."""
     kept = Kept([22.0, 34.0], final=9.0)
     kept.keep(20.0, 37.0)
     assert kept.look(15.0, 37.0).tail is None
@@ -361,7 +361,7 @@ def test_the_end_of_a_mean_is_shared_by_who_begins_with_it():
 
 
 def test_with_its_end_a_window_lacks_what_lacked_before_it():
-    """The end is one piece more, and what is missing elsewhere stays missing."""
+    """The end is one span more, and what is missing elsewhere stays missing."""
     kept = Kept([22.0, 45.0, 61.0], final=59.0)
     kept.keep(40.0, 65.0)
     found = kept.look(10.0, 65.0)

@@ -1,4 +1,4 @@
-"""Pieces of what is kept, and windows on the buckets that they are kept by."""
+"""Reduced spans that are kept, and windows on the buckets that they are kept by."""
 
 import sys
 
@@ -21,8 +21,8 @@ from sisock.gateway.tiles import (
 WIDTH = 10.0
 
 
-def piece(start, end, every=5.0, offset=2.0):
-    """Return a piece with samples at some places of each bucket; their values are their times."""
+def reduced_span(start, end, every=5.0, offset=2.0):
+    """Return a reduced span with samples at some places of each bucket; their values are their times."""
     times = np.arange(start, end, every) + offset
     return ReducedSpan(start, end, times, times)
 
@@ -36,18 +36,18 @@ def same(one, other):
 
 @pytest.mark.parametrize(("start", "end"), [(10.0, 40.0), (10.0, 20.0), (20.0, 30.0), (30.0, 40.0), (20.0, 20.0)])
 def test_a_part_has_the_samples_that_lie_in_it(start, end):
-    """A part of a piece is what would have been kept of that span alone."""
-    assert same(piece(10.0, 40.0).part(start, end), piece(start, end))
+    """A part of a reduced span is what would have been kept of that span alone."""
+    assert same(reduced_span(10.0, 40.0).part(start, end), reduced_span(start, end))
 
 
 def test_consecutive_pieces_become_one():
     """Empty ones among them, at either end, or all of them, change nothing."""
     empty = ReducedSpan(20.0, 30.0, np.empty(0), np.empty(0))
-    whole = join_spans([piece(10.0, 20.0), empty, piece(30.0, 40.0)])
+    whole = join_spans([reduced_span(10.0, 20.0), empty, reduced_span(30.0, 40.0)])
     assert (whole.start, whole.end, whole.times.tolist()) == (10.0, 40.0, [12.0, 17.0, 32.0, 37.0])
     assert whole.values.tolist() == whole.times.tolist()
-    assert join_spans([empty, piece(30.0, 40.0)])[:2] == (20.0, 40.0)
-    assert join_spans([piece(10.0, 20.0), empty]).times.tolist() == [12.0, 17.0]
+    assert join_spans([empty, reduced_span(30.0, 40.0)])[:2] == (20.0, 40.0)
+    assert join_spans([reduced_span(10.0, 20.0), empty]).times.tolist() == [12.0, 17.0]
     assert join_spans([empty, empty._replace(start=30.0, end=35.0)])[:2] == (20.0, 35.0)
     assert join_spans([empty]) is empty
     texts = ReducedSpan(30.0, 40.0, np.array([31.0]), np.array(["a"], object))
@@ -70,14 +70,14 @@ def test_consecutive_pieces_become_one():
 )
 def test_pieces_that_touch_are_united(former, latter, expected):
     """Of two that do not touch the latter stays: a tile has no gap inside."""
-    former, latter, expected = (piece(float(low), float(high)) for low, high in (former, latter, expected))
+    former, latter, expected = (reduced_span(float(low), float(high)) for low, high in (former, latter, expected))
     assert same(join_touching(former, latter), expected)
     assert join_touching(None, latter) is latter
 
 
 def test_what_is_kept_holds_nothing_larger():
-    """A piece of views is copied once; one that owns its arrays stays as it is."""
-    whole = piece(10.0, 40.0)
+    """A reduced span of views is copied once; one that owns its arrays stays as it is."""
+    whole = reduced_span(10.0, 40.0)
     part = whole.part(20.0, 30.0)
     owned = own_arrays(part)
     assert same(owned, part)
@@ -118,7 +118,7 @@ def test_a_window_is_its_start_its_tiles_and_its_end(first, length):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "expected"),
+    ("spans", "expected"),
     [
         ([], [(10.0, 50.0)]),
         ([(10.0, 50.0)], []),
@@ -128,6 +128,6 @@ def test_a_window_is_its_start_its_tiles_and_its_end(first, length):
         ([(10.0, 20.0), (40.0, 50.0)], [(20.0, 40.0)]),
     ],
 )
-def test_what_pieces_leave_open(pieces, expected):
-    """The parts of a span that no piece covers, in order, none of them empty."""
-    assert left_open((10.0, 50.0), [piece(*span) for span in pieces]) == expected
+def test_what_reduced_spans_leave_open(spans, expected):
+    """The parts of a span that no reduced span covers, in order, none of them empty."""
+    assert left_open((10.0, 50.0), [reduced_span(*span) for span in spans]) == expected

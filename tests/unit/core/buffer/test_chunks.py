@@ -72,23 +72,23 @@ def test_an_instant_is_found_as_in_one_array(times, cuts, instant, after_equal):
 @settings(derandomize=True, deadline=None)
 @given(times=ascending, late=ascending, cuts=cuts)
 def test_late_samples_are_put_behind_their_equals(most, times, late, cuts):
-    """What is merged is what a stable sort gives; absolute indices go on without a gap, whatever must be split."""
+    """Late samples stand where a stable sort puts them; absolute indices go on without a gap, whatever is split."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK_SAMPLES", most)
         patch.setattr(chunks, "_LEAST_COPIED", most)
         late = np.minimum(late, times[-1])
-        merged = in_chunks(times, cuts).merged(len(times), late, [late + 0.5])
+        joined = in_chunks(times, cuts).with_late(len(times), late, [late + 0.5])
     stop = len(times) + len(late)
     order = np.argsort(np.concatenate([times, late]), kind="stable")
-    assert merged.times.slice(0, stop).tolist() == np.concatenate([times, late])[order].tolist()
-    assert merged.values(0).slice(0, stop).tolist() == np.concatenate([times, late + 0.5])[order].tolist()
-    assert all(one.start + one.room == following.start for one, following in pairwise(merged.chunks))
+    assert joined.times.slice(0, stop).tolist() == np.concatenate([times, late])[order].tolist()
+    assert joined.values(0).slice(0, stop).tolist() == np.concatenate([times, late + 0.5])[order].tolist()
+    assert all(one.start + one.room == following.start for one, following in pairwise(joined.chunks))
 
 
 def test_a_late_sample_renews_its_own_chunk_only():
     """The arrays of all other chunks go on as they are, though those behind have moved by one."""
     before = in_chunks(range(9), [3, 6])
-    after = before.merged(9, np.array([4.5]), [np.array([4.5])])
+    after = before.with_late(9, np.array([4.5]), [np.array([4.5])])
     assert [chunk.start for chunk in after.chunks] == [0, 3, 7]
     shared = [new.times is old.times for new, old in zip(after.chunks, before.chunks, strict=True)]
     assert shared == [True, False, True]
@@ -98,9 +98,9 @@ def test_the_last_chunk_keeps_its_room():
     """A late sample in the chunk that is being filled leaves room for what comes."""
     growing = Chunk.with_room(0, 8, [FLOAT])
     growing.put(0, np.array([1.0, 3.0]), [np.array([1.0, 3.0])])
-    merged = Chunks((growing,)).merged(2, np.array([2.0]), [np.array([2.0])])
-    assert merged.tail.room == 8
-    assert merged.times.slice(0, 3).tolist() == [1.0, 2.0, 3.0]
+    joined = Chunks((growing,)).with_late(2, np.array([2.0]), [np.array([2.0])])
+    assert joined.tail.room == 8
+    assert joined.times.slice(0, 3).tolist() == [1.0, 2.0, 3.0]
     assert growing.times[:2].tolist() == [1.0, 3.0]
 
 
@@ -109,8 +109,8 @@ def test_what_lies_long_before_a_late_sample_is_not_copied(monkeypatch):
     monkeypatch.setattr(chunks, "_LEAST_COPIED", 4)
     growing = Chunk.with_room(10, 32, [FLOAT])
     growing.put(10, np.arange(14.0), [np.arange(14.0)])
-    merged = Chunks((growing,)).merged(24, np.array([9.5]), [np.array([9.5])])
-    assert [(chunk.start, chunk.room) for chunk in merged.chunks] == [(10, 8), (18, 24)]
-    assert np.shares_memory(merged.chunks[0].times, growing.times)
-    assert not np.shares_memory(merged.tail.times, growing.times)
-    assert merged.times.slice(10, 25).tolist() == sorted([*range(14), 9.5])
+    joined = Chunks((growing,)).with_late(24, np.array([9.5]), [np.array([9.5])])
+    assert [(chunk.start, chunk.room) for chunk in joined.chunks] == [(10, 8), (18, 24)]
+    assert np.shares_memory(joined.chunks[0].times, growing.times)
+    assert not np.shares_memory(joined.tail.times, growing.times)
+    assert joined.times.slice(10, 25).tolist() == sorted([*range(14), 9.5])

@@ -104,7 +104,7 @@ def test_edges_travel(given_samples, before):
     assert pairs(arrived.edge.following) == pairs(reduction.edge.following)
     if before:
         assert pairs(arrived.edge.before) == pairs(reduction.edge.before)
-    assert [pairs(one) for one in arrived.pieces] == [pairs(one) for one in reduction.pieces]
+    assert [pairs(one) for one in arrived.samples] == [pairs(one) for one in reduction.samples]
 
 
 def test_a_node_that_tells_no_edges_is_understood():

@@ -30,7 +30,7 @@ def read_all(reading, answer):
 
 
 @pytest.mark.parametrize("empty", [0, 1, 2], ids=["first", "in the middle", "last"])
-def test_a_span_without_samples_is_an_empty_piece(empty):
+def test_a_span_without_samples_is_an_empty_part(empty):
     """A field that an answer leaves out has nothing there; what it has in other spans stays in its place."""
     spans = [(10.0, 20.0), (40.0, 50.0), (90.0, 100.0)]
     hole = spans.pop(empty)
@@ -38,7 +38,7 @@ def test_a_span_without_samples_is_an_empty_piece(empty):
     samples = block(*(span[0] + 1.0 for span in spans))
     read_all(reading, lambda read: DataBlock() if read.span == hole else samples)
     (reduction,) = reading.reductions()
-    assert [piece[0].tolist() for piece in reduction.pieces] == [
+    assert [times.tolist() for times, _ in reduction.samples] == [
         [] if place == empty else [low + 1.0] for place, low in enumerate((10.0, 40.0, 90.0))
     ]
 

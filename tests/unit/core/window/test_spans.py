@@ -28,7 +28,7 @@ def read_all(request):
 
 
 def assert_same(one, other):
-    for left, right in zip((*one.pieces, one.newest), (*other.pieces, other.newest), strict=True):
+    for left, right in zip((*one.samples, one.newest), (*other.samples, other.newest), strict=True):
         np.testing.assert_array_equal(left[0], right[0])
         np.testing.assert_array_equal(left[1], right[1])
 

@@ -36,7 +36,7 @@ def test_what_is_sent_is_what_is_read():
     read = decode_reductions(reply(), REQUEST)
     assert list(read) == list(COLUMNS)
     for sent, name in zip(reduce_spans(COLUMNS, REQUEST), COLUMNS, strict=False):
-        for one, other in zip((*sent.pieces, sent.newest), (*read[name].pieces, read[name].newest), strict=True):
+        for one, other in zip((*sent.samples, sent.newest), (*read[name].samples, read[name].newest), strict=True):
             np.testing.assert_array_equal(one[0], other[0])
             assert repr(one[1].tolist()) == repr(other[1].tolist())
             assert one[1].dtype.kind == other[1].dtype.kind or not one[1].size
@@ -51,12 +51,12 @@ def test_what_is_told_ahead_is_what_is_read():
     for one, name in zip(sent, COLUMNS, strict=False):
         other = read[name]
         assert (one.ahead is None) == (other.ahead is None) == (name in {"on", "word"})
-        for left, right in zip((*one.pieces, one.ahead or ([], []), one.newest), _parts(other), strict=True):
+        for left, right in zip((*one.samples, one.ahead or ([], []), one.newest), _parts(other), strict=True):
             assert repr(np.asarray(left).tolist()) == repr(np.asarray(right).tolist())
 
 
 def _parts(reduction):
-    return (*reduction.pieces, reduction.ahead or ([], []), reduction.newest)
+    return (*reduction.samples, reduction.ahead or ([], []), reduction.newest)
 
 
 @pytest.mark.parametrize("given", ["x", -1, math.nan, math.inf, [1]])

@@ -20,16 +20,16 @@ def test_points_are_clamped(asked, served):
 def test_one_call_a_node():
     """All fields of a node are asked for in one call, each once, in the order in which they are wanted."""
     wanted = [SeriesWanted(*name.split("::")) for name in ("b::x", "a::y", "b::z", "b::x")]
-    questions = plan(wanted, 100.0, 200.0, choose_resolution(100.0, 200.0, 1000))
-    assert [(one.node, one.request.fields) for one in questions] == [("b", ("x", "z")), ("a", ("y",))]
-    assert all(one.request.reduce == "minmax" and one.request.packed for one in questions)
+    queries = plan(wanted, 100.0, 200.0, choose_resolution(100.0, 200.0, 1000))
+    assert [(one.node, one.request.fields) for one in queries] == [("b", ("x", "z")), ("a", ("y",))]
+    assert all(one.request.reduce == "minmax" and one.request.packed for one in queries)
 
 
 def test_calls_stay_small():
     """Where panels are wide and fields are many, a node is asked in several calls, so that each reply fits."""
     wanted = [SeriesWanted("a", f"f{number}") for number in range(10)]
-    questions = plan(wanted, 0.0, 1e6, choose_resolution(0.0, 1e6, 50_000))
-    assert [len(one.request.fields) for one in questions] == [4, 4, 2]
+    queries = plan(wanted, 0.0, 1e6, choose_resolution(0.0, 1e6, 50_000))
+    assert [len(one.request.fields) for one in queries] == [4, 4, 2]
 
 
 def test_few_points_are_the_last():

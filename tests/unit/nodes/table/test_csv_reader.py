@@ -373,7 +373,7 @@ ROWS = ["1500000000,1,x", "1500000001,,", "1400000000,2.5,y", '1500000002,3,"a\n
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(ROWS), max_size=40), st.lists(st.integers(1, 150), max_size=8))
 def test_reading_on_is_reading_again(tmp_path_factory, rows, lengths):
-    """A file that grows, by pieces that end anywhere, is read as one that was so from the beginning."""
+    """A file that grows, by additions that end anywhere, is read as one that was so from the beginning."""
     path = tmp_path_factory.mktemp("table") / "grows.csv"
     raw = "\n".join(["time,level,state", *rows, ""]).encode()
     with pytest.MonkeyPatch.context() as patch:

@@ -194,11 +194,11 @@ def test_reads_beside_a_writer_see_whole_rows_only(tmp_path, kind):
     node = node_class(tmp_path)
     asked, going_on = threading.Semaphore(0), threading.Semaphore(0)
     cuts = np.sort(np.random.default_rng(1).integers(head, len(content), 599)).tolist()
-    pieces = list(itertools.pairwise([head, *cuts, len(content)]))
+    parts = list(itertools.pairwise([head, *cuts, len(content)]))
 
     def write_on() -> None:
         with path.open("ab", buffering=0) as file:
-            for number, (low, high) in enumerate(pieces):
+            for number, (low, high) in enumerate(parts):
                 if number % 10 == 0:
                     asked.acquire(timeout=10)
                     going_on.release()
