@@ -150,13 +150,15 @@ class CachedReader:
         self._problems: dict[str, str] = {}
         self._absent: set[str] = set()
         self._doubted: set[str] = set()
-        self._empty: dict[str, TimelineBlock] = {}  # until it is known what was before
+        # Until it is known what was before the window.
+        self._empty: dict[str, TimelineBlock] = {}
         self._edges = WindowEdges(client, query)
         self._remarks: dict[str, Sequence[str]] = {}
 
     async def read(self) -> CachedReading:
         """Read all fields; what goes wrong becomes words beside what was kept of them."""
         for turn in range(ROUNDS):
+            # Looked up anew each time: while this one waited, others' calls may have brought what it lacks.
             lookups = {name: self._look(key) for name, key in self._keys.items() if self._is_open(name)}
             with_tails = {name: one.with_tail() for name, one in lookups.items()}
             lacking = self._lacking(with_tails)
@@ -210,7 +212,8 @@ class CachedReader:
         edge = lookup.edge
         if reduction is not None and reduction.edge is not None:
             edge = reduction.edge
-            if edge.before is None and lookup.edge is not None:  # asked for for the sake of others
+            # The call brought the edge for others' sake, without what was before; that is known already.
+            if edge.before is None and lookup.edge is not None:
                 edge = replace(edge, before=lookup.edge.before)
         times, values = self._edges.added(self._keys[name], _join_samples(lookup, came, reduction), edge)
         statement = (reduction.statement if reduction else lookup.statement) or Statement()
@@ -236,6 +239,7 @@ class CachedReader:
         return None if None in covering else list(dict.fromkeys(filter(None, covering)))
 
     async def _wait(self, under_way: Iterable[CallUnderWay], lacking: Mapping[str, Lookup]) -> None:
+        # Each waits with a Deferred of its own: a timeout of one must not end the call for the others.
         waiters: list[Deferred[None]] = []
         for call in under_way:
             waiter: Deferred[None] = Deferred()
@@ -281,6 +285,7 @@ class CachedReader:
         return max(self._ahead_of(self._keys[name], lookup) for name, lookup in lacking.items())
 
     def _ahead_of(self, key: SeriesKey, lookup: Lookup) -> float:
+        # A window that is final altogether does not move on: no other will begin a moment later.
         moves = lookup.statement is not None and lookup.statement.finalized_until < self._window[1]
         return key.patience_s if moves and key.looks_ahead and not lookup.is_lasting else 0.0
 
@@ -293,9 +298,11 @@ class CachedReader:
     async def _call(
         self, names: tuple[str, ...], spans: tuple[Span, ...], ahead_s: float, edge: tuple[float, bool]
     ) -> dict[str, Reduction]:
+        # Whatever is asked for, the window stays that of the panel: what is stated is about all of it.
         request = replace(self._request, fields=names, spans=spans, ahead=ahead_s, edge=edge[0], before=edge[1])
         under_way = CallUnderWay(frozenset(self._keys[name] for name in names), self._window, spans)
         arguments, keywords = spans_arguments(request)
+        # The time of asking, not of the answer: samples that came meanwhile are not in it.
         asked_at = self._clock.seconds()
         self._calls.begin(self._client.name, under_way)
         try:

@@ -98,7 +98,9 @@ class Directory:
 
     def snapshot(self) -> Snapshot:
         """Return what is known now; the same object as long as nothing changed."""
+        # Copies: another thread may read while nodes come and leave.
         views = {name: client.view() for name, client in sorted(self._clients.copy().items())}
+        # A hub that is away matters only where no node is known: those that are can be asked without it.
         outage = self._link.outage or (self.problem if not views else None)
         last = self._last
         if outage != last.outage or not _identical(views, last.nodes):
@@ -173,6 +175,7 @@ class Directory:
             return
         older = [client for client in self._clients.values() if client.is_older_than(age_s)]
         asked = [(client.pages, client.fetching.join()) for client in older]
+        # A catalogue of many pages takes seconds, and is as true as before until the new one is there.
         waiting = [fetching for pages, fetching in asked if pages == 1]
         now = self._link.clock.seconds()
         if self._listed_at is None or not 0 <= now - self._listed_at <= age_s:
@@ -187,6 +190,7 @@ class Directory:
             self._note(name, came=False)
             client.left_at = self._link.wall()
             self._gone[name] = client
+            # The first in a dict is the one that left first.
             while len(self._gone) > MOST_GONE_KEPT:
                 del self._gone[next(iter(self._gone))]
 
@@ -198,6 +202,7 @@ class Directory:
     def _add(self, name: str, description: str | None) -> None:
         self._gone.pop(name, None)
         client = NodeClient(name, description or "", self._link, self._deadline_s)
+        # A node that came back before it was missed: its fields are most likely those that it had.
         if name in self._clients:
             client.inherit(self._clients[name])
         else:
@@ -221,6 +226,7 @@ class Directory:
         self.problem = f"the hub {in_words(failure.value, self._deadline_s)}"
 
     async def _ask_hub(self) -> None:
+        # Counted for each node, as events and replies of the hub may pass one another.
         before = dict(self._changes)
         reply = await self._link.call(self._deadline_s, uri("consumer.get_data_node"))
         if not isinstance(reply, list | tuple):

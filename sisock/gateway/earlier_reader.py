@@ -87,7 +87,8 @@ class EarlierReader:
                 await self._read_at_once(fields, before)
             else:
                 await self._read_backwards(fields, before)
-        except CALL_FAILURES:  # what is drawn of the window is whole without
+        except CALL_FAILURES:
+            # What is drawn of the window is whole without, and a notice about what nobody asked for is noise.
             pass
         return before
 
@@ -110,6 +111,7 @@ class EarlierReader:
         past, stride = (EARLIEST, start), self._request.min_stride or 0.0
         length_s = min(FIRST_EARLIER_SPAN_S, self._longest_safe_s(fields))
         search = NewestSearch(tuple(fields), past, stride, length_s, self._longest_safe_s)
+        # Their catalogue says that they are there, so what a reply lacks was not measured then.
         search.known.update(fields)
         calls = 0
         while (read := search.read) is not None and self._time_left_s > LEAST_EARLIER_TIME_S and calls < MOST_CALLS:

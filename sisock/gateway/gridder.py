@@ -16,7 +16,8 @@ from sisock.gateway.drawing.planner import Asked, Drawing, Resolution, SeriesWan
 from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, splice_all, splice_by
 
 FEWEST_ON_GRID = 8
-MOST_PART_VALUES = 5_000_000  # of one request, which cells are made of
+# Of one request, which cells are made of: some 80 MB, held while it is drawn.
+MOST_PART_VALUES = 5_000_000
 
 AskAll = Callable[[Asked, Resolution], Deferred[DrawnSeries]]
 DrawPlainly = Callable[[Asked, Drawing], Deferred[Answer]]
@@ -105,6 +106,7 @@ class Gridder:
         if not cells.whole and cells.parts * len(asked.series) * len(names) > MOST_PART_VALUES:
             return Answer(tuple(map(self._too_many, asked.series)), asked.start, asked.end)
         resolutions = [Resolution(name, cells.part_s, cells.parts, drawing.before, on_grid=True) for name in names]
+        # A mean of cells needs the counts of their buckets as well: each reducer is a query of its own, side by side.
         outcomes = await gatherResults([self._ask_all(asked, one) for one in resolutions], consumeErrors=True)
         drawn = dict(zip(names, outcomes, strict=True))
         lay_one = partial(self._lay, drawn=drawn, reducer=reducer, drawing=drawing, cells=cells)
@@ -116,6 +118,7 @@ class Gridder:
     def _lay(
         self, wanted: SeriesWanted, drawn: Mapping[str, DrawnSeries], reducer: str, drawing: Drawing, cells: Cells
     ) -> Series:
+        # As it was measured, for its age; few, so that splicing does not reduce it once more.
         resolution = Resolution(reducer, cells.part_s, cells.parts, few=True)
         (measured,) = splice_all([wanted], drawn[reducer], resolution)
         noted = self._noted(measured, (cells.start, cells.end), drawing)

@@ -29,10 +29,13 @@ from sisock.gateway.tiles import add_first
 
 SHORTEST_LEGACY_SPAN_S = 1e-3
 VALUES_IN_A_REPLY = 8_000
-LONGEST_REPLY_VALUES = 20_000  # under 1 MiB in any serializer
-MOST_REPLIES = 50  # what can be read in the time that a panel waits
+# Under 1 MiB in any serializer.
+LONGEST_REPLY_VALUES = 20_000
+# What can be read in the time that a panel waits.
+MOST_REPLIES = 50
 MOST_LEGACY_VALUES = MOST_REPLIES * VALUES_IN_A_REPLY
-REFUSALS_BEFORE_STRIDE = 6  # one after the other: what fits is found sooner, unless the node wants a stride
+# One after the other: what fits is found sooner, unless the node wants a stride.
+REFUSALS_BEFORE_STRIDE = 6
 LEAST_LEGACY_TIME_S = 0.1
 
 
@@ -63,6 +66,7 @@ class LegacyReader:
 
     async def read(self) -> LegacyReading:
         """Read; raise what the first call raised when nothing came at all."""
+        # From the newest backwards: when the time is up, what is missing is the oldest.
         stopped = None
         while (span := self._walk.span) is not None and stopped is None:
             stopped = await self._step(span)
@@ -85,6 +89,7 @@ class LegacyReader:
     async def _step(self, span: tuple[float, float]) -> str | None:
         """Ask for one span; return in words why nothing more can be asked for, or None."""
         time_left_s = self._until - self._clock.seconds()
+        # A call that cannot be answered in time would count as the node's failure.
         if time_left_s < LEAST_LEGACY_TIME_S and self._blocks:
             return "there was no more time to read it"
         request = self._plain_request(span)
@@ -113,6 +118,7 @@ class LegacyReader:
         block = self._review.take(*decode_data(reply, request.fields, self._client.catalogue))
         timelines = {name: one.within(request.start, request.end) for name, one in block.timelines.items()}
         self._blocks.append(DataBlock(timelines))
+        # Silence counts as well: a reply without samples tells how sparse they are.
         expected = self._walk.answered(sum(one.times.size * len(one.values) for one in timelines.values()))
         if (expected > MOST_LEGACY_VALUES or self._walk.is_long) and self._thinned_before is None:
             self._thinned_before = self._walk.reached

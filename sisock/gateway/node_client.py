@@ -162,9 +162,11 @@ class Breaker:
         if not self.is_open:
             return True
         now = self._clock()
-        if 0 <= now - self._paused_at < self._pause_s:  # a clock that was set back must not lock the node out
+        # A clock that was set back must not lock the node out.
+        if 0 <= now - self._paused_at < self._pause_s:
             return False
-        self._paused_at = now  # others wait for the probe as long as for the pause
+        # Others wait for the probe as long as for the pause.
+        self._paused_at = now
         return True
 
     def answered(self) -> None:

@@ -16,7 +16,8 @@ from sisock.wamp.credentials import CONSUMER
 from sisock.wamp.reactor import keep_steady
 from sisock.wamp.session import ConsumerSession
 
-REFRESH_INTERVAL_S = 10.0  # an event that was lost must not hide a node, or keep one, for longer
+# An event that was lost must not hide a node, or keep one, for longer.
+REFRESH_INTERVAL_S = 10.0
 
 
 def connect_gateway(settings: Settings, reactor: Any) -> Gateway:
@@ -33,6 +34,7 @@ def connect_gateway(settings: Settings, reactor: Any) -> Gateway:
 
     service = connection(settings, CONSUMER, make_session, reactor)
     service.startService()
+    # The hub's events are not acknowledged, and none come while the router is away.
     refreshing = task.LoopingCall(gateway.directory.refresh)
     refreshing.clock = reactor
     refreshing.start(REFRESH_INTERVAL_S, now=False)

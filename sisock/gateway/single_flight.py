@@ -30,13 +30,16 @@ class SingleFlight:
         if self._waiting is not None:
             self._waiting.append(waiter)
             return waiter
+        # Noted first: the task may end before its start returns.
         self._waiting = [waiter]
         self._start().addBoth(self._ended)
         return waiter
 
     def _ended(self, _: Any) -> None:
+        # Emptied first: whoever goes on may want another run at once.
         waiting, self._waiting = self._waiting or [], None
         for waiter in waiting:
+            # Who gave up was fired by its timeout.
             if not waiter.called:
                 waiter.callback(None)
 
@@ -54,6 +57,7 @@ class CallUnderWay:
         """Tell whether its answer will hold what a series lacks, up to what may be shared."""
         if key not in self.keys or abs(end - self.window[1]) > key.patience_s:
             return False
+        # Its end may be a little before ours: the tail that it brings may serve others for a moment.
         last_end = self.spans[-1][1] if self.spans else -np.inf
         slack = key.patience_s if last_end == self.window[1] else 0.0
         return all(

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from sisock.core.model import FieldCatalogue
 from sisock.gateway.drawing.planner import SEPARATOR, SeriesWanted
 
-LEVEL_SEPARATOR = "."  # between the parts of a field's name
+# Between the parts of a field's name.
+LEVEL_SEPARATOR = "."
 _LINE = "\n"
-_NO_LINE = "\0"  # in place of a line's end inside a name
-_CHUNK_BYTES = 2**18  # searched at once: what is made of so many stays in the processor's cache
+# In place of a line's end inside a name, so that each name is one line.
+_NO_LINE = "\0"
+# Searched at once: what is made of so many bytes stays in the processor's cache.
+_CHUNK_BYTES = 2**18
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Lines:
         stop = len(signs) - last
         for low in range(0, stop, _CHUNK_BYTES):
             high = min(low + _CHUNK_BYTES, stop)
+            # The first and the last sign rule out nearly all places; only what is left is compared sign by sign.
             alike = (signs[low:high] == text[0]) & (signs[low + last : high + last] == text[last])
             places = np.flatnonzero(alike) + low
             for offset in range(1, last):
@@ -234,5 +238,6 @@ def _is(one: Names, other: Names) -> bool:
 
 
 def _names_of(node: str, fields: Mapping[str, object], known: Names | None) -> Names:
+    # The same object while the names stay: its lines and levels need not be made again at each renewal.
     names = tuple(fields)
     return known if known and known.given == names else Names(names, f"{node}{SEPARATOR}")

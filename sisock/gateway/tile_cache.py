@@ -68,6 +68,7 @@ class Lru:
 
     def get(self, key: Hashable) -> Any:
         """Return an entry, which is then the one used last; None when it is not there."""
+        # The order of the table is that of use: what is first was used longest ago.
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -244,6 +245,7 @@ class TileCache:
 
     def _keep_ahead(self, scope: Scope, ahead: ReducedSpan, final: float) -> None:
         """Keep among which samples those are that windows that begin inside a span keep of their first bucket."""
+        # One span under each bucket that a window may begin in, of which there are two at most.
         ahead, width = own_arrays(ahead), scope.key.width
         for number in range(bucket_number(ahead.start, width), bucket_number(ahead.end, width) + 1):
             if (number + 1) * width <= final:
@@ -251,6 +253,7 @@ class TileCache:
 
     def _keep_edge(self, scope: Scope, edge: KeptEdge) -> None:
         """Keep an edge beside others: the clocks of people who look differ, and some look at the past."""
+        # One that is not final is only good for a moment, in which the newest is at hand.
         finals = [one for one in self._entries.get(EdgesKey(scope)) or () if one.is_final]
         others = [one for one in finals if one.window[0] != edge.window[0]]
         edges = (edge.beside(finals), *others[: MOST_EDGES - 1])
@@ -312,6 +315,7 @@ class _Look:
         for cut in self._entries.get(CutsKey(self._scope, number)) or ():
             if (cut.start, cut.end) == span or self._follows(cut, span):
                 return [ReducedSpan(*span, cut.times, cut.values)]
+        # Of what is computed of a whole bucket nothing follows for a part of it.
         tile: ReducedSpan | None = None
         if self._key.chooses:
             tile = self._entries.get(TileKey(self._scope, number // TILE_BUCKETS))
