@@ -17,7 +17,7 @@ GRACE_S = 60.0
 
 @dataclass(frozen=True)
 class Asked:
-    """What clients found: when they began and ended, UNIX seconds, and how long each answer took."""
+    """The answers to clients: when they began and ended, UNIX seconds, and how long each answer took."""
 
     began: float
     ended: float
@@ -35,7 +35,7 @@ class Asked:
 
     @property
     def p99_ms(self) -> float:
-        """What one answer in a hundred took longer than."""
+        """The time that one answer in a hundred exceeded."""
         return 1e3 * percentile(self.latencies_s, 99)
 
 

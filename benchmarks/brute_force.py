@@ -1,4 +1,4 @@
-"""What a panel must show, found by looking at every sample: slow, plain, and sharing nothing with the fast code."""
+"""The points that a panel must show, by looking at every sample: slow, plain, sharing nothing with the fast code."""
 
 from __future__ import annotations
 

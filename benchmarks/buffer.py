@@ -1,4 +1,4 @@
-"""How fast a live buffer takes samples, what memory it takes for them, and whether late and doubled ones are right."""
+"""The speed of a live buffer, the memory that it takes for samples, and whether late and doubled ones are right."""
 
 from __future__ import annotations
 

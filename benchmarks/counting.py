@@ -27,7 +27,7 @@ TIME_BYTES = 8
 
 @dataclass
 class Traffic:
-    """What has travelled since it was last taken."""
+    """The traffic since it was last taken."""
 
     calls: int = 0
     samples: int = 0
@@ -36,7 +36,7 @@ class Traffic:
 
 @dataclass
 class CountingRouter:
-    """What a gateway calls; the hub knows one node.
+    """The caller of a gateway; the hub knows one node.
 
     Parameters
     ----------

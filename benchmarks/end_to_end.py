@@ -1,4 +1,4 @@
-"""How long one panel over a hundred million samples takes over HTTP, with nothing kept of it.
+"""The time of one panel over a hundred million samples over HTTP, with nothing kept of it.
 
 Each request is for a field that nobody asked for before, and for another window, which holds all samples.
 """

@@ -1,4 +1,4 @@
-"""What it costs a node to take the feeds of an agent: the processor time of its process, all of WAMP included.
+"""The cost of taking the feeds of an agent: the processor time of its process, all of WAMP included.
 
 ``python feeds.py PORT ROWS SECONDS`` is the agent: it publishes so many rows of each field in a message.
 """

@@ -16,7 +16,7 @@ _HOLDS = {"<=": operator.le, ">=": operator.ge}
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must reach: a comparison, ``<=`` or ``>=``, and the bound."""
+    """The target of a figure: a comparison, ``<=`` or ``>=``, and the bound."""
 
     comparison: str
     bound: float

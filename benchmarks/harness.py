@@ -1,4 +1,4 @@
-"""What every part of the benchmark needs: programs that run, waiting for them, and asking over HTTP."""
+"""The common parts of the benchmark: programs that run, waiting for them, and asking over HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIVE = {"Feeds", "ManyFields"}
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a run of the benchmark keeps its files, and whether it is a short one, which only shows that it runs."""
+    """A run of the benchmark: the folder of its files, and whether it is a short one, to show only that it runs."""
 
     folder: Path
     short: bool = False

@@ -1,4 +1,4 @@
-"""How many panels a second the adapter draws, against a plain reference on the same router and data node.
+"""The panels a second that the adapter draws, against a plain reference on the same router and data node.
 
 Each request is a ``POST /query`` for one series of about 1000 points out of 20,000 rows, never the same window twice,
 and the adapter keeps nothing of its answers.
@@ -52,7 +52,7 @@ GROUP = "panels, against a plain reference"
 
 @dataclass(frozen=True)
 class Round:
-    """What one side did in one round: requests answered a second, and how long each took, seconds."""
+    """One round of one side: requests answered a second, and how long each took, seconds."""
 
     rate: float
     latencies_s: list[float]

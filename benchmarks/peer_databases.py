@@ -30,7 +30,7 @@ ByBucket = dict[int, float]
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn: a span, and the width of the buckets that it is drawn on."""
+    """A panel: a span, and the width of the buckets that it is drawn on."""
 
     start: float
     end: float

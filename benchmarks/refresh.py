@@ -1,4 +1,4 @@
-"""What a refresh costs, against the first load, and whether what was drawn of the past stands still.
+"""The cost of a refresh, against the first load, and whether what was drawn of the past stands still.
 
 A gateway asks a node through a router in memory that counts, on a clock that is set by hand: a day at 10 Hz of twenty
 fields, refreshed every five seconds as the window slides.

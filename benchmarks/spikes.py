@@ -32,7 +32,7 @@ CHOICES: dict[str, Choice] = {"wave": lowest_and_highest, "state": first_change_
 
 @dataclass(frozen=True)
 class Sides:
-    """Who is asked: the adapter over HTTP, and the node over WAMP."""
+    """The two that are asked: the adapter over HTTP, and the node over WAMP."""
 
     connection: HTTPConnection
     consumer: Consumer

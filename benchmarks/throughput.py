@@ -1,4 +1,4 @@
-"""How many mostly cached panels a second the adapter answers to eight clients, of ten series and of one.
+"""The mostly cached panels a second that the adapter answers to eight clients, of ten series and of one.
 
 Each client's window moves on at every request, by less than a bucket: the whole buckets inside are kept, and what the
 window cuts off at its ends is new each time.

@@ -37,7 +37,7 @@ TOLERANCE = 1.05  # calls that just cross the edges of what was counted
 
 @dataclass(frozen=True)
 class Seen:
-    """What was measured with some viewers: calls of nodes a second, what they found, and the adapter's memory."""
+    """The figures with some viewers: calls of nodes a second, what they found, and the adapter's memory."""
 
     calls_per_s: float
     asked: Asked

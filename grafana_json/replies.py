@@ -44,7 +44,7 @@ class _Written:
 
     @cached_property
     def places(self) -> NDArray[np.intp]:
-        """Where the text of each point begins, and after the last of them where the next one would."""
+        """The places where the text of each point begins, and after the last of them where the next one would."""
         return np.append(np.flatnonzero(np.frombuffer(self.text, np.uint8) == OPENING)[1:], len(self.text))
 
     @property

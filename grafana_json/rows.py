@@ -211,7 +211,7 @@ def _csv_cell(value: Any) -> bytes:
 
 @dataclass(frozen=True)
 class _Style:
-    """How rows are written: what stands before, between and behind them, and their cells."""
+    """A way to write rows: what stands before, between and behind them, and their cells."""
 
     head: bytes
     between: bytes

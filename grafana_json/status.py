@@ -166,7 +166,7 @@ def value_in_words(value: Any, units: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class NodeHealth:
-    """How a node does; ``newest_age_s`` is None when no field of it that still grows was ever seen."""
+    """The state of a node; ``newest_age_s`` is None when no field of it that still grows was ever seen."""
 
     name: str
     skipped: bool = False

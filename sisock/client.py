@@ -277,7 +277,7 @@ class Consumer:
             raise
 
     def _connected(self) -> BlockingConnection:
-        """Return the line, connected."""
+        """Return the connection, once it stands."""
         if self._closed:
             raise SisockError("this Consumer is closed: make a new one, or ask inside of its 'with' block")
         with self._lock:

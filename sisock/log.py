@@ -1,4 +1,4 @@
-"""What our programs log: one line an event, on standard error."""
+"""The log of our programs: one line an event, on standard error."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class ManualClock(Clock):  # type: ignore[misc]  # Twisted's types are not follo
 
 @dataclass
 class Behaviour:
-    """How a fake misbehaves; may be changed at any time.
+    """The misbehaviour of a fake; may be changed at any time.
 
     Parameters
     ----------

@@ -66,8 +66,8 @@ def request_bytes(method, path, body=b"", content_type="application/json", chunk
     head += f"Content-Type: {content_type}\r\n" if content_type else ""
     if not chunk:
         return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    pieces = [body[first : first + chunk] for first in range(0, len(body), chunk)]
-    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    parts = [body[first : first + chunk] for first in range(0, len(body), chunk)]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
     return head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
 
 

@@ -23,7 +23,7 @@ ENDPOINTS = frozenset(
 
 @dataclass
 class Latencies:
-    """How long requests took: a count for each bound, and one for what took longer."""
+    """A histogram of how long requests took: a count for each bound, and one for what took longer."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
     sum_s: float = 0.0

@@ -1,4 +1,4 @@
-"""What ``sisock get`` prints: samples as CSV as they come, and what is to be said beside them."""
+"""The output of ``sisock get``: samples as CSV as they come, and what is to be said beside them."""
 
 from __future__ import annotations
 

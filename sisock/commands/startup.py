@@ -1,4 +1,4 @@
-"""What a user sees while a site starts: what is awaited, and where to look once it is there."""
+"""The lines that a user sees while a site starts: what is awaited, and where to look once it is there."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a node states about the samples of a timeline.
+    """A node's statement about the samples of a timeline.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ PATIENT_ROUNDS = 2
 
 
 class WindowEdges:
-    """The edges of the fields of one question to one node.
+    """The edges of the fields of one query to one node.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ def _tells_before(edge: Edge | None) -> bool:
 
 @dataclass(frozen=True)
 class CachedReading:
-    """What could be read of the fields of one node, a timeline each; and, for those not whole, why in words.
+    """A reading of fields of one node, a timeline each; and, for those not whole, why in words.
 
     What the node itself tells of fields is in ``remarks``. ``before`` has the times of the last samples before the
     window, UNIX seconds, where these are known, and ``held`` the names of those that are drawn at its start.
@@ -126,7 +126,7 @@ class CachedReading:
 
 
 class CachedReader:
-    """Answers one question from the store and from its node, until a deadline."""
+    """Answers one query from the tile cache and from its node, until a deadline."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Which nodes are online and what they serve, kept up to date by the hub's events and by asking again."""
+"""The nodes that are online and their fields, kept up to date by the hub's events and by asking again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NodeChange:
 
 @dataclass(frozen=True)
 class NodeState:
-    """How a node does now: the newest sample seen of any field that still grows, and whether it is being skipped."""
+    """The state of a node: the newest sample seen of any field that still grows, and whether it is being skipped."""
 
     newest: float | None
     skipped: bool

@@ -1,4 +1,4 @@
-"""What was before a window, of nodes that do not tell it with what else they are asked for."""
+"""The last samples before a window, of nodes that do not tell them with what else they are asked for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST_CALLS = 64
 
 @dataclass(frozen=True)
 class Earlier:
-    """What was read of a window, with what holds at its start.
+    """A reading of a window, with what holds at its start.
 
     ``before`` has the times of the last samples before the window, UNIX seconds, and ``held`` the names of those that
     are drawn at its start.

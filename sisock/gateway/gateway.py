@@ -43,7 +43,7 @@ CACHE_BYTES = 256 * 2**20
 
 
 class Gateway:
-    """What a consumer that draws talks to.
+    """The data nodes of a network, for a consumer that draws.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Gateway:
         Twisted's IReactorTime: the reactor, or a manual clock. Deadlines, pauses and ages are measured by it, so a
         step of the wall clock should not touch it.
     deadline_s
-        Seconds that one question waits for one node.
+        Seconds that one query waits for one node.
     cache_bytes
         The most that is kept of answers; 0 keeps nothing.
     wall

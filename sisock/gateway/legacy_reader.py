@@ -41,7 +41,7 @@ LEAST_LEGACY_TIME_S = 0.1
 
 @dataclass(frozen=True)
 class LegacyReading:
-    """What could be read of a node with the original library: reduced samples, and what must be said about them."""
+    """A reading of a node with the original library: reduced samples, and what a viewer must know about them."""
 
     block: DataBlock
     notice: str

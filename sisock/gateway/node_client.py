@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 CALL_FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
-"""What calls fail with; anything else is a mistake of ours, or a reply that broke the reading of it."""
+"""The failures of calls; anything else is a mistake of ours, or a reply that broke the reading of it."""
 NO_SUCH_PROCEDURE = ApplicationError.NO_SUCH_PROCEDURE
 # One panel waits for a node that hangs, the next ones don't.
 MISSES = 1
@@ -45,7 +45,7 @@ _numbers = count(1)
 
 
 class Caller(Protocol):
-    """What can call WAMP procedures: a session that is joined, or a fake."""
+    """A caller of WAMP procedures: a session that is joined, or a fake."""
 
     def call(self, procedure: str, *arguments: Any, **keywords: Any) -> Deferred[Any]:
         """Call a procedure by its full URI."""
@@ -125,7 +125,7 @@ def _application_error(error: ApplicationError) -> str:
 class Breaker:
     """Counts the misses of one node; pure, with the clocks passed in.
 
-    Closed, every question passes. After ``misses`` consecutive misses it opens: nothing passes for ``pause_s``,
+    Closed, every call passes. After ``misses`` consecutive misses it opens: nothing passes for ``pause_s``,
     then one probe at a time, until one is answered.
 
     Parameters
@@ -154,11 +154,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether questions are held back."""
+        """Whether calls are held back."""
         return self._missed >= self._misses
 
     def allows(self) -> bool:
-        """Tell whether a question may be asked now; when the pause is over the asker becomes the probe."""
+        """Tell whether a call may be made now; when the pause is over the caller becomes the probe."""
         if not self.is_open:
             return True
         now = self._clock()
@@ -184,7 +184,7 @@ class Breaker:
 
 @dataclass(frozen=True)
 class NodeView:
-    """What is known of one node that is online; it never changes, so any thread may read it."""
+    """One node that is online, as it was at one moment; it never changes, so any thread may read it."""
 
     name: str
     description: str
@@ -200,9 +200,9 @@ class NodeClient:
     Attributes
     ----------
     info
-        What the node says of itself; None as long as it has not been asked.
+        Version and capabilities, as the node states them; None as long as it has not been asked.
     catalogue
-        Its fields, as last told.
+        Its fields, as last stated.
     newest
         Time of the newest sample seen of each field that still grows, UNIX seconds.
     number
@@ -219,7 +219,7 @@ class NodeClient:
         self._link = link
         self._deadline_s = deadline_s
         self._patience_s = max(CATALOGUE_TIMEOUT_S, deadline_s)
-        # What the URIs of its procedures begin with; composed once, not for each call.
+        # The beginning of the URIs of its procedures; composed once, not for each call.
         self._procedures = procedure(name, "")
         self.info: NodeInfo | None = None
         self.catalogue = FieldCatalogue()
@@ -231,7 +231,7 @@ class NodeClient:
         self.fetching = SingleFlight(self._fetch)
 
     def inherit(self, former: NodeClient) -> None:
-        """Go on with what a former client of this name served, until this one has told."""
+        """Go on with the fields of a former client of this name, until this one has stated its own."""
         self.catalogue = former.catalogue
         self.newest = former.newest
 

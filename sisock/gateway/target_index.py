@@ -171,7 +171,7 @@ class Described(Protocol):
 
 
 class Targets(Mapping[str, SeriesWanted]):
-    """What each ``node::field`` names, by node and then by field; what is looked up is made then.
+    """The series that each ``node::field`` names, by node and then by field; what is looked up is made then.
 
     An alias of a field is among them for who asks for it; no list has it.
 

@@ -87,7 +87,7 @@ class Lru:
 
 
 class LastStatement(NamedTuple):
-    """What a node stated of a field, and when it was asked, in seconds of the clock that never steps."""
+    """The last statement of a node on a field, and when it was asked, in seconds of the clock that never steps."""
 
     statement: Statement
     asked_at: float
@@ -102,7 +102,7 @@ class Tail(NamedTuple):
 
 
 class Lookup(NamedTuple):
-    """What is kept of a series in a window.
+    """The samples that are kept of a series in a window, and what is missing there.
 
     Parameters
     ----------

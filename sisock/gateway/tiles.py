@@ -1,4 +1,4 @@
-"""What is kept of a series: reduced samples of spans, the tiles that they are in, and the starts of windows; pure."""
+"""The tiles of a series: reduced samples of spans, the grid that they lie on, and the starts of windows; pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONGEST_PATIENCE_S = 1.0
 
 
 class ReducedSpan(NamedTuple):
-    """What a reducer leaves of the samples inside [start, end), a window of its own; without the newest."""
+    """The samples that a reducer leaves of [start, end), a window of its own; without the newest."""
 
     start: float
     end: float
@@ -345,7 +345,7 @@ class SeriesKey(NamedTuple):
 
     @property
     def patience_s(self) -> float:
-        """How long what is not final may serve others, seconds."""
+        """The time for which samples that are not final may serve others, seconds."""
         return min(self.width, LONGEST_PATIENCE_S)
 
 

@@ -28,7 +28,7 @@ FROM_SETTINGS = {
     "g3": "sisock.nodes.g3.node:g3_options",
     "ocs_feed": "sisock.nodes.ocs.node:feed_options",
 }
-"""For kinds that had environment variables of their own in the original, what turns these into options."""
+"""Functions that turn environment variables into options, for the kinds that had some in the original."""
 
 
 def make_node(kind: str, options: Mapping[str, Any], cache: Path | None = None) -> DataNode:

@@ -1,4 +1,4 @@
-"""What a source of data must be able to do; one small Protocol a capability.
+"""The contract of a source of data: one small Protocol a capability.
 
 Methods are called from worker threads (but see :class:`InMemory`), at most one call of :meth:`Polls.poll` at a time,
 but several reads side by side and beside a poll: what they share must be guarded or replaced whole.

@@ -1,4 +1,4 @@
-"""What the fields of OCS feeds are called, and in what units they are."""
+"""The names of the fields of OCS feeds, and their units."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNITS_OF_AGENTS: Mapping[str, Mapping[str, str]] = {
 
 
 class Key(NamedTuple):
-    """What tells a field from all others: a block of a feed may have one of the name of another's."""
+    """The identity of a field: several blocks of a feed may have one of the same name."""
 
     address: str
     block: str

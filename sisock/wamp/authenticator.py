@@ -1,4 +1,4 @@
-"""Who may log in to the router, and what a data node may do; runs inside Crossbar's worker.
+"""Logins at the router, and the permissions of a data node; runs inside Crossbar's worker.
 
 Crossbar's static permissions serve the other roles. A data node's depend on its name, so a component decides them.
 """

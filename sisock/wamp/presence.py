@@ -1,4 +1,4 @@
-"""How a data node stays on the network: with the router and the hub, again and again, or its process ends."""
+"""The presence of a data node on the network: with the router and the hub, again and again, or its process ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all sessions of sisock have in common: how they log in, and how they end; and one that asks."""
+"""The base of all sessions of sisock: how they log in, and how they end; and the session of a consumer."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ DTYPES: Mapping[FieldType, np.dtype[Any]] = {
     "bool": np.dtype(np.bool_),
     "string": np.dtype(np.object_),
 }
-"""How the values of a field are kept."""
+"""The types of the arrays that the values of a field are kept in."""
 
 _EXACT: Mapping[FieldType, frozenset[type]] = {
     "number": frozenset({float, int, bool, np.float64}),

@@ -172,7 +172,7 @@ class RollingBuffer:
 
     @property
     def position(self) -> Position:
-        """How far it has come."""
+        """The position that it has reached."""
         return self._state.position
 
     def keep_in(self, log: WriteAheadLog) -> None:

@@ -16,7 +16,7 @@ from sisock.core.reduce.pyramid import pyramid_for
 from sisock.core.reduce.summaries import Summary
 
 MOST_BEHIND = 16384
-"""How many samples may be missing from the summaries before they should be brought up to date."""
+"""The most samples that may be missing from the summaries before they should be brought up to date."""
 
 
 class BufferSummaries:

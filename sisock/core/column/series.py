@@ -1,4 +1,4 @@
-"""What can be asked of the samples of a field, whether they are one column or several joined."""
+"""The samples of a field as they can be read and reduced, whether they are one column or several joined."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ReducibleSeries(Protocol):
 
     @property
     def statement(self) -> Statement:
-        """What is stated about the samples."""
+        """The statement about the samples."""
         ...
 
     def within(self, start: float, end: float) -> Samples:

@@ -1,4 +1,4 @@
-"""What is kept of a bucket: one sample or several that are chosen, or one value that all are aggregated to.
+"""The reduction of a bucket: to one sample or several that are chosen, or to one value that all are aggregated to.
 
 Start with ``reducers``, the table of reducers and the rule that all of them follow. ``selectors`` choose samples,
 ``aggregates`` are one value of all, ``combining`` has those of larger buckets from smaller ones, ``thinning`` keeps

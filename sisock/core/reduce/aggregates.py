@@ -25,7 +25,7 @@ _SCALE = 2.0**-64
 _SQUARED = 450
 
 Counts = NDArray[np.integer]
-"""How many finite values there are; 32 bits where it is kept, 64 where it is added up."""
+"""The number of finite values; 32 bits where it is kept, 64 where it is added up."""
 Parts = Mapping[str, Values]
 """Aggregates of smaller buckets, by the names of their reducers; shape (n,) each."""
 
@@ -66,7 +66,7 @@ class Weighed(NamedTuple):
 
 
 class Scatter(NamedTuple):
-    """How the finite values of blocks lie about their means; zero where there are none.
+    """The scatter of the finite values of blocks about their means; zero where there are none.
 
     Parameters
     ----------
@@ -85,12 +85,12 @@ class Blocks(Protocol):
 
     @property
     def low(self) -> Values:
-        """What is chosen as the lowest of each; a sample itself."""
+        """The values that are chosen as the lowest of each; a sample itself."""
         ...
 
     @property
     def high(self) -> Values:
-        """What is chosen as the highest of each; a sample itself."""
+        """The values that are chosen as the highest of each; a sample itself."""
         ...
 
     @property
@@ -100,7 +100,7 @@ class Blocks(Protocol):
 
     @property
     def scatter(self) -> Scatter | None:
-        """How the finite values of each lie about their mean; None: each is its mean."""
+        """The scatter of the finite values of each about their mean; None: each is its mean."""
         ...
 
 
@@ -290,7 +290,7 @@ def _or_not_finite(aggregates: Values, count: Counts, blocks: Blocks, starts: In
 
 
 class _Layout(Protocol):
-    """Which of the values that follow one another are of one bucket."""
+    """The grouping of values that follow one another into buckets."""
 
     def each(self, per_bucket: NDArray[Any]) -> NDArray[Any]:
         """Return the entry of each bucket for each of its values."""

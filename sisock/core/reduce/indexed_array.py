@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from sisock.core.reduce.selectors import Indices
 
 BLOCK = 64
-"""How many samples make a block, and blocks a larger one."""
+"""The number of samples of a block, and of blocks of a larger one."""
 
 
 class IndexedArray(Protocol):

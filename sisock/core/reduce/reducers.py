@@ -53,7 +53,7 @@ _SCATTER_SAMPLES = 8192
 
 @dataclass(frozen=True)
 class Selection:
-    """What a reducer keeps of one kind of values: some samples of each bucket, or one value of all of them.
+    """A reducer for one kind of values: it keeps some samples of each bucket, or one value of all of them.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Selection:
 
     @property
     def samples_per_bucket(self) -> int:
-        """How many samples of each bucket it keeps at most."""
+        """The most samples that it keeps of a bucket."""
         return len(self.selectors) or 1
 
     @property
@@ -136,7 +136,7 @@ class Reducer:
 
     @property
     def fewest_points(self) -> int:
-        """How many points a panel must have at least to be reduced to: two buckets and the newest sample."""
+        """The fewest points of a panel that it can reduce to: two buckets and the newest sample."""
         return 2 * max(self.numbers.samples_per_bucket, self.states.samples_per_bucket) + 1
 
     def stride_for_points(self, start: float, end: float, max_points: int) -> float:
@@ -378,4 +378,4 @@ REDUCERS: Mapping[str, Reducer] = {
 PARTS: Mapping[str, tuple[str, ...]] = {
     name: one.numbers.aggregate.parts for name, one in REDUCERS.items() if one.numbers.aggregate is not None
 }
-"""What must be known of smaller buckets to combine them, by reducer: those that aggregate."""
+"""The reducers whose values of smaller buckets combine to that of a larger one, by reducer: those that aggregate."""

@@ -24,7 +24,7 @@ Level = Mapping[str, PlainArray]
 
 @dataclass(frozen=True)
 class BlockCells:
-    """What buckets are made of, in time order: raw samples at their edges (level 0), then ever larger blocks inside.
+    """The cells of buckets, in time order: raw samples at their edges (level 0), then ever larger blocks inside.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def _cuts(starts: Indices, stops: Indices, complete: Sequence[int]) -> tuple[NDA
 
 
 class Summary(ABC):
-    """What readers hold of a pyramid: it never changes."""
+    """A view of a pyramid, for readers: it never changes."""
 
     def __init__(self, levels: Iterable[Level]) -> None:
         """Take the levels, the lowest first."""
@@ -152,12 +152,12 @@ class GatheredBlocks:
 
     @property
     def low(self) -> Values:
-        """What is chosen as the lowest of each."""
+        """The values that are chosen as the lowest of each."""
         return self.array("low")
 
     @property
     def high(self) -> Values:
-        """What is chosen as the highest of each."""
+        """The values that are chosen as the highest of each."""
         return self.array("high")
 
     @cached_property
@@ -170,7 +170,7 @@ class GatheredBlocks:
 
     @property
     def scatter(self) -> Scatter:
-        """How the finite values of each lie about their mean."""
+        """The scatter of the finite values of each about their mean."""
         none = np.zeros(len(self._raw))
         return Scatter(self._gather("deviation", none), self._gather("rest", none))
 

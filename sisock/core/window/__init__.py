@@ -1,4 +1,4 @@
-"""What is answered for a window, by a node that has columns and by one that can only be read.
+"""The answer for a window, by a node that has columns and by one that can only be read.
 
 ``spans`` reduces several spans of a window at once. ``edge`` is what lies at the window's start; ``edge_reading``,
 ``newest`` and ``parts`` read a source that may refuse: for the start, for the newest samples, for the rest in halves.

@@ -1,4 +1,4 @@
-"""What lies at the start of a window, from a source that can only be read."""
+"""The edge of a window, from a source that can only be read."""
 
 from __future__ import annotations
 

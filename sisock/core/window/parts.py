@@ -17,14 +17,14 @@ MOST_REFUSALS = 64
 # Parts of a span: so many calls take seconds, and whoever asked waits no longer.
 MOST_HALVES = 1000
 UNSTATED = Statement(-math.inf)
-"""What holds where a source has stated nothing: nothing is promised."""
+"""The statement of a source that has stated nothing: nothing is promised."""
 
 SpanStatement = tuple[Span, Statement | None]
 """A span that was read, and what was stated of a field there; None where it was left out."""
 
 
 class Read(NamedTuple):
-    """What to ask a source for: fields inside [start, end), UNIX seconds; a stride in seconds, or None for all."""
+    """A read of a source: fields inside [start, end), UNIX seconds; a stride in seconds, or None for all."""
 
     fields: tuple[str, ...]
     start: float
@@ -131,7 +131,7 @@ def join_block_parts(parts: Sequence[tuple[Span, DataBlock]], fields: Iterable[s
 
 
 def join_statements(statements: Sequence[SpanStatement]) -> Statement:
-    """Return what is stated of a field in several spans together: no more than of each of them.
+    """Return what is stated of a field in all of several spans: no more than of each of them.
 
     A span of which nothing was stated is not final. Identity and age are those of the span that ends last.
     """

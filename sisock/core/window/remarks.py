@@ -1,4 +1,4 @@
-"""What is told of fields in words: to whoever looks at them, and to the author of a server, each thing once."""
+"""Remarks about fields, in words: for whoever looks at them, and for the author of a server, each once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _read_texts(given: Any) -> tuple[str, ...]:
 
 
 class Once:
-    """A memory of what was said in the last hour, so that nothing is said again and again; it is bounded."""
+    """A memory of the texts of the last hour, so that none is repeated all the time; it is bounded."""
 
     def __init__(self, again_s: float = AGAIN_S, most: int = MOST) -> None:
         self._again_s = again_s
@@ -71,7 +71,7 @@ class Once:
         self._noted_at: OrderedDict[Hashable, float] = OrderedDict()
 
     def is_due(self, thing: Hashable, now: float) -> bool:
-        """Tell whether a thing is due, and note that it is said then; ``now`` in seconds of a monotonic clock."""
+        """Tell whether a text is due, and note that it is given then; ``now`` in seconds of a monotonic clock."""
         noted_at = self._noted_at.get(thing)
         if noted_at is not None and now - noted_at < self._again_s:
             return False

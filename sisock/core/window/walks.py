@@ -16,7 +16,7 @@ GROWTH = 8.0
 
 
 class Walk:
-    """What walks in both directions have in common: the length of the next part, and how it follows what came.
+    """The base of walks in both directions: the length of the next part, and how it follows what came.
 
     Parameters
     ----------

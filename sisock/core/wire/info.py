@@ -26,7 +26,7 @@ def procedure(node: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """What a data node says of itself.
+    """A data node's statement about itself.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What every data node guarantees around its samples: the span, the order, the downsampling, the size of a reply."""
+"""The guarantees of every data node around its samples: the span, the order, the downsampling, the reply's size."""
 
 from __future__ import annotations
 

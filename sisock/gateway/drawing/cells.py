@@ -47,12 +47,12 @@ class Cells:
 
     @cached_property
     def times(self) -> Times:
-        """Where the values of the cells stand, UNIX seconds."""
+        """The times at which the values of the cells stand, UNIX seconds."""
         return np.maximum(self.edges[:-1], self.start)
 
     @cached_property
     def parts(self) -> int:
-        """How many buckets all cells are made of that the window touches."""
+        """The number of buckets that all cells are made of that the window touches."""
         first, stop = _touched(self.start, self.end, self.part_s)
         return stop - first
 

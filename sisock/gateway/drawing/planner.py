@@ -1,4 +1,4 @@
-"""What is wanted of the gateway, how finely it is drawn, and the question for each node; pure."""
+"""The series that are wanted of the gateway, how finely they are drawn, and the query for each node; pure."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SeriesWanted:
 
     @cached_property
     def parts(self) -> tuple[SeriesWanted, ...]:
-        """What is asked of single nodes: itself, or each part of a spliced series."""
+        """The series of single nodes: itself, or each part of a spliced series."""
         if SPLICE not in self.node:
             return (self,)
         return tuple(SeriesWanted(node, self.field) for node in self.node.split(SPLICE))
@@ -51,7 +51,7 @@ class SeriesWanted:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How series are drawn.
+    """A way to draw series.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class Buckets(NamedTuple):
 
 @dataclass(frozen=True)
 class Resolution:
-    """How finely a span is drawn; the same for every type of field, so that one call of a node gets them all.
+    """The resolution of a drawn span; the same for every type of field, so that one call of a node gets them all.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def _stride(start: float, end: float, max_points: int, reducer: str) -> float:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked for inside [start, end), and until when answers are waited for, by the gateway's clock.
+    """Series that are asked for inside [start, end), and until when answers are waited for, by the gateway's clock.
 
     ``least_s`` is the shortest stride that somebody wants, seconds.
     """
@@ -262,7 +262,7 @@ class NodeQuery:
 
 
 def plan(wanted: Sequence[SeriesWanted], start: float, end: float, resolution: Resolution) -> list[NodeQuery]:
-    """Return the questions, each field once, in the order in which the nodes are first wanted."""
+    """Return the queries, each field once, in the order in which the nodes are first wanted."""
     fields_of: dict[str, dict[str, None]] = {}
     for one in wanted:
         fields_of.setdefault(one.node, {})[one.field] = None

@@ -1,4 +1,4 @@
-"""What the gateway answers: series, made of the samples that nodes sent, and spliced where several serve one; pure."""
+"""The gateway's answers: series, made of the samples that nodes sent, and spliced where several serve one; pure."""
 
 from __future__ import annotations
 

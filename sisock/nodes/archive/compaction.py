@@ -18,7 +18,7 @@ MOST_SEGMENTS = 64
 
 @dataclass(eq=False)
 class SegmentSlice:
-    """What lies inside [start, stop), UNIX seconds: of one segment, or of several that overlap there.
+    """The samples inside [start, stop), UNIX seconds: of one segment, or of several that overlap there.
 
     Parameters
     ----------

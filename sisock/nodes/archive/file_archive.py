@@ -1,4 +1,4 @@
-"""What every node shares that reads whole files.
+"""The base of every node that reads whole files.
 
 A format is a *reader*, a function from a path to :class:`Contents`, and a :class:`FileFormat` that has it;
 :class:`FileArchive` does the rest.

@@ -41,7 +41,7 @@ class ProblemLog:
 
 @dataclass
 class _History:
-    """What is remembered of files, by their names, so that each reading is under the right generation.
+    """The memory of files, by their names, so that each reading is under the right generation.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class _History:
 
 @dataclass(frozen=True)
 class _Past:
-    """What a file was before it was read now.
+    """A file as it was before it was read now.
 
     Parameters
     ----------

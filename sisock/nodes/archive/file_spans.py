@@ -95,7 +95,7 @@ class FileSpans:
 
     @cached_property
     def count(self) -> int:
-        """How many samples they have, those counted several times that are in several files."""
+        """The number of samples that they have, those counted several times that are in several files."""
         return sum(one.count for one in self.members)
 
     @property

@@ -110,7 +110,7 @@ class _ServedFiles:
 
 @dataclass
 class _Derived:
-    """What follows from the files that are served; it is made when it is asked for.
+    """The views that follow from the files that are served; they are made when they are asked for.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ NOT_KEPT = ("prefix", "is_restored")
 
 
 class Known(NamedTuple):
-    """What is remembered of a file's span; it is kept as a list in this order."""
+    """The memory of a file's span; it is kept as a list in this order."""
 
     generation: str
     oldest: float
@@ -97,7 +97,7 @@ class Generation:
 
     @property
     def statement(self) -> Statement:
-        """What is stated about the samples."""
+        """The statement about the samples."""
         return Statement(finalized_until=self.until, generation=self.generation)
 
     def continues_in(self, spans: FileSpans) -> bool:

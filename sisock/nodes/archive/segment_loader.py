@@ -1,4 +1,4 @@
-"""Where the columns of segments come from: the cache, what a stale segment holds, or files, each read once."""
+"""The sources of the columns of segments: the cache, what a stale segment holds, or files, each read once."""
 
 from __future__ import annotations
 

@@ -74,13 +74,13 @@ class Segment:
 
     @property
     def level(self) -> int:
-        """How many times its files were compacted, eight to one."""
+        """The number of times that its files were compacted, eight to one."""
         # The half keeps the logarithm of an exact power of eight from being rounded below it.
         return int(math.log(len(self.members) + 0.5, COMPACTED_AT_ONCE))
 
     @property
     def samples(self) -> int | None:
-        """How many samples the column has; None while that is not known."""
+        """The number of samples of the column; None while that is not known."""
         if self.entry is not None:
             return int(self.entry.meta["samples"])
         if self.column is not None:

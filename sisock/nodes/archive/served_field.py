@@ -49,17 +49,17 @@ class ServedField:
 
     @property
     def statement(self) -> Statement:
-        """What is stated about the samples."""
+        """The statement about the samples."""
         return self.generation.statement
 
     @cached_property
     def starts(self) -> Times:
-        """Where each slice begins, UNIX seconds."""
+        """The beginning of each slice, UNIX seconds."""
         return np.array([one.start for one in self.slices])
 
     @cached_property
     def stops(self) -> Times:
-        """Where each slice ends, UNIX seconds."""
+        """The end of each slice, UNIX seconds."""
         return np.array([one.stop for one in self.slices])
 
     @cached_property
@@ -115,7 +115,7 @@ class FieldSeries:
 
     @property
     def statement(self) -> Statement:
-        """What is stated about the samples; what could not be read of those that were asked for may come yet."""
+        """The statement about the samples; what could not be read of those that were asked for may come yet."""
         stated = self._served.statement
         return dataclasses.replace(stated, finalized_until=min(stated.finalized_until, self._lacking_from))
 

@@ -40,7 +40,7 @@ class RawBlock(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a frame ends, in bytes from the beginning of the file, and the checksum that it has there."""
+    """The end of a frame, in bytes from the beginning of the file, and the checksum that it has there."""
 
     end: int
     checksum: int = 0

@@ -46,7 +46,7 @@ _loading = threading.Lock()
 
 
 class NoFrame(ValueError):
-    """What stands at a place of a file is not the beginning of a frame."""
+    """A place of a file at which no frame begins."""
 
 
 class CutFrame(ValueError):

@@ -26,7 +26,7 @@ TellProgress = Callable[[int, int], None]
 
 @dataclass
 class ScanResult:
-    """What a scan did: files and bytes that were read, how many were known, are gone, or cannot be read at all."""
+    """The outcome of a scan: files and bytes that were read, and how many were known, are gone, or cannot be read."""
 
     read: int = 0
     read_bytes: int = 0

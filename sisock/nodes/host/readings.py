@@ -1,4 +1,4 @@
-"""What psutil can say of a machine, as readings by the name of a field.
+"""The readings that psutil takes of a machine, by the name of a field.
 
 ``PROBES`` is the table of what is asked. Each entry may fail, or be missing on a platform, without the others.
 """

@@ -1,4 +1,4 @@
-"""What every live node shares: timelines of fields, each with a buffer that survives a restart.
+"""The mechanism of every live node: timelines of fields, each with a buffer that survives a restart.
 
 A live node is a ``LiveNode`` (``live_timelines``) with a ``poll`` or a ``receive``: it serves ``LiveTimelines``, which
 answer for it. A ``BufferFolder`` (``buffer_folder``) makes the buffers and restores them, and what a jump of the clock

@@ -127,7 +127,7 @@ class RecordBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class LogFile:
-    """What a log file holds.
+    """The content of a log file.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ class WrittenFile:
 
 @dataclass
 class Recovered:
-    """What the folder of a write-ahead log holds.
+    """The content of a write-ahead log's folder.
 
     Parameters
     ----------

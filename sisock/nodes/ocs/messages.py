@@ -1,4 +1,4 @@
-"""What OCS agents publish on their feeds, read into arrays; whatever is published, nothing here fails."""
+"""The messages of OCS agents on their feeds, read into arrays; whatever is published, nothing here fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Typed(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is left out of a message, and why."""
+    """The parts that are left out of a message, and why."""
 
     what: str
     why: str
@@ -71,7 +71,7 @@ class FeedBlock:
 
 @dataclass(frozen=True)
 class FeedMessage:
-    """What one message holds, and what is wrong with it."""
+    """The content of one message, and what is wrong with it."""
 
     blocks: tuple[FeedBlock, ...] = ()
     agent_class: str = ""

@@ -32,7 +32,7 @@ _QUICK_S = 0.02
 
 
 class OcsFeedNode(LiveNode):
-    """What OCS agents publish for recording, under the names that it has in the archive that OCS writes.
+    """The samples that OCS agents publish for recording, under the names that it has in the archive that OCS writes.
 
     A block of a feed is a timeline. What an agent publishes later in a block, or not in each message, is on a
     timeline of its own; nothing is filled in. Fields can also be asked for by the names that the original gave them.

@@ -22,7 +22,7 @@ Warn = Callable[[str, str, str], None]
 
 
 class Limits(NamedTuple):
-    """How long samples are kept, in how many bytes altogether, and how late they may come."""
+    """The limits of a buffer: how long samples are kept, in how many bytes altogether, and how late they may come."""
 
     keep_s: float
     max_bytes: float
@@ -40,7 +40,7 @@ class Origin:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells the block from all others."""
+        """The identity of the block among all others."""
         return self.address, self.block
 
     def about(self, timeline: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class _TableBuilder:
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return sum(map(len, self.seconds))
 
     @property

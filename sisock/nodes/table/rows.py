@@ -96,7 +96,7 @@ class CellRows:
 
 @dataclass(frozen=True)
 class Head:
-    """How a file is written.
+    """The way in which a file is written.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class TimeColumns:
-    """Where the times of a table are: in one column, or a date and a time of day in two; and how they are written.
+    """The columns of a table's times: one, or a date and a time of day in two; and how they are written.
 
     Parameters
     ----------

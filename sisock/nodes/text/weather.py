@@ -36,7 +36,7 @@ def read_apex(path: Path) -> Contents:
 
 @dataclass(frozen=True)
 class _Header:
-    """What the comment lines at the top say; empty where they say nothing."""
+    """The statements of the comment lines at the top; empty where they say nothing."""
 
     description: str = ""
     timeline: str = ""

@@ -151,9 +151,9 @@ def test_a_start_that_moves_on_is_not_asked_for_within_the_same_second(feed):
 
 def test_a_node_that_cannot_look_ahead_is_not_asked_to(feed):
     """A node that does not say that it can is sent no argument that it does not know."""
-    peer = feed.gateway.directory.client("feed")
+    client = feed.gateway.directory.client("feed")
     feed.draw()
-    peer.info = replace(peer.info, capabilities=peer.info.capabilities - {"ahead"})
+    client.info = replace(client.info, capabilities=client.info.capabilities - {"ahead"})
     feed.pass_time(5)
     feed.draw()
     assert ["ahead" in keywords for name, _, keywords in feed.node.calls if name == "get_data"] == [False, False]

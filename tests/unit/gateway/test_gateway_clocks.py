@@ -197,10 +197,10 @@ def test_a_live_field_has_stopped_by_the_wall_clock(site):
 
 def test_a_sample_of_the_far_future_does_not_count_as_the_newest_for_ever(site):
     """When a node's clock was ahead and is set right, what it sends then is its newest."""
-    peer = site.gateway.directory.client("a")
-    peer.note_newest("x", NOW + 3.7e8)
-    peer.note_newest("x", NOW - 1.0)
-    assert peer.newest["x"] == NOW - 1.0
-    peer.note_newest("x", NOW + 30.0)  # another machine's clock may be ahead by a little
-    peer.note_newest("x", NOW)
-    assert peer.newest["x"] == NOW + 30.0
+    client = site.gateway.directory.client("a")
+    client.note_newest("x", NOW + 3.7e8)
+    client.note_newest("x", NOW - 1.0)
+    assert client.newest["x"] == NOW - 1.0
+    client.note_newest("x", NOW + 30.0)  # another machine's clock may be ahead by a little
+    client.note_newest("x", NOW)
+    assert client.newest["x"] == NOW + 30.0

@@ -17,13 +17,13 @@ ALL = np.inf
 
 
 class Kept:
-    """A store, and a node whose answers are what lies at some times: buckets of one or two samples each."""
+    """A cache, and a node whose answers are what lies at some times: buckets of one or two samples each."""
 
     def __init__(self, times, key=KEY, final=ALL, oldest=-np.inf) -> None:
         self.times = np.array(times, float)
         self.key = key
         self.final, self.oldest, self.generation = final, oldest, "g"
-        self.store = TileCache(2**20)
+        self.cache = TileCache(2**20)
 
     def within(self, start, end):
         """Return the samples of a span; the value of each is its time."""
@@ -36,11 +36,11 @@ class Kept:
         times = self.within(start, end)[0][-1:]
         statement = Statement(self.final, self.oldest, self.generation)
         reduction = Reduction(tuple(self.within(*span) for span in spans), (times, times), statement, None)
-        self.store.keep(self.key, (start, end), spans, reduction, at)
+        self.cache.keep(self.key, (start, end), spans, reduction, at)
 
     def look(self, start, end, at=NOW):
         """Look for a window at a moment."""
-        return self.store.look(self.key, TileGrid.of(start, end, WIDTH), at)
+        return self.cache.look(self.key, TileGrid.of(start, end, WIDTH), at)
 
     def found(self, start, end, at=NOW):
         """Return the times that are found of a window, and what is missing of it."""
@@ -101,7 +101,7 @@ def test_a_cut_serves_shorter_cuts():
 
 
 def test_of_what_is_kept_elsewhere_nothing_is_found():
-    """Buckets that are kept far apart in one place of the store are found where they are, and nowhere else."""
+    """Buckets that are kept far apart in one place of the cache are found where they are, and nowhere else."""
     for start, other in ((10.0, 50.0), (50.0, 10.0)):
         kept = Kept([11.0, 55.0])
         kept.keep(start, start + 10.0)
@@ -379,7 +379,7 @@ def edge_of(following, final=ALL, at=NOW):
     times = np.array(following, float)
     edge = Edge((np.array([11.0]),) * 2, (times, times))
     reduction = Reduction((kept.within(12.0, 30.0),), kept.within(29.0, 30.0), Statement(final, -ALL, "g"), None, edge)
-    kept.store.keep(kept.key, (12.0, 30.0), [(12.0, 30.0)], reduction, at)
+    kept.cache.keep(kept.key, (12.0, 30.0), [(12.0, 30.0)], reduction, at)
     return kept
 
 
@@ -417,7 +417,7 @@ def test_what_was_before_is_known_though_somebody_asked_without_it():
     kept = edge_of([13.0, 14.0])
     alone = Edge(None, (np.array([14.0]),) * 2)
     reduction = Reduction((kept.within(13.5, 30.0),), kept.within(29.0, 30.0), Statement(ALL, -ALL, "g"), None, alone)
-    kept.store.keep(kept.key, (13.5, 30.0), [(13.5, 30.0)], reduction, NOW)
+    kept.cache.keep(kept.key, (13.5, 30.0), [(13.5, 30.0)], reduction, NOW)
     assert kept.look(13.5, 30.0, NOW).edge.before[0].tolist() == [13.0]
 
 
@@ -439,7 +439,7 @@ def ahead_of(start, oldest, final=ALL, key=KEY):
     ahead = (times[times < 20.0],) * 2
     chosen = (times[times != 12.7],) * 2
     reduction = Reduction((chosen,), (times[-1:], values[-1:]), statement, ahead)
-    kept.store.keep(kept.key, (start, 30.0), [(start, 30.0)], reduction, NOW, 1.0)
+    kept.cache.keep(kept.key, (start, 30.0), [(start, 30.0)], reduction, NOW, 1.0)
     return kept
 
 
@@ -507,6 +507,6 @@ def test_a_start_that_is_nearly_over_does_not_last():
 def test_keeping_nothing_finds_nothing():
     """With no bytes all is asked for each time."""
     kept = Kept([11.0])
-    kept.store = TileCache(0)
+    kept.cache = TileCache(0)
     kept.keep(10.0, 20.0)
-    assert (kept.found(10.0, 20.0), kept.store.size_bytes) == (([], [(10.0, 20.0)]), 0)
+    assert (kept.found(10.0, 20.0), kept.cache.size_bytes) == (([], [(10.0, 20.0)]), 0)
