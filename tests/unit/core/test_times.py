@@ -14,6 +14,7 @@ from sisock.core.times import (
     EARLIEST,
     LADDER,
     bucket_edges,
+    bucket_number,
     bucket_of,
     check_stride,
     format_duration,
@@ -317,6 +318,14 @@ def test_many_edges_are_in_their_own_buckets():
         np.testing.assert_array_equal(bucket_of(edges, width), numbers)
         np.testing.assert_array_equal(bucket_of(np.nextafter(edges, -np.inf), width), numbers - 1)
         np.testing.assert_array_equal(bucket_edges(numbers[0], numbers[0] + 9, width)[:1], edges[:1])
+
+
+@pytest.mark.parametrize("width", [0.1, 1 / 3, 3.15, 6.3])
+def test_one_time_has_the_bucket_that_many_have(width):
+    """At an edge, and one ulp on either side of it, the number of one time is that among many times."""
+    edges = np.random.default_rng(4).integers(1, int(2e9 / width), 500) * width
+    times = np.concatenate([edges, np.nextafter(edges, -np.inf), np.nextafter(edges, np.inf)])
+    assert [bucket_number(time, width) for time in times.tolist()] == bucket_of(times, width).tolist()
 
 
 def test_edges_are_multiples_of_the_width():

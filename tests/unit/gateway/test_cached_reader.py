@@ -211,6 +211,18 @@ def test_a_new_generation_drops_what_was_kept(feed):
     assert (feed.draw()[0].values == 7.0).all()
 
 
+def test_a_new_generation_drops_the_first_sample_of_the_old(feed):
+    """What lies at the window's start is of the same data as the rest, also where nothing else of it was kept."""
+    # Beyond the samples that tell of the start, before the end of the first bucket: only the edge is kept.
+    final = NOW - 600 + 2
+    feed.fill(final=final)
+    feed.draw(end=NOW, points=200)
+    feed.clock.advance(2)
+    times = feed.node._blocks["x"].times
+    feed.node._blocks["x"] = TimelineBlock(times, {"x": times * 0 + 7.0}, final, -np.inf, "h")
+    assert (feed.draw(end=NOW, points=200)[0].values == 7.0).all()
+
+
 def test_a_reconnect_drops_nothing(feed):
     """A node that comes back with the same data is asked for the new only."""
     feed.draw()

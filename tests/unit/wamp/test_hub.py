@@ -74,6 +74,14 @@ def test_session_number_that_is_none_is_refused_in_words(hub, session_id):
         hub._add("north", None, session_id, details=caller(None, None, None))
 
 
+def test_who_logs_in_as_one_node_cannot_add_another(hub):
+    """A name that is not the login's is refused, and leaves nothing in the list."""
+    with pytest.raises(ApplicationError, match="cannot add the data node 'south'"):
+        hub._add("south", None, 7, details=caller(7, "north"))
+    assert (hub._list(), hub.published) == ([], [])
+    assert hub._add("south", None, 8, details=caller(8, "south"))
+
+
 def test_legacy_role_may_add_any_name(hub):
     """Servers under the shared user of the original add whatever they are called."""
     assert hub._add("any", "", 1, details=caller(3, "server", "legacy"))

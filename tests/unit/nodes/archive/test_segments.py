@@ -389,6 +389,18 @@ def test_what_was_just_written_may_still_grow(archive):
     assert (archive.until(), archive.generation()) == (4, generation)
 
 
+def test_a_file_among_closed_ones_grows_under_the_same_generation(archive):
+    """A file that was just written changes nothing by its growth, though files that do not grow any more follow it."""
+    archive.put("a", [1, 2], [1.0, 2.0])
+    archive.put("b", [3, 4], [3.0, 4.0], mtime=NOW)
+    archive.put("c", [5, 6], [5.0, 6.0])
+    archive.put("d", [7, 8], [7.0, 8.0])
+    generation = archive.generation()
+    archive.now = NOW + 30
+    archive.put("b", [3, 4, 4.5], [3.0, 4.0, 4.5], mtime=NOW + 30)
+    assert (archive.until(), archive.generation()) == (4.5, generation)
+
+
 def test_a_file_that_becomes_another_is_not_taken_for_what_it_was(archive):
     """What was handed out before a file was rewritten never shows the new samples under the old generation."""
     archive.put("a", [1, 2], [1.0, 2.0])

@@ -159,6 +159,15 @@ def test_what_could_not_be_read_is_not_stated_to_be_final(site):
     assert again.generation == lacking.generation == whole.generation
 
 
+def test_what_could_not_be_read_is_remembered_until_the_statement_is_asked_for(site):
+    """A series that is read in several spans is final up to the first file that it lacked in any of them."""
+    site.errors["00007/7.hk"] = OSError(5, "I/O error")
+    series = site.archive.columns(["a"])["a"]
+    for hour in (7, 19):
+        series.within(BEGIN + HOUR_S * hour, BEGIN + HOUR_S * (hour + 1))
+    assert series.statement.finalized_until == BEGIN + 7 * HOUR_S
+
+
 def test_what_could_not_be_read_is_read_later_where_files_overlap(site):
     """What was made of the others does not stay."""
     for hour in range(20):
