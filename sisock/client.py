@@ -32,7 +32,9 @@ from sisock.core.wire.spans import decode_remarks
 from sisock.settings import Settings
 from sisock.wamp.blocking_connection import BlockingConnection
 
+# Longer than a panel waits: what a script asks of an archive may take a while.
 CALL_TIMEOUT_S = 30.0
+# As packed numbers 4 MB, well inside the 12 MiB of a reply.
 PAGE_SAMPLES = 250_000
 # Seconds; no span is longer.
 ALL_TIME_S = 1e15
@@ -111,7 +113,8 @@ class Consumer:
         self._closed = False
         try:
             self._connected()
-        except BaseException:  # there will be no __exit__
+        except BaseException:
+            # There will be no __exit__.
             self.close()
             raise
         return self
@@ -215,7 +218,8 @@ class Consumer:
         request = DataRequest((name,), 1, 0, min_stride=ALL_TIME_S, reduce="first", packed=True)
         try:
             (page,) = self._pages_at_once(node, request, FieldCatalogue())
-        except SisockError:  # perhaps because all of time is too much for it
+        except SisockError:
+            # Perhaps because all of time is too much for it.
             return None
         return (float(page.times[0]), float(page.times[-1])) if page.times.size else None
 
@@ -231,7 +235,9 @@ class Consumer:
         """Yield what parts of a span hold, one after the other."""
         (name,) = request.fields
         start, end = resolve_span(request.start, request.end, time.time())
+        # Half a page, so that a part still fits into one where samples become twice as dense.
         walk = ForwardWalk(start, end, PAGE_SAMPLES // 2, _interval_s(catalogue, name))
+        # An empty span is asked for as well: there is at least one page, and the node may have something to tell.
         if walk.span is None:
             yield from self._pages_at_once(node, request, catalogue)
         while (span := walk.span) is not None:

@@ -35,6 +35,7 @@ def start_logging(level: str) -> None:
         globalLogBeginner,
     )
 
+    # First, because it refuses levels that there are not.
     start_plain_logging(level)
     txaio.use_twisted()
     predicate = LogLevelFilterPredicate(LogLevel.levelWithName(LEVELS[level]))
@@ -42,6 +43,7 @@ def start_logging(level: str) -> None:
         for namespace in QUIET_NAMESPACES:
             predicate.setLogLevelForNamespace(namespace, LogLevel.warn)
     observer = FilteringLogObserver(FileLogObserver(sys.stderr, _line), [predicate])
+    # What a server's author prints stays on standard output.
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     txaio.set_global_log_level(LEVELS[level])
 

@@ -11,7 +11,8 @@ from typing import Any
 from sisock.core.errors import ConfigurationError
 
 TRUE_WORDS = {"1", "true", "yes", "on"}
-LARGEST_WHOLE = 65535  # the last port
+# The last port: most whole numbers are one, and a Count is what may be larger.
+LARGEST_WHOLE = 65535
 FALSE_WORDS = {"0", "false", "no", "off", ""}
 
 
@@ -112,6 +113,7 @@ class Settings:
         if self.cache:
             return Path(self.cache)
         user_cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+        # The XDG specification wants a relative path passed over.
         if user_cache.is_absolute():
             return user_cache / "sisock"
         try:
@@ -151,6 +153,7 @@ def parse(variable: str, text: str, kind: Any) -> Any:
         raise ConfigurationError(f"{variable} is {text}, but must be between 0 and {LARGEST_WHOLE}")
     if kind is Count and value < 0:
         raise ConfigurationError(f"{variable} is {text}, but must be 0 or more")
+    # float() takes "nan" and "inf" too.
     if kind is float and not 0 < value < float("inf"):
         raise ConfigurationError(f"{variable} is {text}, but must be a positive number of seconds")
     return value

@@ -14,7 +14,8 @@ from sisock.core.errors import ConfigurationError
 from sisock.settings import Settings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PR_SET_PDEATHSIG = 1  # prctl(2)
+# Of prctl(2), for which Python has no name.
+PR_SET_PDEATHSIG = 1
 LISTEN_ERRORS = {
     errno.EADDRINUSE: "port {port} is taken: stop the program that has it, or set {variable} to another port",
     errno.EACCES: "port {port} needs rights that this user lacks: set {variable} to a port above 1023",
@@ -39,9 +40,11 @@ def check_port(address: str, port: int, variable: str) -> None:
     """Raise ConfigurationError, which names the environment variable, when nobody can listen on a port."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
+        # As servers do: a port is free although connections of the one before still wait to be forgotten.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
+            # Two may bind a port that way as long as neither listens.
             probe.listen(1)
         except OSError as error:
             raise ConfigurationError(_in_words(error, address, port, variable)) from None
@@ -70,6 +73,7 @@ def dying_with(parent: int) -> Callable[[], None]:
             library.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         # The parent may have died before the kernel knew.
         if os.getppid() != parent:
+            # Not sys.exit(), which would run the parent's own endings in its copy.
             os._exit(1)
 
     return prepare

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from grafana_json.http.in_memory import Reply
 
 _TYPE_OF_KIND: Mapping[str, FieldType] = {"b": "bool", "O": "string"}
+# A fixed time: buckets begin at the epoch, so a panel of another day would have other ones.
 NOW = 1_700_000_000.0
 LOOK_S = 0.002
 OK = 200
@@ -296,6 +297,7 @@ class FakeRouter:
         return self._answer(node.behaviour, lambda: node.answer(name, now, *arguments, **keywords))
 
     def _answer(self, behaviour: Behaviour, make: Callable[[], Any]) -> Deferred[Any]:
+        # Looked at when a call comes, so that a test may change it at any time.
         if behaviour.hang:
             return Deferred()
         reply = maybeDeferred(make).addCallback(_through_the_wire)

@@ -21,6 +21,7 @@ from sisock.settings import Settings
 if TYPE_CHECKING:
     from sisock.client import Consumer
 
+# As shells count a program that SIGINT ended: 128 and the signal's number.
 INTERRUPTED_EXIT = 130
 # Whoever types a command will not wait long to hear that there is no router.
 ROUTER_TIMEOUT_S = 4.0
@@ -68,6 +69,7 @@ def up(site: Path) -> None:
 @cli.command()
 def router() -> None:
     """Run the WAMP router (Crossbar), with configuration, secrets and certificate made as needed."""
+    # Each command imports what it needs: --help, and the others, do not wait for Twisted and Autobahn.
     import sisock.wamp.router
 
     sys.exit(sisock.wamp.router.run_router(Settings.from_environment()))
@@ -231,6 +233,7 @@ def _run_site(path: Path) -> None:
     from sisock.commands.supervisor import Supervisor
 
     site = load_site(path, Settings.from_environment())
+    # Otherwise half of a site comes up before the program that lacks its port ends.
     check_ports(site)
     startup = Startup(site, click.echo)
     sys.exit(Supervisor(site.programs, startup.tell).run(startup.tick))
@@ -245,7 +248,9 @@ def _end_quietly() -> NoReturn:
 def main() -> None:
     """Run the command; an error that a user can mend is one line, never a traceback."""
     try:
+        # Otherwise click ends the process itself, with a failure where a reader such as "head" has gone.
         cli(standalone_mode=False)
+        # Not left to Python's own flush at its end, where a reader that has gone can no longer be handled.
         sys.stdout.flush()
     except BrokenPipeError:
         _end_quietly()
@@ -257,7 +262,8 @@ def main() -> None:
     except SisockError as error:
         click.echo(f"sisock: {error}", err=True)
         sys.exit(CONFIGURATION_EXIT if isinstance(error, ConfigurationError) else 1)
-    except (KeyboardInterrupt, click.Abort):  # before a program has taken over the signals
+    except (KeyboardInterrupt, click.Abort):
+        # It came before a program had taken over the signals.
         sys.exit(0)
 
 

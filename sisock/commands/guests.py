@@ -37,6 +37,7 @@ class Guest:
 
     def join(self: Any, *_: Any, **__: Any) -> None:
         """Join as the command says, whoever the server's own ``onConnect`` wants to be."""
+        # Past the server's own class, which may have a join of its own.
         DataNodeServer.join(self, self.config.realm, ["wampcra"], self.config.extra["authid"])
 
     def onChallenge(self: Any, challenge: Any) -> Any:  # noqa: N802 - Autobahn's name
@@ -130,6 +131,7 @@ class Sessions:
         given = server.config.extra if isinstance(server.config.extra, dict) else {}
         extra = given | self._extra | config.extra
         server._config = ComponentConfig(config.realm, extra)  # noqa: SLF001 - Autobahn has no other way
+        # Each time, because a server that exists already gets all connections, one after the other.
         server._guest_joined, server._guest_lost = False, self._lost  # noqa: SLF001 - our own
         server.name = self.name
         return server
@@ -186,6 +188,7 @@ def maker(function: Callable[..., Any], what: str, name: str | None, options: Ma
         raise ConfigurationError(f"{what} needs {_listed(missing)}: add {' '.join(ways)}")
     if configuration is not None and parameters[configuration].kind is not inspect.Parameter.POSITIONAL_ONLY:
         return lambda config: function(**{configuration: config}, **given)
+    # Arguments of any number are mostly handed on to the base class, which wants the configuration.
     if configuration is not None or inspect.Parameter.VAR_POSITIONAL in kinds:
         return lambda config: function(config, **given)
     return lambda _: function(**given)
@@ -200,6 +203,7 @@ def _configuration_of(parameters: Mapping[str, inspect.Parameter], needed: list[
     """Return the name of the parameter that wants the configuration, if there is any."""
     if "config" in parameters:
         return "config"
+    # Only the first: Autobahn's runners give the configuration as the first argument.
     return next((one for one in needed[:1] if LOOKS_LIKE_A_CONFIGURATION.search(one)), None)
 
 
@@ -211,6 +215,7 @@ def describe_error(error: BaseException, path: str | None = None) -> str:
     """Return an error of somebody else's code in one line: where in a file it was, if it was there, and what."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if path is not None and frame.filename == path]
+    # The innermost place in the author's file: deeper frames are of libraries, where nothing is to be mended.
     place = f"line {lines[-1]}: " if lines else ""
     if isinstance(error, KeyError) and frames and (frames[-1].filename, frames[-1].name) == ENVIRONMENT:
         return f"{place}the environment variable {error.args[0]} is not set"

@@ -15,6 +15,7 @@ from sisock.core.instants import format_exact, parse_instant
 from sisock.core.times import format_iso8601, resolve_span
 from sisock.core.window.remarks import kind_of
 
+# Few enough that a reader such as "head" is soon served, many enough that a flush costs little.
 ROWS_AT_ONCE = 5000
 # A reading that is done sooner is not told of.
 QUIET_S = 2.0
@@ -60,6 +61,7 @@ def read_span(start: str, end: str, say: Callable[[str], None], now: float) -> t
     if not resolved[0] < resolved[1]:
         moments = " to ".join(map(format_iso8601, resolved))
         raise BadRequest(f"the span is empty, {moments}: --start must lie before --end")
+    # Not as resolved by this clock: times relative to now are left to the node's.
     return first.sisock_time, last.sisock_time
 
 

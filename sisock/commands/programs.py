@@ -76,6 +76,7 @@ class ProgramFile:
 
 
 def _is_main_block(statement: ast.stmt) -> bool:
+    # Whichever way round it is written, and whatever else it asks.
     return isinstance(statement, ast.If) and {"__name__", MAIN} <= {
         value
         for one in ast.walk(statement.test)
@@ -103,15 +104,18 @@ def execute(source: ProgramFile, name: str, arguments: Sequence[str] = ()) -> tu
     # As Python does for a script.
     sys.path.insert(0, str(path.resolve().parent))
     if name == MAIN:
+        # Pickle and multiprocessing look up there what a program defines.
         sys.modules[MAIN] = module
         sys.argv = [str(path), *arguments]
     else:
+        # A file may be called like a module that is in use already, such as "random".
         sys.modules.setdefault(name, module)
     try:
         spec.loader.exec_module(module)
     except SisockError:
         raise
     except SystemExit as end:
+        # Not passed on: it may have run its server before, or hold a class that can be run.
         return module, "it ended by itself" + (f" ({end.code})" if end.code else "")
     except Exception as error:  # noqa: BLE001 - whatever somebody's file raises is told in a line
         return module, describe_error(error, spec.origin)
@@ -158,11 +162,13 @@ def runners_replaced(run: Run) -> Iterator[None]:
     def run_components(components: Any, *_: Any, **__: Any) -> None:
         several = components if isinstance(components, list | tuple) else [components]
         for number, one in enumerate(several, start=1):
+            # The reactor is run with the last of them, because that does not return.
             run(one.session_factory, getattr(one, "_extra", None), number == len(several))
 
     def pass_over(*_: Any, **__: Any) -> None:
         pass
 
+    # What starts a log is replaced too: ours runs already, in its own format and at LOGLEVEL.
     places = ((wamp.ApplicationRunner, "run"), (component, "run"), (txaio, "start_logging"), (log, "startLogging"))
     before = [getattr(place, name) for place, name in places]
     for (place, name), ours in zip(places, (run_one, run_components, pass_over, pass_over), strict=True):
@@ -189,6 +195,7 @@ def find_servers(module: ModuleType, class_name: str, path: str) -> Any:
     classes = {id(one): one for _, one in inspect.getmembers(module, inspect.isclass)}.values()
     nodes = [one for one in classes if is_server(one) or (hasattr(one, "catalogue") and hasattr(one, "read"))]
     servers = [one for one in nodes if one.__module__ == module.__name__]
+    # A file may do no more than import the server from a package of its author's.
     servers = servers or [one for one in nodes if is_server(one) and one.__module__.split(".")[0] != "sisock"]
     if len(servers) > 1:
         servers = [one for one in servers if getattr(one, "name", None)] if _one_has_a_name(servers) else servers

@@ -45,6 +45,7 @@ class Scan:
             folder = Path(settings.data_directory)
         if not folder.is_dir():
             raise ConfigurationError(f"'{folder}' is not a folder")
+        # Before the index, which would be made, and nothing could fill it.
         check_installed()
         url = database_url(settings)
         store = G3Store(open_database(url), archive or str(folder.resolve()))
@@ -79,6 +80,7 @@ def _scan_again(scan: Scan) -> None:
     except NodeUnavailable as error:
         logger.warning("%s; trying again", error)
         return
+    # With --follow it is scanned every two seconds, and mostly nothing is new.
     if result.read or result.gone:
         logger.info(_summary(result, None))
 
@@ -114,6 +116,7 @@ class ScanProgress:
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
+            # It hid the cursor; this shows it again, also after a Ctrl-C.
             self._bar.render_finish()
 
     def __call__(self, done: int, total: int) -> None:

@@ -145,6 +145,7 @@ def _run_file(
     host = _Host(settings, path, name)
     with programs.runners_replaced(host.run):
         module, problem = programs.execute(source, programs.MAIN if is_program else path.stem, arguments)
+    # A server that has run and failed is not run a second time: that would hide why.
     if problem and (host.has_run or not is_program):
         raise ConfigurationError(f"{path} cannot be run: {problem}")
     if host.has_run:
@@ -199,6 +200,7 @@ class _Host:
         sessions = Sessions(make, f"the server of {self._path}", self._name, extra=extra, lost=self._lost)
         self.has_run = True
         keep_steady(reactor)
+        # Before the service is stopped: a session that ends by that is none that was lost.
         reactor.addSystemEventTrigger("before", "shutdown", self._end)
         service = connection(self._settings, sessions.name, sessions, reactor)
         service.startService()
@@ -219,12 +221,15 @@ class _Host:
         self.log.warn(
             "{path}: the connection to the router is gone ({why}); it is started anew", path=self._path, why=reason
         )
+        # After the shutdown, in which the reactor waits for its threads: exec would cut them off.
         reactor.addSystemEventTrigger("after", "shutdown", self._start_anew)
         reactor.stop()
 
     def _start_anew(self) -> None:
+        # exec drops what Python still holds back of them.
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        # The program may have left it, and its command line may be relative to it.
         os.chdir(self._folder)
         # In the same process, so that whoever supervises it sees no end.
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the command line of this process
@@ -236,6 +241,7 @@ def _run(settings: Settings, authid: str, make_session: Any) -> None:
     from sisock.wamp.connection import connection
     from sisock.wamp.reactor import keep_steady
 
+    # Before anything is timed: pings and retries must not follow a step of the wall clock.
     keep_steady(reactor)
     service = connection(settings, authid, make_session, reactor)
     service.startService()

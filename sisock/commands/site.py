@@ -96,6 +96,7 @@ def parse_site(document: Any, folder: Path, settings: Settings) -> Deployment:
     settings = _with_absolute_paths(settings)
     nodes = {} if document.get("nodes") is None else document["nodes"]
     _check_mapping(nodes, "'nodes'", None)
+    # In an order in which each finds what it needs: who comes too early waits, and logs that it does.
     programs = []
     if document.get("router", True):
         programs.append(_program("router", ["router"], Path.cwd(), settings))
@@ -127,6 +128,7 @@ def _node_program(name: Any, entry: Any, folder: Path, settings: Settings) -> Pr
 def _program(
     name: str, arguments: list[str], folder: Path, settings: Settings, login: dict[str, str] | None = None
 ) -> Program:
+    # With this interpreter: a "sisock" on the PATH may be of another installation.
     command = (sys.executable, "-m", "sisock", *arguments)
     return Program(name, command, folder, variables(settings) | (login or {}))
 
@@ -147,6 +149,7 @@ def _with_absolute_paths(settings: Settings) -> Settings:
     """Return the settings such that programs in any folder find the same files."""
     names = ("certificate", "certificate_key", "cache", "data_directory", "g3_index")
     files = {name: getattr(settings, name) for name in names}
+    # The index of g3 may be the URL of a database, which is no path.
     absolute = {name: str(Path(path).resolve()) for name, path in files.items() if path and "://" not in path}
     return settings.replace(state=settings.state.resolve(), **absolute)
 

@@ -72,6 +72,7 @@ class Startup:
     def _ask(self, path: str, body: Any) -> Any:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self._address()}{path}", json.dumps(body).encode(), headers)  # noqa: S310 - http
+        # Short, because the supervisor calls this, and notices no program that ends meanwhile.
         with DIRECTLY.open(request, timeout=1.0) as reply:
             return json.load(reply)
 

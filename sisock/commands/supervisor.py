@@ -14,9 +14,12 @@ from sisock.system import STOP_SIGNALS, dying_with
 
 # What our programs end with when something must be changed before they can run.
 CONFIGURATION_EXIT = 2
+# A program that ends at once is started ever later, so that it does not fill the log.
 FIRST_DELAY_S = 0.2
 LONGEST_DELAY_S = 5.0
+# After so long its next start is not held back by earlier failures: what ended it is new.
 HEALTHY_AFTER_S = 10.0
+# More than the 5 s that the router itself gives Crossbar's workers to stop.
 STOP_TIMEOUT_S = 6.0
 _AWAITED = {*STOP_SIGNALS, signal.SIGCHLD}
 
@@ -93,6 +96,7 @@ class Supervisor:
         tick
             Called several times a second, with the seconds since the start, until it returns False.
         """
+        # Blocked, a signal waits for sigtimedwait; a handler could miss one just before the wait begins.
         signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
         began = time.monotonic()
         ticking = True
@@ -102,6 +106,7 @@ class Supervisor:
                 if code is not None:
                     return code
                 ticking = ticking and tick(time.monotonic() - began)
+                # SIGCHLD is awaited too, so that a program that ends is seen at once.
                 info = signal.sigtimedwait(_AWAITED, 0.2)
                 if info is not None and info.si_signo in STOP_SIGNALS:
                     self._tell("stopping")

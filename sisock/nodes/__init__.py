@@ -15,6 +15,7 @@ from sisock.core.errors import ConfigurationError
 from sisock.nodes.contract import DataNode
 from sisock.settings import Settings
 
+# As texts, so that only the kind that is run is imported: what others need may not be installed.
 KINDS = {
     "apex_weather": "sisock.nodes.text.apex_weather:ApexWeatherNode",
     "g3": "sisock.nodes.g3.node:G3Node",
@@ -68,7 +69,9 @@ def construct(node_class: Callable[..., Any], what: str, options: Mapping[str, A
         When the class does not take these options.
     """
     try:
+        # Classes that know nothing of caches need not take one.
         known = inspect.signature(node_class).parameters
         return node_class(**({"cache": cache} if "cache" in known else {}) | dict(options))
     except TypeError as error:
+        # Also where it comes from inside of the class: an option of a wrong type mostly ends so.
         raise ConfigurationError(f"{what}: {error}") from None

@@ -43,6 +43,7 @@ class Summarizes(Protocol):
 class InMemory(Protocol):
     """A node whose :meth:`DataNode.read` returns views of arrays at once, and is called without a thread."""
 
+    # isinstance() sees only that the name is there, so servers look at its value too.
     in_memory: Literal[True]
 
 

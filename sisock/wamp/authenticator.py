@@ -49,6 +49,7 @@ def may(authid: str, uri: str, action: str, options: Mapping[str, Any], *, reads
 
 
 def _may_register(authid: str, uri: str, options: Mapping[str, Any]) -> bool:
+    # A pattern would also take the calls that are meant for other nodes.
     exact = options.get("match", "exact") == "exact"
     return exact and uri in {procedure(authid, name) for name in NODE_PROCEDURES}
 
@@ -57,6 +58,7 @@ NODE_RULES: Mapping[str, Callable[[str, str, Mapping[str, Any]], bool]] = {
     "register": _may_register,
     "call": lambda _authid, uri, _options: uri in NODE_CALLS,
     "publish": lambda authid, uri, _options: uri == procedure(authid, "samples"),
+    # For nodes that are fed by the agents of OCS.
     "subscribe": lambda _authid, uri, _options: uri.startswith(OBSERVATORY),
 }
 

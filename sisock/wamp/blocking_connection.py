@@ -113,6 +113,7 @@ class BlockingConnection:
 
     def _joined(self, session: Any) -> None:
         self._session = session
+        # Last, so that whoever it wakes finds the session.
         self._online.set()
 
     def _left(self, reason: str) -> None:

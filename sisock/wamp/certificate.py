@@ -24,6 +24,7 @@ from sisock.settings import Settings
 # The original's name, which servers written for it look for.
 CERTIFICATE_NAME = "server_cert.pem"
 KEY_NAME = "server_key.pem"
+# Ten years: each new one has to be carried to all machines that have a copy.
 VALIDITY = dt.timedelta(days=3652)
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -111,6 +112,7 @@ def _find_named(settings: Settings) -> CertificateFiles:
     certificate, key = Path(settings.certificate).resolve(), Path(settings.certificate_key).resolve()
     chain = _load(certificate)[1:]
     _check_key(certificate, key)
+    # Crossbar takes each certificate of a chain from a file of its own.
     paths = [settings.state.resolve() / f"server_chain_{number}.pem" for number, _ in enumerate(chain, start=1)]
     for path, entry in zip(paths, chain, strict=True):
         _write(path, _pem(entry))
@@ -119,6 +121,7 @@ def _find_named(settings: Settings) -> CertificateFiles:
 
 def _make(settings: Settings, certificate: Path, key: Path, what: str) -> CertificateFiles:
     private_key = ec.generate_private_key(ec.SECP256R1())
+    # The key first: ended in between, the next start finds the certificate missing or expired still, and makes both.
     _write(
         key,
         private_key.private_bytes(

@@ -30,6 +30,7 @@ PING_INTERVAL_S = 5.0
 PING_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 FIRST_RETRY_S = 0.25
+# All programs are back about a second after the router; jitter keeps them from coming at the same moment.
 LONGEST_RETRY_S = 1.0
 JITTER_S = 0.1
 THIS_MACHINE = {"127.0.0.1", "localhost", "::1"}
@@ -90,6 +91,7 @@ def _factory(create: Callable[[], ApplicationSession], url: str) -> Any:
         # Who breaks the protocol is not waited for, as a closing handshake would.
         failByDrop=True,
     )
+    # Twisted would log each attempt, and the endpoint says once why there is no session.
     factory.noisy = False
     return factory
 
@@ -193,5 +195,6 @@ def raise_transport_limits(transport: Any) -> None:
     """Let a websocket take messages as long as the router does; its default ends the connection at 1 MiB."""
     for name in ("maxFramePayloadSize", "maxMessagePayloadSize"):
         limit = getattr(transport, name, 0)
+        # Zero is no limit at all.
         if 0 < limit < MESSAGE_LIMIT_BYTES:
             setattr(transport, name, MESSAGE_LIMIT_BYTES)

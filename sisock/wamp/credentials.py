@@ -113,6 +113,7 @@ class Credentials:
                 json.dump(entries, file, indent=2, sort_keys=True)
                 file.write("\n")
                 file.flush()
+                # On disk before it takes the name: after a power cut an empty file would lock everybody out.
                 os.fsync(file.fileno())
             Path(temporary).replace(self.path)
         except OSError:

@@ -99,6 +99,7 @@ def _permission(uri: str, match: str, actions: set[str]) -> dict[str, Any]:
         "uri": uri,
         "match": match,
         "allow": {action: action in actions for action in ("call", "register", "publish", "subscribe")},
+        # The hub takes identity from this, and nodes cannot pose as others.
         "disclose": {"caller": True, "publisher": True},
         "cache": True,
     }

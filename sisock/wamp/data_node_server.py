@@ -217,7 +217,8 @@ class DataNodeServer(Session):
             if isinstance(error, BadReply):
                 self._report([str(error)])
             raise ApplicationError(error.uri, str(error)) from None
-        except CancelledError:  # the caller has given up, so nobody reads this
+        except CancelledError:
+            # The caller has given up, so nobody reads this.
             raise ApplicationError(ApplicationError.CANCELED, "the caller has canceled the call") from None
         except Exception as error:  # noqa: BLE001 - whatever a subclass raises must not harm the session
             FAULTS.tell_failure(self.log, self.name, what, error)
@@ -321,7 +322,8 @@ class DataNodeServer(Session):
                 raise
             except BadReply as error:
                 self._report([str(error)])
-            except NodeUnavailable:  # there is none, which was told at the start
+            except NodeUnavailable:
+                # There is none, which was told at the start.
                 pass
             except Exception as error:  # noqa: BLE001 - whatever a subclass raises is not the caller's question
                 FAULTS.tell_failure(self.log, self.name, "get_fields", error)

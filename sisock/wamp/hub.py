@@ -82,6 +82,7 @@ class Registry:
             raise NameTaken(name)
         entry = OnlineNode(name, description, session_id)
         self._entries[name] = entry
+        # Nodes add themselves every two seconds, for a hub that may have been restarted.
         return [] if held else [Added(entry)]
 
     def subtract(self, name: str, session_id: int) -> list[Event]:
@@ -211,6 +212,7 @@ class Hub(Session):
         try:
             live = yield self.call("wamp.session.list")
         except (ApplicationError, TransportLost):
+            # Not known is not gone: nobody is taken out before the next answer.
             return
         self._publish(self._registry.retain(live))
 

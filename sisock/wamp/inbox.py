@@ -18,6 +18,7 @@ from sisock.nodes.contract import Subscribes
 from sisock.wamp.connection import plain_connection, raise_transport_limits
 from sisock.wamp.session import Session
 
+# A node that hangs must not fill the memory.
 MOST_WAITING = 10_000
 _REMEMBERED = 1000
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class Inbox:
         log.error("an event is left out: %s: %s", failure.type.__name__, failure.value)
 
     def _done(self, _: None) -> None:
+        # An event may have come after the thread's last look, while this was still set.
         self._is_busy = False
         if self._waiting:
             self._work()

@@ -88,6 +88,7 @@ class NodeServer(DataNodeServer):
     def _is_quick(self, request: DataRequest) -> bool:
         if isinstance(self._node, Summarizes):
             return True
+        # It returns views at once, so to read it once more for the answer costs next to nothing.
         return self._node.read(request.fields, request.start, request.end).samples <= SAMPLES_AT_ONCE
 
     def _answer_spans(self, request: DataRequest) -> Any:

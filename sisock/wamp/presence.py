@@ -130,6 +130,7 @@ class Lifeline:
             reactor.addSystemEventTrigger("before", "shutdown", self._end_if_alone, message)
 
     def _stop(self) -> None:
+        # With sessions online this is an orderly end; without any, the server may have stopped over their loss.
         self._stopping = self._joined > 0
 
     def _end_if_alone(self, message: str) -> None:

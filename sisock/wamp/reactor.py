@@ -94,6 +94,7 @@ class Loop:
             with contextlib.suppress(ReactorAlreadyRunning, ReactorNotRestartable, RuntimeError):
                 reactor.run(installSignalHandlers=False)
 
+        # A daemon, because Python waits for all other threads before it calls _stop, which ends this one.
         thread = threading.Thread(target=run, name="sisock reactor", daemon=True)
         thread.start()
         while not running.wait(0.05):

@@ -32,6 +32,7 @@ CHECKED_NAME = "config.checked"
 LOCK_NAME = "router.lock"
 CROSSBAR = "import sys, crossbar; sys.exit(crossbar.run())"
 START_DEADLINE_S = 60.0
+# Less than the 6 s that the supervisor gives the router, so that no worker of Crossbar's is left behind.
 STOP_DEADLINE_S = 5.0
 POLL_INTERVAL_S = 0.02
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - none is listened on here
@@ -171,6 +172,7 @@ def _crossbar_command(command: str, state: Path) -> list[str]:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """Return the environment of Crossbar's processes: these settings, and where to find sisock."""
+    # Settings at their default are not passed, and would be replaced by what this environment says of them.
     names = {entry.metadata["variable"] for entry in dataclasses.fields(Settings)}
     inherited = {name: value for name, value in os.environ.items() if name not in names}
     package = Path(sisock.__file__).parent

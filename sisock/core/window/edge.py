@@ -12,8 +12,10 @@ from sisock.core.reduce.reducers import Samples, find_reducer
 from sisock.core.reduce.selectors import is_state
 from sisock.core.times import EARLIEST, bucket_number
 
+# Bounds what an edge adds to a reply, however fast the field is.
 MOST_FOLLOWING = 64
-MOST_AHEAD_SAMPLES = 4096  # that windows may begin among
+# That windows may begin among.
+MOST_AHEAD_SAMPLES = 4096
 MOST_CANDIDATES = 256
 MOST_BUCKETS = 2
 
@@ -76,7 +78,8 @@ def look_ahead(
     number = bucket_number(start, width)
     if bucket_number(until, width) - number >= MOST_BUCKETS:
         return None
-    parts = [column.within(start, start)]  # none of a window that is empty
+    # Nothing, but of the right type: what stands for a window that is empty.
+    parts = [column.within(start, start)]
     low = start
     while low <= until and low < end:
         number += 1
@@ -93,11 +96,15 @@ def _ahead_candidates(
     """Return what is an extreme of [s, edge), inside one bucket, for any s from ``low`` to ``until``."""
     behind = column.reduced(until, edge, *how)
     times, values = column.within(low, until)
-    if times.size > MOST_AHEAD_SAMPLES:  # more than can be sent, whatever would be chosen of them
+    if times.size > MOST_AHEAD_SAMPLES:
+        # More than can be sent, whatever would be chosen of them.
         return times[:MOST_AHEAD_SAMPLES], values[:MOST_AHEAD_SAMPLES]
     times, values = np.concatenate([times, behind[0]]), np.concatenate([values, behind[1]])
+    # NaN and infinities count only where nothing else is left, which the start decides: all are sent.
     if not np.isfinite(values).all():
         return times, values
+    # From the end, because a window that begins later has all that follows. Of equal values the earliest counts,
+    # which may be any of them, depending on the start.
     backwards = values[::-1]
     extreme = (backwards <= np.minimum.accumulate(backwards)) | (backwards >= np.maximum.accumulate(backwards))
     return times[extreme[::-1]], values[extreme[::-1]]

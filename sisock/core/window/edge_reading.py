@@ -19,6 +19,7 @@ EDGE_GROWTH = 2.0
 LEAST_LENGTH_S = 1.0
 MOST_EDGE_SAMPLES = 100_000
 UNKNOWN_S = 86400.0
+# Of the two seconds that a panel waits for a node by default.
 PATIENCE_S = 0.5
 
 
@@ -129,6 +130,7 @@ class EdgeReading:
         final = _edge_final_until(self._statements[name], reduction.statement)
         before = None
         if self._before is not None:
+            # That there is none is known only when all of the past was searched.
             before = self._before.newest.get(name, NO_SAMPLES if self._before.is_exhausted else None)
             stated = self._before.statement(name)
             if stated is None or stated.finalized_until < self._request.start:
@@ -142,6 +144,7 @@ class EdgeReading:
 
 def _edge_final_until(statements: Sequence[SpanStatement], statement: Statement) -> float:
     stated = join_statements(statements)
+    # Read under another generation than the samples, it promises nothing about them.
     return stated.finalized_until if stated.generation == statement.generation else -math.inf
 
 

@@ -109,6 +109,7 @@ class NewestSearch:
         """Return what is stated of a field from its newest sample to the window's end; None when nothing is."""
         statements = self._statements[name]
         if name not in self.newest and not self.is_exhausted:
+            # Of what was not searched nothing is stated, so that it does not count as final.
             statements = [*statements, ((self._start, self._searched), None)]
         return join_statements(statements) if any(statement for _, statement in statements) else None
 

@@ -88,6 +88,7 @@ class Halving:
         self._parts.append((span, block))
         if self._strided and not self._always:
             self.thinned.append(span)
+        # The next part may be sparser, and is tried without the stride first.
         self._strided = self._always
 
     def refuse(self) -> None:
@@ -120,6 +121,7 @@ def join_block_parts(parts: Sequence[tuple[Span, DataBlock]], fields: Iterable[s
     for name in fields:
         blocks = [block.find(name) for _, block in parts]
         statements = [(span, block.stated_of(name)) for span, block in parts]
+        # On its own, because a field that some part leaves out does not have its timeline's times there.
         filled = [one for one in blocks if one is not None]
         if filled:
             times = np.concatenate([one.times for one in filled])

@@ -17,7 +17,9 @@ LONGEST_REMARK = 500
 Remarked = Mapping[str, Sequence[str]]
 """Texts by field."""
 AGAIN_S = 3600.0
+# Callers and authors choose what is noted, such as names: without a bound it could fill the memory.
 MOST = 1000
+# A name may have quotes and spaces in it: it ends where the sentence goes on.
 FIELD = re.compile(r"field '(?P<name>.*?)' (?P<rest>(?:is|has) .*)", re.DOTALL)
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\d[\d.:+-]*(?:e[-+]?\d+)?")
 

@@ -13,6 +13,7 @@ from sisock.core.window.remarks import field_of
 YEAR_S = 31_556_952.0
 PLAUSIBLE = 631_152_000.0, 4_102_444_800.0
 """UNIX seconds, 1990 to 2100: times that are none, but of which one of ``LOOKS`` makes such, are told as that."""
+# No zone is more than 14 hours ahead of UTC.
 ZONES_S = 15 * 3600.0
 # One before the last year that calendars have: years are only estimated here.
 LAST_YEAR = 9998
@@ -155,6 +156,7 @@ class Review:
 
     def _note_inside(self, block: TimelineBlock) -> None:
         self._inside.update(block.values)
+        # A window of all time also holds days of the Julian date and the like: it proves nothing.
         if self._window[0] >= PLAUSIBLE[0]:
             self.placed.update(block.values)
         self._suspects = {name: text for name, text in self._suspects.items() if name not in self._inside}

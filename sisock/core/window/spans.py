@@ -17,6 +17,7 @@ from sisock.core.window.edge import Edge, edge_of, look_ahead
 from sisock.core.window.newest import NewestSearch
 from sisock.core.window.parts import UNSTATED, Halving, Read, SpanStatement
 
+# Bounds the work of a call: each span is reduced as a window of its own.
 MOST_SPANS = 64
 NO_SAMPLES: Samples = (np.empty(0), np.empty(0))
 
@@ -117,6 +118,7 @@ class SpanReading:
         self._samples: dict[str, list[Samples]] = {name: [] for name in request.fields}
         self._statements: dict[str, list[SpanStatement]] = {name: [] for name in request.fields}
         known = known or {}
+        # At least the spacing of the slowest field, whose newest sample a shorter look would miss.
         length_s = max([self._stride, *(known.get(name) or 0.0 for name in request.fields)])
         self._search = NewestSearch(request.fields, (request.start, request.end), self._stride, length_s)
         self._search.known.update(name for name in request.fields if name in known)

@@ -9,6 +9,7 @@ from sisock.core.errors import BadReply
 from sisock.core.model import FIELD_TYPES, Field, FieldCatalogue
 from sisock.core.wire.values import as_text, describe, text_or_none
 
+# Fields take about 170 bytes each, so a page is below 1 MB, and below every allowance.
 PAGE_FIELDS = 5000
 # Original servers state a difference from 1970 as an interval; no real one is this long.
 LONGEST_INTERVAL_S = 1e8
@@ -67,6 +68,7 @@ class CataloguePages:
         self.remarks += remarks
         # A node that pages wrongly and repeats itself must not be asked for ever.
         self.are_whole = len(page.fields) < PAGE_FIELDS or not fresh
+        # The greatest, and not the last: other servers may send a page in any order.
         self.next_arguments = {"limit": PAGE_FIELDS, "after": max(page.fields, default=None)}
 
     @property
@@ -100,6 +102,7 @@ def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
         problems.append(f"field {name!r} is left out: it must be a text with a dictionary that describes it")
         return None
     if as_text(name) != name:
+        # A lone surrogate, which no serializer takes: the field could never be asked for.
         problems.append(f"field {name!r} is left out: its name is no Unicode")
         return None
     # What has no type is a number, as almost all is.
@@ -107,6 +110,7 @@ def _decode_field(name: Any, entry: Any, problems: list[str]) -> Field | None:
     if kind not in FIELD_TYPES:
         problems.append(f"field '{name}' has the type {kind!r}: taken for a number; use number, string or bool")
         kind = "number"
+    # Some original servers state none; one of its own claims nothing about other fields.
     timeline = entry.get("timeline")
     return Field(
         name=name,

@@ -25,6 +25,7 @@ def encode_data(block: DataBlock, request: DataRequest) -> dict[str, Any]:
     data: dict[str, Any] = {name: [] for name in request.fields}
     timelines: dict[str, Any] = {}
     for timeline_name, timeline in block.timelines.items():
+        # The original API has no timelines without samples; our consumers want what such a one states.
         if not (timeline.times.size or request.extended):
             continue
         data.update((name, _encode_array(values, request.packed)) for name, values in timeline.values.items())
@@ -173,6 +174,7 @@ class _ReplyReader:
         # Most come in order, and to find that out is much quicker than to sort.
         if np.all(block.times[1:] >= block.times[:-1]):
             return block
+        # Stable, because among samples of one time the server's order is all that tells which is the last.
         return block.take(np.argsort(block.times, kind="stable"))
 
     def _statement_of(self, timeline: str) -> Statement:
@@ -241,6 +243,7 @@ def copy_reply(reply: Any) -> Any:
 def _copied(values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return values.copy()
+    # Deques too: servers keep their last samples in one, and go on filling it.
     return list(values) if isinstance(values, list | tuple | deque) else values
 
 

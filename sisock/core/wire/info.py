@@ -10,7 +10,9 @@ from typing import Any
 from sisock.core.errors import BadReply
 
 BASE_URI = "org.simonsobservatory"
+# Not "$", which would let a name end with a newline where match() is used.
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+# No argument is sent to a node that lacks its word here: the original library refuses the call.
 CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "edge", "aggregates"})
 
 

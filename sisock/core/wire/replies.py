@@ -90,6 +90,7 @@ def answer_columns(columns: Mapping[str, ReducibleSeries], request: DataRequest)
 def _answer(
     block: DataBlock, request: DataRequest, allowance_bytes: int | None, remarks: Remarked | None = None
 ) -> dict[str, Any] | Literal[False]:
+    # After the downsampling, so that all pages join to what one reply would have been.
     block, after = page_block(block, request.limit, request.after)
     reply = encode_data(block, request)
     if remarks and request.extended:
@@ -196,6 +197,7 @@ def encoded_size(reply: Any) -> int:
         packed_bytes += MARK_OF_BYTES + 4 * -(-len(value) // 3)
         return ""
 
+    # It has no bytes: these go to count(), which adds their length as base64.
     text = orjson.dumps(reply, default=count)
     in_json = len(text) + packed_bytes + LONGER_THAN_NULL * text.count(b"null") + text.count(b"e-")
     in_binary = len(msgpack.packb(reply)) + text.count(b",") + text.count(b":")

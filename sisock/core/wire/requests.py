@@ -15,6 +15,7 @@ from sisock.core.window.spans import check_spans
 
 def request_arguments(request: DataRequest) -> tuple[list[Any], dict[str, Any]]:
     """Return positional and keyword arguments of a call of ``get_data`` without spans; extensions only where used."""
+    # This one alone is of the original API, whose nodes refuse all others.
     keywords: dict[str, Any] = {"min_stride": request.min_stride}
     for name in ("reduce", "limit", "after"):
         value = getattr(request, name)
@@ -101,6 +102,7 @@ def _check_extensions(stride: float | None, reduce: Any, spans: Any, *, is_paged
 
 def parse_limit(limit: Any) -> int | None:
     """Check a page's length: None, or a positive whole number."""
+    # True is a whole number to isinstance().
     if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit > 0):
         return limit
     raise BadRequest(f"'limit' is {limit!r}, but must be a positive whole number")

@@ -57,6 +57,7 @@ def encode_reductions(
     reductions: Sequence[Reduction | None], request: DataRequest, remarks: Remarked | None = None
 ) -> dict[str, Any]:
     """Return the reply for the reductions of the fields of a request, in its order, and what is told of them."""
+    # Most fields of a node have the same statement, which is then sent once.
     statements: dict[Statement, int] = {}
     ahead = request.ahead > 0
     series = [
@@ -74,6 +75,7 @@ def encode_reductions(
     }
     if request.edge:
         reply["edges"] = [one and _encode_edge(one.edge) for one in reductions]
+    # Left out where empty, as they nearly always are: a reply for many fields is to be short.
     further = {"final": finals, "remarks": dict(remarks or {})}
     return {**reply, **{key: content for key, content in further.items() if content}}
 
@@ -82,6 +84,7 @@ def _encode(reduction: Reduction, statement: int, *, ahead: bool) -> list[Any]:
     parts = [*reduction.samples, reduction.ahead or NO_SAMPLES] if ahead else [*reduction.samples]
     runs = [*parts, reduction.newest]
     times = np.concatenate([times for times, _ in runs])
+    # Without the empty parts, which have no type of their own and would make floats of whole numbers.
     filled = [values for _, values in runs if values.size] or [np.empty(0)]
     values = filled[0] if len(filled) == 1 else np.concatenate(filled)
     counts = [int(times.size) for times, _ in parts]
@@ -154,6 +157,7 @@ def decode_remarks(reply: Any, request: DataRequest) -> dict[str, tuple[str, ...
 
 def _decode_statement(entry: Any) -> Statement:
     final, oldest, generation = entry
+    # A NaN would pass every comparison the wrong way, and be kept as final or never be.
     if math.isnan(final or 0.0) or math.isnan(oldest or 0.0):
         raise ValueError("it states a time that is no number")
     return Statement(
@@ -173,6 +177,7 @@ def _decode(entry: Any, statements: Sequence[Statement], request: DataRequest) -
     edges = [0, *np.cumsum(np.asarray(counts, dtype=np.int64)).tolist()]
     spare = times.size - edges[-1]
     wanted = len(request.spans or ()) + bool(request.ahead)
+    # Checked before they are cut: a slice beyond the end is short without a word.
     if len(values) != times.size or len(counts) != wanted or min(counts, default=0) < 0:
         raise ValueError("its arrays are not as long as it says")
     if spare not in (0, 1):

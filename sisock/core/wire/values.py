@@ -36,6 +36,7 @@ def as_times(given: Any) -> Times:
 def _are_dates(given: Any) -> bool:
     if isinstance(given, np.ndarray):
         return given.dtype.kind in "mM"
+    # The first one tells, and a list may be long.
     return isinstance(given, list | tuple) and any(
         isinstance(one, np.datetime64 | np.timedelta64) for one in given[:1]
     )
@@ -81,7 +82,8 @@ def _flat_array(given: Any) -> NDArray[Any]:
         given = given.tolist()
     try:
         array = np.asarray(given)
-    except ValueError:  # lists of unequal length among the values
+    except ValueError:
+        # There are lists of unequal length among the values.
         array = np.empty(0)
         raise ValueError(NESTED) from None
     if array.ndim != 1:
@@ -133,6 +135,7 @@ def _not_numbers(example: Any) -> str:
 
 def _booleans(array: NDArray[Any]) -> Values:
     if array.dtype.kind == "f" and np.isnan(array).any():
+        # NaN is true to Python, but here it stands for a missing value.
         array = _objects([None if np.isnan(value) else bool(value) for value in array])
     if array.dtype != object:
         return array.astype(np.bool_, copy=False)
@@ -175,6 +178,7 @@ def describe(given: Any) -> str:
 
 
 def _objects(values: list[Any]) -> Values:
+    # Filled afterwards, because NumPy would make text of mixed values, and a matrix of lists.
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
