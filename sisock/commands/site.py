@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -121,7 +122,9 @@ def _node_program(name: Any, entry: Any, folder: Path, settings: Settings) -> Pr
         raise ConfigurationError(f"node '{name}' needs a 'kind' or a 'file'")
     arguments = ["node", what, "--name", name]
     for key, value in options.items():
-        arguments += ["--option", f"{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"]
+        # On one line however long it is; YAML puts "..." on the next one behind a value that stands alone.
+        line = yaml.safe_dump(value, default_flow_style=True, width=math.inf).splitlines()[0]
+        arguments += ["--option", f"{key}={line}"]
     return _program(name, arguments, folder, settings, OWN_LOGIN)
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sisock.commands.cli import DEMO
 from sisock.commands.site import load_site, parse_site
@@ -39,6 +40,15 @@ def test_node_runs_in_the_folder_of_its_site_with_its_options():
     assert node.folder == FOLDER
     command = (sys.executable, "-m", "sisock", "node", "weather", "--name", "roof")
     assert node.arguments == (*command, "--option", "folder=archive", "--option", "depth=3")
+
+
+@pytest.mark.parametrize(
+    "value", [[f"a_field_with_a_long_name_{number}" for number in range(20)], "words " * 40 + "end"]
+)
+def test_a_long_option_reaches_its_node_whole(value):
+    """A list or a text of any length is one argument, and is read as it was written."""
+    node = programs({"nodes": {"table": {"kind": "table", "fields": value}}})["table"]
+    assert yaml.safe_load(node.arguments[-1].partition("=")[2]) == value
 
 
 def test_node_may_be_a_file():
