@@ -23,6 +23,7 @@ from sisock.gateway.target_index import Targets
 
 FRESH_S = 5.0
 MOST_CHANGES_KEPT = 2000
+# Each keeps its catalogue, which may have a hundred thousand fields.
 MOST_GONE_KEPT = 32
 log = Logger()
 
@@ -217,6 +218,7 @@ class Directory:
         return Deferred.fromCoroutine(self._ask_hub()).addErrback(self._list_failed)
 
     def _list_failed(self, failure: Any) -> None:
+        # It counts as asked, or each search would wait for a hub that is away.
         self._listed_at = self._link.clock.seconds()
         if failure.check(NodeUnavailable):
             self.problem = str(failure.value)

@@ -23,7 +23,9 @@ from sisock.gateway.node_client import CALL_FAILURES, NodeClient
 from sisock.gateway.tiles import add_held
 
 FIRST_EARLIER_SPAN_S = 60.0
+# With less, a call costs the node something and is hardly ever answered in time.
 LEAST_EARLIER_TIME_S = 0.05
+# Each looks twice as far: without refusals and limits, some 25 reach back to 1970.
 MOST_CALLS = 64
 
 

@@ -141,6 +141,7 @@ class Gateway:
         if not end > start:
             return succeed(Answer(tuple(map(self._empty, series)), start, end))
         points = clamp_points(max_points)
+        # One deadline for all calls that this takes, however many there are one after the other.
         asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s, least_s)
         if drawing.on_grid:
             cells = cells or self.cells({drawing: series}, start, end, points, least_s)[drawing]
@@ -192,6 +193,7 @@ class Gateway:
         try:
             client = self.directory.client(query.node)
         except UnknownNode as error:
+            # What is kept of a node that has left is true still, and drawn.
             return succeed(self._without(query, self.directory.gone(query.node), str(error), until))
         if self._link.outage:
             return succeed(self._without(query, client, self._link.outage, until))
@@ -217,6 +219,7 @@ class Gateway:
         if "spans" not in client.info.capabilities:
             return await self._ask_original(client, query, until)
         capability = find_reducer(query.resolution.reducer).capability
+        # Not asked: an older node's error would not say what to do.
         if capability and capability not in client.info.capabilities:
             return self._all_missing(query, client.cannot(query.resolution.reducer))
         reading = await self._reader(client, query, until).read()

@@ -232,6 +232,7 @@ class NodeClient:
 
     def inherit(self, former: NodeClient) -> None:
         """Go on with the fields of a former client of this name, until this one has stated its own."""
+        # Not its info: it may have come back as another version.
         self.catalogue = former.catalogue
         self.newest = former.newest
 
@@ -342,6 +343,7 @@ class NodeClient:
         except ApplicationError as error:
             if error.error != NO_SUCH_PROCEDURE:
                 raise
+            # The original library has no such procedure.
             return NodeInfo()
 
     async def _whole(self) -> tuple[FieldCatalogue, tuple[str, ...]]:

@@ -153,12 +153,14 @@ class Names:
     @property
     def _text(self) -> str:
         text = _LINE.join(chain(self._names, ("",)))
+        # Hardly any name has a line's end in it, and one count finds that out for all.
         if text.count(_LINE) == len(self):
             return text
         return _LINE.join(chain((name.replace(_LINE, _NO_LINE) for name in self._names), ("",)))
 
     @cached_property
     def _folded(self) -> Lines:
+        # Folding may change the length of a name, so these lines begin elsewhere.
         return Lines.of(self._text.casefold())
 
 

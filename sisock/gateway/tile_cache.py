@@ -45,7 +45,8 @@ OVERHEAD_BYTES = 640
 # Of a reduced span, and of an edge: their arrays without what these hold, their numbers and themselves.
 OBJECTS_BYTES = 360
 EDGE_OBJECTS_BYTES = 800
-MOST_CUTS = 4  # of one bucket, each for windows that begin at another time
+# Of one bucket, each for windows that begin at another time.
+MOST_CUTS = 4
 
 
 class Lru:

@@ -18,8 +18,10 @@ from sisock.core.window.spans import MOST_SPANS, NO_SAMPLES, Reduction
 
 # A tile of fewer buckets costs more entries, one of more is copied longer when a bucket is added.
 TILE_BUCKETS = 256
+# In place of an unknown one, which would be asked for: of dense samples the first is not worth a call.
 NO_EDGE = Edge(None, NO_SAMPLES)
-MOST_EDGES = 16  # of one series
+# Of one series, each for windows that begin elsewhere.
+MOST_EDGES = 16
 # Brings the first sample and no more.
 LEAST_REACH_S = 1e-9
 # In spacings: what comes tells whether samples are still dense.
@@ -28,6 +30,7 @@ DENSE_REACH = 2.0
 NEARBY = 2.0
 # Asking for so much more than a field lacks costs less than a call of its own.
 CLOSE_BUCKETS = 4.0
+# Who looks at live data sees none older than that, however wide the buckets are.
 LONGEST_PATIENCE_S = 1.0
 
 
@@ -58,6 +61,7 @@ def join_spans(reduced: Sequence[ReducedSpan]) -> ReducedSpan:
     """Return consecutive reduced spans as one."""
     if len(reduced) == 1:
         return reduced[0]
+    # Without the empty ones: their values are floats, and would make floats of whole numbers.
     filled = [one for one in reduced if one.times.size] or [reduced[0]]
     times, values = filled[0].times, filled[0].values
     if len(filled) > 1:
@@ -252,6 +256,7 @@ def _begins_with(drawn: Samples, following: Samples) -> bool:
     times, values = drawn
     if not times.size or following[0][0] > times[0]:
         return bool(times.size)
+    # NaN differs from itself, and is one sample all the same.
     return bool(following[0][0] == times[0] and (following[1][0] == values[0] or following[1][0] != following[1][0]))
 
 
@@ -264,6 +269,7 @@ def group_fields(lacking: Mapping[str, tuple[float, Sequence[Span]]]) -> list[tu
     for name, (width, missing) in lacking.items():
         for position, (other_width, spans, names) in enumerate(groups):
             joined = join_overlapping([*spans, *missing])
+            # Judged by what lacks least, for which all the rest comes as well.
             if (
                 width == other_width
                 and length_of(joined) <= min(length_of(spans), length_of(missing)) + CLOSE_BUCKETS * width

@@ -81,7 +81,7 @@ def test_another_router_is_listened_to_without_a_login(site):
 
 
 def test_nodes_that_have_the_same_are_one_series(site):
-    """A merged target draws a field of two nodes as one series, by the original's name too."""
+    """A spliced target draws a field of two nodes as one series, by the original's name too."""
     for name in (FIELD, "channel_01_t"):
         (series,) = site.live(f"ocs_feed+elsewhere::{name}")
         times = [time_ms for _, time_ms in drawn(series)]

@@ -196,7 +196,7 @@ def test_states_of_what_is_made_of_buckets_stay_where_they_are():
 
 
 @pytest.mark.parametrize("final_s", [300.0, 150.0, -np.inf, np.inf])
-def test_a_merged_series_on_a_grid(final_s):
+def test_a_spliced_series_on_a_grid(final_s):
     """Of each cell the first part is drawn where it is final, then the second where it has anything there."""
     times = np.arange(NOW - 600, NOW)
     archive = FakeNode("archive", {"x": (times[:450], np.full(450, 1.0))})
@@ -229,7 +229,7 @@ def test_the_day_in_which_the_second_part_begins(reducer, expected):
 
 
 @pytest.mark.parametrize(("reducer", "peak"), [("max", 99.0), ("min", -99.0)])
-def test_a_peak_beside_the_seam_of_a_merged_series(reducer, peak):
+def test_a_peak_beside_the_seam_of_a_spliced_series(reducer, peak):
     """An extreme of the first node is drawn, though in that cell the second one goes on, and has less of it."""
     times = np.arange(NOW - 5 * 86400, NOW - 600, 60.0)
     archive = FakeNode("archive", {"x": (times, np.where(times == times[-300], peak, 1.0))}, interval_s=60.0)
@@ -241,7 +241,7 @@ def test_a_peak_beside_the_seam_of_a_merged_series(reducer, peak):
     assert drawn.values[-1] == peak
 
 
-def test_a_dead_part_of_a_merged_series():
+def test_a_dead_part_of_a_spliced_series():
     """What the other part has is drawn, and what is missing is said."""
     times = np.arange(NOW - 600, NOW)
     archive, live = (FakeNode(name, {"x": (times, times)}) for name in ("archive", "live"))

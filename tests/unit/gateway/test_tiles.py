@@ -40,7 +40,7 @@ def test_a_part_has_the_samples_that_lie_in_it(start, end):
     assert same(reduced_span(10.0, 40.0).part(start, end), reduced_span(start, end))
 
 
-def test_consecutive_pieces_become_one():
+def test_consecutive_spans_become_one():
     """Empty ones among them, at either end, or all of them, change nothing."""
     empty = ReducedSpan(20.0, 30.0, np.empty(0), np.empty(0))
     whole = join_spans([reduced_span(10.0, 20.0), empty, reduced_span(30.0, 40.0)])
@@ -68,7 +68,7 @@ def test_consecutive_pieces_become_one():
         ((30, 40), (10, 20), (10, 20)),
     ],
 )
-def test_pieces_that_touch_are_united(former, latter, expected):
+def test_spans_that_touch_are_joined(former, latter, expected):
     """Of two that do not touch the latter stays: a tile has no gap inside."""
     former, latter, expected = (reduced_span(float(low), float(high)) for low, high in (former, latter, expected))
     assert same(join_touching(former, latter), expected)

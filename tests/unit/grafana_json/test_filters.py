@@ -54,7 +54,7 @@ def test_numbers_are_compared_as_such():
 
 
 def test_all_filters_hold():
-    """Several filters must all pass; a merged series passes when a part of it does."""
+    """Several filters must all pass; a spliced series passes when a part of it does."""
     both = [{"key": "units", "operator": "=", "value": "K"}, {"key": "node", "operator": "=", "value": "site9"}]
     assert passing(*both) == ["site9::temp"]
     assert parse_filters(both).passes(SeriesWanted("site10+site9", "temp"), SNAPSHOT)

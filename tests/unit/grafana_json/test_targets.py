@@ -167,7 +167,7 @@ BOTH = dict.fromkeys(["archive::t", "archive::old", "live::t", "live::p.in", "ar
         ("a+" * 50_000 + "::t", []),
     ],
 )
-def test_merged_targets(target, found):
+def test_spliced_targets(target, found):
     """One quantity of several nodes is one name; patterns mean what all the nodes that are there serve."""
     assert find(target, BOTH) == found
 

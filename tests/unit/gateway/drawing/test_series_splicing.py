@@ -62,8 +62,8 @@ def test_no_more_points_than_asked_for():
     assert joined.times[-1] == 8.5
 
 
-def test_nodes_are_asked_side_by_side_for_a_merged_series():
-    """A merged series comes from both nodes in one query, with a break where neither has data."""
+def test_nodes_are_asked_side_by_side_for_a_spliced_series():
+    """A spliced series comes from both nodes in one query, with a break where neither has data."""
     archive = FakeNode("archive", {"t": (np.arange(1000.0, 1200.0), np.zeros(200))})
     live = FakeNode("live", {"t": (np.arange(1500.0, 1600.0), np.ones(100))})
     clock = ManualClock(1600.0)
@@ -75,7 +75,7 @@ def test_nodes_are_asked_side_by_side_for_a_merged_series():
     assert gateway.snapshot().field(WANTED).type == "number"
 
 
-def test_a_merged_series_with_a_node_that_is_away():
+def test_a_spliced_series_with_a_node_that_is_away():
     """A node that is not online leaves the other part, with the reason."""
     clock = ManualClock(1600.0)
     gateway = Gateway(None, clock)

@@ -359,7 +359,7 @@ def test_a_line_is_connected_on_demand(site):
     assert all(value is not None for value, _ in connected["datapoints"])
 
 
-def test_a_merged_target(site):
+def test_a_spliced_target(site):
     """One quantity of two nodes is one series with the target's text as its legend."""
     site.hub.add(FakeNode("archive", {"t": ([1795320000.0, 1795321000.0], [1.0, 2.0])}, interval_s=1000))
     site.hub.add(FakeNode("live", {"t": ([1795321000.0, 1795322000.0], [3.0, 4.0])}, interval_s=1000))

@@ -97,7 +97,7 @@ def test_texts_of_any_length_are_cut_nowhere(archive):
 
 
 def test_overlapping_files_are_in_order_and_nothing_is_there_twice(archive):
-    """Files that overlap in time are merged; a sample that is in both is served once."""
+    """Files that overlap in time are joined; a sample that is in both is served once."""
     archive.write("1.g3", data(0, [1000.0, 1002.0, 1004.0], {"x": [1, 2, 3]}))
     archive.write("2.g3", data(0, [1001.0, 1002.0, 1003.0], {"x": [7, 2, 8]}))
     archive.poll()
@@ -135,7 +135,7 @@ def test_an_agent_that_restarts_goes_on(archive):
 
 
 def test_a_field_of_two_blocks_has_the_samples_of_both(archive):
-    """They are merged in order of time, in whatever blocks and frames they stand."""
+    """They are joined in order of time, in whatever blocks and frames they stand."""
     archive.write(
         "1.g3", data(0, [1000.0, 1002.0], {"x": [1, 2]}, "slow"), data(0, [1001.0, 1003.0], {"x": [5.5, 6.5]}, "fast")
     )
