@@ -15,7 +15,7 @@ import orjson
 from sisock.core.errors import BadRequest
 from sisock.core.reduce.reducers import REDUCERS
 from sisock.gateway.drawing.every import Every, find_zone, parse_every
-from sisock.gateway.drawing.planner import DEFAULT_REDUCER, Drawing
+from sisock.gateway.drawing.planner import DEFAULT_REDUCER, GRID_REDUCER, Drawing
 
 LONGEST_TEXT = 200
 MOST_METRICS = 100
@@ -32,7 +32,6 @@ ALIGNED_PARTS: Mapping[str, Mapping[str, str]] = {
     "minmax": {"min": " min", "max": " max"},
     "m4": {"first": " first", "min": " min", "max": " max", "last": " last"},
 }
-DEFAULT_ALIGNED = "mean"
 # As Grafana writes it.
 ZONES = {"utc": "UTC"}
 
@@ -102,7 +101,7 @@ class Options:
     def effective_reducer(self) -> str:
         """Return the reducer that holds: on a grid, the mean where none was chosen."""
         # One value stands for a cell. The two of the default become two lines only where somebody asks for them.
-        return DEFAULT_ALIGNED if self.aligns and not self.chosen and self.reducer == DEFAULT_REDUCER else self.reducer
+        return GRID_REDUCER if self.aligns and not self.chosen and self.reducer == DEFAULT_REDUCER else self.reducer
 
     @property
     def _parts(self) -> Mapping[str, str]:

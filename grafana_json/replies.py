@@ -16,7 +16,7 @@ from grafana_json.requests import Target
 from grafana_json.units import grafana_unit
 from sisock.core.model import Times, Values
 from sisock.core.times import format_duration
-from sisock.gateway.drawing.planner import SeriesWanted
+from sisock.gateway.drawing.planner import GRID_REDUCER, SeriesWanted
 from sisock.gateway.drawing.series import Series
 from sisock.gateway.tile_cache import Lru
 
@@ -253,7 +253,7 @@ def _notices(target: Target, series: Series) -> Iterator[Notice]:
 
 def _decimation(options: Options, bucket_s: float) -> str:
     reducer = options.effective_reducer
-    peaks = "; max keeps peaks" if options.aligns and not options.chosen and reducer == "mean" else ""
+    peaks = "; max keeps peaks" if options.aligns and not options.chosen and reducer == GRID_REDUCER else ""
     return f"drawn from {format_duration(bucket_s)} buckets ({reducer}{peaks})"
 
 

@@ -26,7 +26,7 @@ from sisock.core.window.walks import ForwardWalk
 from sisock.core.wire import info
 from sisock.core.wire.catalogue import CataloguePages, decode_catalogue
 from sisock.core.wire.data import decode_after, decode_data
-from sisock.core.wire.info import decode_entries, decode_info, procedure, uri
+from sisock.core.wire.info import Capability, decode_entries, decode_info, procedure, uri
 from sisock.core.wire.requests import request_arguments
 from sisock.core.wire.spans import decode_remarks
 from sisock.settings import Settings
@@ -144,7 +144,7 @@ class Consumer:
         """Return the fields of a node that have samples in [start, end), sisock time; of all time unless given."""
         start, end = _instants(start, end)
         procedure = info.procedure(node, "get_fields")
-        if "paging" not in self._capabilities(node):
+        if Capability.PAGING not in self._capabilities(node):
             return decode_catalogue(self._call(procedure, start, end, who=node))[0]
         pages = CataloguePages()
         while not pages.are_whole:
@@ -212,7 +212,7 @@ class Consumer:
         None where there is no sample, or where the node cannot tell.
         """
         node, name = _split(target)
-        if "reduce" not in self._capabilities(node):
+        if Capability.REDUCE not in self._capabilities(node):
             return None
         # One bucket holds all of time: its first sample, and the newest behind it.
         request = DataRequest((name,), 1, 0, min_stride=ALL_TIME_S, reduce="first", packed=True)

@@ -16,6 +16,7 @@ from sisock.core.reduce.reducers import Samples, add_newest
 from sisock.core.window.edge import Edge
 from sisock.core.window.remarks import Remarked
 from sisock.core.window.spans import NO_SAMPLES, Reduction
+from sisock.core.wire.info import Capability
 from sisock.core.wire.spans import decode_reductions, decode_remarks, spans_arguments
 from sisock.gateway.drawing.planner import NodeQuery
 from sisock.gateway.node_client import CALL_FAILURES, NodeClient
@@ -55,7 +56,7 @@ class WindowEdges:
 
     def __init__(self, client: NodeClient, query: NodeQuery) -> None:
         self._start = query.request.start
-        self._tells = client.info is not None and "edge" in client.info.capabilities
+        self._tells = client.info is not None and Capability.EDGE in client.info.capabilities
         self._asks_when_empty = self._tells and query.resolution.before is not False
         self._holding = query.holding(client.catalogue)
         self._wanting = set(self._holding) if self._tells else set()
@@ -280,7 +281,7 @@ class CachedReader:
 
     def _ahead_s(self, lacking: Mapping[str, Lookup]) -> float:
         """Return for how long the next windows should find the bucket that their start cuts; zero if they will."""
-        if self._client.info is None or "ahead" not in self._client.info.capabilities:
+        if self._client.info is None or Capability.AHEAD not in self._client.info.capabilities:
             return 0.0
         return max(self._ahead_of(self._keys[name], lookup) for name, lookup in lacking.items())
 

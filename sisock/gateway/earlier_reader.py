@@ -15,6 +15,7 @@ from sisock.core.window.edge_reading import longest_s
 from sisock.core.window.newest import NewestSearch
 from sisock.core.window.spans import NO_SAMPLES
 from sisock.core.wire.data import decode_data
+from sisock.core.wire.info import Capability
 from sisock.core.wire.requests import request_arguments
 from sisock.core.wire.spans import decode_reductions, spans_arguments
 from sisock.gateway.drawing.planner import NodeQuery
@@ -85,7 +86,7 @@ class EarlierReader:
         assert self._client.info is not None
         before: dict[str, Samples] = {}
         try:
-            if "spans" in self._client.info.capabilities:
+            if Capability.SPANS in self._client.info.capabilities:
                 await self._read_at_once(fields, before)
             else:
                 await self._read_backwards(fields, before)

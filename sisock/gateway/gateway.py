@@ -13,6 +13,7 @@ from sisock.core.errors import NodeUnavailable, UnknownNode
 from sisock.core.model import DataBlock, Span
 from sisock.core.reduce.reducers import find_reducer
 from sisock.core.times import format_iso8601
+from sisock.core.wire.info import Capability
 from sisock.gateway.cached_reader import CachedReader, CachedReading
 from sisock.gateway.directory import Directory, NodeChange, NodeState, Snapshot
 from sisock.gateway.drawing.cells import Cells
@@ -216,7 +217,7 @@ class Gateway:
         except (DeadlinePassed, NodeUnavailable) as error:
             return self._drawn(client, query, self._reader(client, query, until).kept(error))
         assert client.info is not None
-        if "spans" not in client.info.capabilities:
+        if Capability.SPANS not in client.info.capabilities:
             return await self._ask_original(client, query, until)
         capability = find_reducer(query.resolution.reducer).capability
         # Not asked: an older node's error would not say what to do.
@@ -225,7 +226,7 @@ class Gateway:
         reading = await self._reader(client, query, until).read()
         # Nodes of former versions don't say what was before a window: they are asked for it on its own, and only
         # where all else came, for a node in trouble should not be asked once more.
-        if "edge" not in client.info.capabilities and not reading.problems:
+        if Capability.EDGE not in client.info.capabilities and not reading.problems:
             earlier = await self._earlier(client, query, reading.block, until)
             reading = replace(reading, block=earlier.block, before=earlier.before, held=earlier.held)
         return self._drawn(client, query, reading)

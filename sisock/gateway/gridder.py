@@ -12,7 +12,7 @@ from sisock.core.model import Span
 from sisock.gateway.directory import Directory
 from sisock.gateway.drawing.cells import Cells, choose_cells
 from sisock.gateway.drawing.laying import by_bucket, lay, parts_of, seam
-from sisock.gateway.drawing.planner import Asked, Drawing, Resolution, SeriesWanted, clamp_points
+from sisock.gateway.drawing.planner import STATE_REDUCER, Asked, Drawing, Resolution, SeriesWanted, clamp_points
 from sisock.gateway.drawing.series import Answer, DrawnSeries, Series, splice_all, splice_by
 
 FEWEST_ON_GRID = 8
@@ -86,7 +86,7 @@ class Gridder:
         others = [one for one in asked.series if one not in states] if states else asked.series
         asking = [self._laid(asked.of(others), drawing.grid_reducer, drawing, cells)] if others else []
         if states and drawing.aligns:
-            asking.append(self._laid(asked.of(states), "last", drawing, cells))
+            asking.append(self._laid(asked.of(states), STATE_REDUCER, drawing, cells))
         elif states:
             asking.append(self._draw_plainly(asked.of(states), drawing))
         answers: list[Answer] = await gatherResults(asking, consumeErrors=True)

@@ -16,7 +16,7 @@ from sisock.core import times
 from sisock.core.errors import NodeUnavailable, SisockError
 from sisock.core.model import FieldCatalogue
 from sisock.core.wire.catalogue import PAGE_FIELDS, CataloguePages, decode_catalogue
-from sisock.core.wire.info import NodeInfo, decode_info, procedure
+from sisock.core.wire.info import Capability, NodeInfo, decode_info, procedure
 from sisock.gateway.single_flight import SingleFlight
 
 __all__ = [
@@ -256,7 +256,7 @@ class NodeClient:
 
     def view(self) -> NodeView:
         """Return what is known now."""
-        original = self.info is not None and "spans" not in self.info.capabilities
+        original = self.info is not None and Capability.SPANS not in self.info.capabilities
         return NodeView(self.name, self.description, self.catalogue, original, self.problem, self._remarks)
 
     @property
@@ -332,7 +332,7 @@ class NodeClient:
     async def _update(self) -> None:
         info = await self._ask_info()
         if not self._has_fields_of(info):
-            pages = self._pages() if "paging" in info.capabilities else self._whole()
+            pages = self._pages() if Capability.PAGING in info.capabilities else self._whole()
             self.catalogue, self._remarks = await pages
         self.info, self._fetch_problem = info, None
         self._fetched_at = self._link.clock.seconds()

@@ -1,6 +1,8 @@
 """Sources of data. They know nothing of WAMP: :mod:`sisock.wamp` serves them.
 
-``KINDS`` is the table of those that come with sisock; a new one is a module and a line here.
+``contract`` is what a node must be able to do. ``archive`` is the engine of those that serve files (``text``,
+``table``, ``g3``), ``live`` what those of live samples share (``host``, ``ocs``); ``ocs_names`` are names that ``ocs``
+and ``g3`` have in common. ``KINDS`` below is the table of those that come with sisock, by the names that people give.
 """
 
 from __future__ import annotations

@@ -1,4 +1,12 @@
-"""WAMP: sessions, hub, node server and router."""
+"""On the network: sessions, the router, the hub, data node servers, and consumers.
+
+Start with ``session``, what all sessions have in common, and ``connection``, the one way in which all programs are on
+the network; ``blocking_connection`` is it for programs that block, and ``reactor`` the loop beneath. A
+``data_node_server`` serves what people write for the public API, a ``node_server`` the nodes of :mod:`sisock.nodes`;
+``presence`` keeps either of them listed, and ``inbox`` brings events to nodes that are fed. ``hub`` knows which are
+online. ``router`` starts Crossbar with ``crossbar_config``, which asks the ``authenticator`` who may do what, by the
+secrets of ``credentials`` and over TLS with a ``certificate``.
+"""
 
 from __future__ import annotations
 

@@ -124,6 +124,8 @@ class Aggregate:
         Whether it grows with the number of samples.
     needs_scatter
         Whether it is a standard deviation, for which blocks must know their scatter.
+    extreme
+        Returns which of two values it is of both; None where it is none of them.
     """
 
     of: Callable[[Blocks, Indices], Values]
@@ -133,6 +135,7 @@ class Aggregate:
     keeps_dtype: bool = False
     adds_up: bool = False
     needs_scatter: bool = False
+    extreme: np.ufunc | None = None
 
     def none_of(self, values: Values) -> Values:
         """Return no aggregates, of the type of those of such values."""

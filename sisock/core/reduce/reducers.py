@@ -119,12 +119,15 @@ class Reducer:
         What it keeps of each.
     capability
         What a node must say that it can, beside reducing spans; empty for what all that reduce can.
+    smaller
+        The reducer that takes its place where there is no room for all that it keeps; empty where it keeps one value.
     """
 
     name: str
     numbers: Selection
     states: Selection
     capability: str = ""
+    smaller: str = ""
 
     def for_type(self, field_type: FieldType) -> Selection:
         """Return the selection for the fields of a type."""
@@ -358,11 +361,17 @@ REDUCERS: Mapping[str, Reducer] = {
     for one in (
         Reducer("first", _of_numbers("first"), _of_states("first")),
         Reducer("last", _of_numbers("last"), _of_states("last")),
-        Reducer("minmax", _of_numbers("lowest", "highest"), _CHANGES),
-        Reducer("m4", _of_numbers("first", "lowest", "highest", "last"), _CHANGES),
+        Reducer("minmax", _of_numbers("lowest", "highest"), _CHANGES, smaller="last"),
+        Reducer("m4", _of_numbers("first", "lowest", "highest", "last"), _CHANGES, smaller="minmax"),
         _aggregating("mean", Aggregate(mean_of, combining.combine_means, ("mean", "count"), adds_newest=True)),
-        _aggregating("min", Aggregate(min_of, combining.combine_minima, ("min",), adds_newest=True, keeps_dtype=True)),
-        _aggregating("max", Aggregate(max_of, combining.combine_maxima, ("max",), adds_newest=True, keeps_dtype=True)),
+        _aggregating(
+            "min",
+            Aggregate(min_of, combining.combine_minima, ("min",), adds_newest=True, keeps_dtype=True, extreme=np.fmin),
+        ),
+        _aggregating(
+            "max",
+            Aggregate(max_of, combining.combine_maxima, ("max",), adds_newest=True, keeps_dtype=True, extreme=np.fmax),
+        ),
         # The first nodes that reduced had none of these.
         _aggregating("count", Aggregate(count_of, combining.combine_counts, ("count",), adds_up=True), "aggregates"),
         _aggregating("sum", Aggregate(sum_of, combining.combine_sums, ("sum", "count"), adds_up=True), "aggregates"),

@@ -13,7 +13,22 @@ BASE_URI = "org.simonsobservatory"
 # Not "$", which would let a name end with a newline where match() is used.
 NODE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 # No argument is sent to a node that lacks its word here: the original library refuses the call.
-CAPABILITIES = frozenset({"reduce", "packed", "paging", "spans", "ahead", "edge", "aggregates"})
+
+
+class Capability:
+    """The extensions that nodes say they have, by the words that travel."""
+
+    REDUCE = "reduce"
+    PACKED = "packed"
+    PAGING = "paging"
+    SPANS = "spans"
+    AHEAD = "ahead"
+    EDGE = "edge"
+    AGGREGATES = "aggregates"
+
+
+CAPABILITIES = frozenset(word for name, word in vars(Capability).items() if not name.startswith("_"))
+"""All that nodes of this version have."""
 
 
 def uri(suffix: str) -> str:

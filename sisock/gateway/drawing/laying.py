@@ -6,7 +6,7 @@ each, parts of a quantity that several nodes serve are spliced by bucket, and bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,13 +22,6 @@ from sisock.gateway.drawing.series import Series
 
 SEAM_LATE_S = 10.0  # some nodes tell of the last moments later than others
 LATE_SHARE = 0.05  # of a window, which may be left out for that
-# Where the sample that is chosen of a cell stands among what is chosen of its buckets, from their starts.
-_ENDS: Mapping[str, Callable[[Indices, int], Indices]] = {
-    "first": lambda starts, _: starts,
-    "last": lambda starts, count: stops_of(starts, count) - 1,
-}
-
-EXTREMES: Mapping[str, np.ufunc] = {"min": np.fmin, "max": np.fmax}
 
 
 def by_bucket(series: Series, part_s: float) -> Series:
@@ -108,8 +101,9 @@ def _of_parts(series: Mapping[str, Series], reducer: str, cells: Cells) -> tuple
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     values = parts[reducer]
     # What chooses the first or the last needs no weights: it is that of the first or last bucket.
-    if reducer in _ENDS:
-        return numbers[starts], values[_ENDS[reducer](starts, values.size)]
+    selection = find_reducer(reducer).numbers
+    if selection.aggregate is None:
+        return numbers[starts], values[stops_of(starts, values.size) - 1 if selection.keeps_last else starts]
     return numbers[starts], combine_buckets(reducer, parts, starts)
 
 
@@ -155,9 +149,7 @@ def _held(values: Values, cells: Cells, until: float) -> Values:
     return held
 
 
-def seam(
-    first: Series, second: Series, final: float, part_s: float, reducer: str = "", until: float = np.inf
-) -> Samples:
+def seam(first: Series, second: Series, final: float, part_s: float, reducer: str, until: float = np.inf) -> Samples:
     """Return what two series have by bucket: the first where it is final, then the second where it has anything.
 
     Of the bucket in which the first ceases to be final, the second may have less. Extremes are those of both then, and
@@ -175,14 +167,15 @@ def seam(
     ours, theirs = ends <= final, others > final
     # Of the bucket in which the second begins it has a part only. The first's is nearer to the truth where it covers
     # more of the bucket than is left of it.
-    if reducer not in ("", "last", *EXTREMES):
+    selection = find_reducer(reducer).numbers
+    extreme = None if selection.aggregate is None else selection.aggregate.extreme
+    if extreme is None and not selection.keeps_last:
         begins = (first.times == second.times[0]) & (first.times > first.times[0]) & (first.times < final)
         ours |= begins & (final - first.times > np.minimum(ends, until) - final)
         theirs &= ~np.isin(second.times, first.times[ours])
     # A bucket that is not final belongs to the second where it has anything there.
     ours |= ~np.isin(first.times, second.times[theirs])
     times = np.concatenate([first.times[ours], second.times[theirs]])
-    extreme = EXTREMES.get(reducer)
     others_values = second.values[theirs].copy()
     if extreme is not None:
         both = np.flatnonzero(~ours & (first.times < final))

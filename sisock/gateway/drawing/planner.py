@@ -24,6 +24,9 @@ POINTS_FOR_FEW = 1000
 DEFAULT_REDUCER = "minmax"
 # What is drawn of few points, where nobody asked for a reducer: the last values.
 FEW_REDUCER = "last"
+# What a cell of a grid has of numbers, where a reducer keeps several samples; and of states, which hold.
+GRID_REDUCER = "mean"
+STATE_REDUCER = "last"
 # About 4 MB packed as JSON, well inside every node's allowance.
 POINTS_IN_A_CALL = 200_000
 
@@ -86,7 +89,7 @@ class Drawing:
     @property
     def grid_reducer(self) -> str:
         """Return the reducer that numbers are drawn by on a grid."""
-        return self.reducer if find_reducer(self.reducer).numbers.samples_per_bucket == 1 else "mean"
+        return self.reducer if find_reducer(self.reducer).numbers.samples_per_bucket == 1 else GRID_REDUCER
 
     @property
     def on_grid(self) -> bool:

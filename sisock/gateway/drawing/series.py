@@ -15,12 +15,10 @@ from sisock.core.reduce.reducers import Samples, add_newest, distinct, find_redu
 from sisock.core.window.remarks import Remarked
 from sisock.core.wire.values import as_values
 from sisock.gateway.drawing.cells import equal_edges
-from sisock.gateway.drawing.planner import FEWEST_REDUCED, Resolution, SeriesWanted
+from sisock.gateway.drawing.planner import FEW_REDUCER, FEWEST_REDUCED, Resolution, SeriesWanted
 
 # The kinds of dtypes that values of a type have.
 _KINDS: Mapping[FieldType, str] = {"number": "fi", "bool": "b", "string": "O"}
-# What is drawn in place of a reducer that keeps more samples than there is room for.
-SMALLER: Mapping[str, str] = {"m4": "minmax", "minmax": "last"}
 
 
 def _no_times() -> Times:
@@ -206,9 +204,9 @@ def keep_few(series: Series, resolution: Resolution, start: float, end: float) -
         return series
     room, reducer = resolution.max_points, resolution.reducer
     if series.type != "number":
-        reducer = "last" if room < find_reducer(reducer).states.samples_per_bucket else reducer
+        reducer = FEW_REDUCER if room < find_reducer(reducer).states.samples_per_bucket else reducer
     while find_reducer(reducer).numbers.samples_per_bucket > room:
-        reducer = SMALLER[reducer]
+        reducer = find_reducer(reducer).smaller
     selection = find_reducer(reducer).for_type(series.type)
     each = selection.samples_per_bucket
     has_last = selection.keeps_last
