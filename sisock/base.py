@@ -24,12 +24,11 @@ import sisock.wamp  # noqa: F401 - first, so that Autobahn is loaded quietly
 from sisock.core import times
 from sisock.core.wire import info
 from sisock.settings import Settings
-from sisock.wamp.credentials import server_login
-from sisock.wamp.data_node_server import DataNodeServer
+from sisock.wamp.data_node_server import LOGIN, DataNodeServer
 
 _settings = Settings.from_environment()
 
-WAMP_USER, WAMP_SECRET = server_login(_settings)
+WAMP_USER, WAMP_SECRET = LOGIN
 SISOCK_HOST = _settings.host
 SISOCK_PORT = _settings.tls_port
 OCS_PORT = _settings.ocs_port

@@ -35,7 +35,8 @@ from sisock.wamp.reactor import keep_steady
 from sisock.wamp.session import Session, sign
 
 FAULTS = FaultLog()
-_USER, _SECRET = server_login(Settings.from_environment())
+LOGIN = server_login(Settings.from_environment())
+"""Name and secret, read once, as this module is loaded."""
 # Within which the next page of a catalogue is asked for.
 _PAGING_S = 60.0
 _LACKS_FIELDS = (
@@ -83,12 +84,12 @@ class DataNodeServer(Session):
     def onConnect(self) -> None:  # noqa: N802 - Autobahn's name
         """Log in when the connection stands; override it to log in another way."""
         extra = self.config.extra or {}
-        self.join(self.config.realm, ["wampcra"], extra.get("authid", _USER))
+        self.join(self.config.realm, ["wampcra"], extra.get("authid", LOGIN[0]))
 
     def onChallenge(self, challenge: Any) -> Any:  # noqa: N802 - Autobahn's name
         """Answer the router's challenge (WAMP-CRA); raise for any other method."""
         extra = self.config.extra or {}
-        return sign(challenge, extra.get("secret", _SECRET))
+        return sign(challenge, extra.get("secret", LOGIN[1]))
 
     @inlineCallbacks
     def onJoin(self, details: Any) -> Any:  # noqa: N802 - Autobahn's name
