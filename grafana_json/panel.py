@@ -77,7 +77,7 @@ def _cells(
     """Return the grid of each drawing that is on one."""
     if not query.end > query.start or not any(drawing.on_grid for drawing in groups):
         return {}
-    return gateway.cells(groups, query.start, query.end, query.max_points, query.least_s)
+    return gateway.gridder.cells(groups, query.start, query.end, query.max_points, query.least_s)
 
 
 def count_points(resolved: Sequence[ResolvedTarget], panel: Panel) -> int:

@@ -236,7 +236,7 @@ class Consumer:
         (name,) = request.fields
         start, end = resolve_span(request.start, request.end, time.time())
         # Half a page, so that a part still fits into one where samples become twice as dense.
-        walk = ForwardWalk(start, end, PAGE_SAMPLES // 2, _interval_s(catalogue, name))
+        walk = ForwardWalk(start, end, PAGE_SAMPLES // 2, catalogue.spacings_s([name]).get(name))
         # An empty span is asked for as well: there is at least one page, and the node may have something to tell.
         if walk.span is None:
             yield from self._pages_at_once(node, request, catalogue)
@@ -329,8 +329,3 @@ def _split(target: str) -> tuple[str, str]:
 def _instants(start: float, end: float) -> Span:
     """Return both ends of a span as plain numbers: NumPy's do not travel."""
     return check_number(start, "a time"), check_number(end, "a time")
-
-
-def _interval_s(catalogue: FieldCatalogue, name: str) -> float | None:
-    field = catalogue.find(name)
-    return catalogue.timelines[field.timeline].interval_s if field else None

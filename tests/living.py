@@ -160,7 +160,7 @@ class LivingSite:
             assert (np.diff(kept.times) >= 0).all(), (kept.wanted.target, start, end, kept.times)
             resolution = choose_resolution(start, end, points, drawing.reducer)
             if align or (drawing.on_grid and true.type == "number"):
-                cells = self.plain.cells({drawing: wanted}, start, end, points)[drawing]
+                cells = self.plain.gridder.cells({drawing: wanted}, start, end, points)[drawing]
                 resolution = Resolution("last", cells.longest_s, points)
             self._compare(kept, true, start, resolution, held=align and true.type != "number")
         self.asked.append((self.clock(), dict(self.final_until), dict(self.generation)))

@@ -131,16 +131,11 @@ class _OneThread:
         return maybeDeferred(function, *arguments)
 
     def wait(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        waiting = function(*arguments)
-        self._advance_until(lambda: waiting.called)
-        if not waiting.called:
+        outcomes: list[Any] = []
+        function(*arguments).addBoth(outcomes.append)
+        self._advance_until(lambda: outcomes)
+        if not outcomes:
             raise TimeoutError(f"what a reply waits for did not come within {LONGEST_REPLY_S:g} s")
-        return _result_of(waiting)
-
-
-def _result_of(fired: Deferred[Any]) -> Any:
-    outcomes: list[Any] = []
-    fired.addBoth(outcomes.append)
-    if isinstance(outcomes[0], Failure):
-        outcomes[0].raiseException()
-    return outcomes[0]
+        if isinstance(outcomes[0], Failure):
+            outcomes[0].raiseException()
+        return outcomes[0]

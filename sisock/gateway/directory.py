@@ -160,7 +160,7 @@ class Directory:
 
     def refresh(self) -> Deferred[None]:
         """Ask the hub which nodes are online; what cannot be asked now stays as it was."""
-        return self._listing.join()
+        return self._listing.wait()
 
     def freshen(self, age_s: float = FRESH_S) -> Deferred[Snapshot]:
         """Ask again for all that is older than ``age_s``, side by side; return what is known at the deadline.
@@ -175,14 +175,14 @@ class Directory:
         if self._link.outage:
             return
         older = [client for client in self._clients.values() if client.is_older_than(age_s)]
-        asked = [(client.pages, client.fetching.join()) for client in older]
+        asked = [(client.pages, client.fetching.wait()) for client in older]
         # A catalogue of many pages takes seconds, and is as true as before until the new one is there.
         waiting = [fetching for pages, fetching in asked if pages == 1]
         now = self._link.clock.seconds()
         if self._listed_at is None or not 0 <= now - self._listed_at <= age_s:
             known = set(self._clients.values())
             await self.refresh()
-            waiting += [client.fetching.join() for client in self._clients.values() if client not in known]
+            waiting += [client.fetching.wait() for client in self._clients.values() if client not in known]
         await DeferredList(waiting, consumeErrors=True)
 
     def _remove(self, name: str) -> None:
@@ -209,7 +209,7 @@ class Directory:
         else:
             self._note(name, came=True)
         self._clients[name] = client
-        client.fetching.join()
+        client.fetching.wait()
 
     def _changed(self, name: str) -> None:
         self._changes[name] = self._changes.get(name, 0) + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -76,7 +76,7 @@ class Gateway:
         self._cache = TileCache(cache_bytes)
         self._calls = CallsUnderWay()
         self.directory = Directory(self._link, deadline_s)
-        self._gridder = Gridder(self.directory, self.now, self._ask_all, self._drawn_plainly, self._noted)
+        self.gridder = Gridder(self.directory, self.now, self._ask_all, self._drawn_plainly, self._noted)
 
     def connected(self, caller: Caller) -> Deferred[None]:
         """Use a session that has just joined; fires when the hub has been asked which nodes are online."""
@@ -145,20 +145,9 @@ class Gateway:
         # One deadline for all calls that this takes, however many there are one after the other.
         asked = Asked(tuple(series), start, end, points, self._clock.seconds() + self._deadline_s, least_s)
         if drawing.on_grid:
-            cells = cells or self.cells({drawing: series}, start, end, points, least_s)[drawing]
-            return Deferred.fromCoroutine(self._gridder.draw(asked, drawing, cells))
+            cells = cells or self.gridder.cells({drawing: series}, start, end, points, least_s)[drawing]
+            return Deferred.fromCoroutine(self.gridder.draw(asked, drawing, cells))
         return self._drawn_plainly(asked, drawing)
-
-    def cells(
-        self,
-        drawn: Mapping[Drawing, Iterable[SeriesWanted]],
-        start: float,
-        end: float,
-        max_points: int | None,
-        least_s: float = 0.0,
-    ) -> dict[Drawing, Cells]:
-        """Return the grid of each drawing that is on one, of [start, end), which is not empty; most have the same."""
-        return self._gridder.cells(drawn, start, end, max_points, least_s)
 
     def _drawn_plainly(self, asked: Asked, drawing: Drawing) -> Deferred[Answer]:
         """Draw samples where they were measured."""
@@ -257,7 +246,7 @@ class Gateway:
     async def _introduce(self, client: NodeClient, until: float) -> None:
         """Wait until the node has said what it can."""
         if client.info is None:
-            await client.fetching.join().addTimeout(until - self._clock.seconds(), self._clock)
+            await client.fetching.wait().addTimeout(until - self._clock.seconds(), self._clock)
         if client.info is None:
             raise NodeUnavailable(
                 client.problem or f"node '{client.name}' has not said yet what it can; it is asked again"

@@ -7,17 +7,15 @@ small spans, from the newest backwards, and the spans follow the density of what
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from sisock.core import times
 from sisock.core.errors import BadReply
 from sisock.core.model import DataBlock, DataRequest, TimelineBlock
 from sisock.core.reduce.reducers import find_reducer, reduce_block
 from sisock.core.window.edge import Edge
+from sisock.core.window.parts import UNSTATED, join_blocks_of
 from sisock.core.window.remarks import Remarked
 from sisock.core.window.review import Review
 from sisock.core.window.walks import BackwardWalk
@@ -79,11 +77,8 @@ class LegacyReader:
 
     def _longest_span_s(self) -> float:
         """Return the span that one reply holds at the spacing that the node states, where it states one."""
-        catalogue = self._client.catalogue
-        known = map(catalogue.find, self._query.request.fields)
-        fields = [field for field in known if field is not None]
-        intervals_s = [catalogue.timelines[field.timeline].interval_s for field in fields]
-        rate = sum(1.0 / interval_s for interval_s in intervals_s if interval_s)
+        spacings_s = self._client.catalogue.spacings_s(self._query.request.fields).values()
+        rate = sum(1.0 / spacing_s for spacing_s in spacings_s if spacing_s)
         return LONGEST_REPLY_VALUES / rate if rate else math.inf
 
     async def _step(self, span: tuple[float, float]) -> str | None:
@@ -128,7 +123,10 @@ class LegacyReader:
         request = self._query.request
         if request.reduce is None or request.min_stride is None:
             raise BadReply("a node with the original library is read to be reduced")
-        whole = join_replies(self._blocks[::-1], request.fields)
+        # Nothing is promised about the past: the original library cannot say what changed.
+        fields = [(name, [block.find(name) for block in self._blocks[::-1]]) for name in request.fields]
+        joined = {name: join_blocks_of(name, blocks, UNSTATED) for name, blocks in fields}
+        whole = DataBlock({name: one for name, one in joined.items() if one is not None})
         reduced = reduce_block(whole, request.reduce, request.min_stride)
         return DataBlock({name: self._with_first(name, one, whole) for name, one in reduced.timelines.items()})
 
@@ -158,21 +156,3 @@ class LegacyReader:
         moment = times.format_iso8601(self._walk.reached)
         lacking = f"what is before {moment} is missing, because {reason}"
         return f"node '{self._client.name}': {lacking}; ask for a shorter range"
-
-
-def join_replies(blocks: Sequence[DataBlock], fields: Sequence[str]) -> DataBlock:
-    """Return one timeline for each field, from the blocks of consecutive spans; nothing is promised about its past."""
-    joined = {}
-    for name in fields:
-        timelines = [block.find(name) for block in blocks]
-        parts = [one.of_field(name) for one in timelines if one is not None]
-        if parts:
-            joined[name] = _join_timelines(name, parts).restated(finalized_until=-np.inf)
-    return DataBlock(joined)
-
-
-def _join_timelines(name: str, parts: Sequence[TimelineBlock]) -> TimelineBlock:
-    return TimelineBlock(
-        times=np.concatenate([part.times for part in parts]),
-        values={name: np.concatenate([part.values[name] for part in parts])},
-    )

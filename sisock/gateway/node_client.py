@@ -19,17 +19,6 @@ from sisock.core.wire.catalogue import PAGE_FIELDS, CataloguePages, decode_catal
 from sisock.core.wire.info import Capability, NodeInfo, decode_info, procedure
 from sisock.gateway.single_flight import SingleFlight
 
-__all__ = [
-    "CALL_FAILURES",
-    "NO_SUCH_PROCEDURE",
-    "ApplicationError",
-    "Caller",
-    "DeadlinePassed",
-    "RouterLink",
-    "TransportLost",
-    "in_words",
-]
-
 CALL_FAILURES = (DeadlinePassed, ApplicationError, TransportLost, SisockError)
 """The failures of calls; anything else is a mistake of ours, or a reply that broke the reading of it."""
 NO_SUCH_PROCEDURE = ApplicationError.NO_SUCH_PROCEDURE

@@ -24,7 +24,7 @@ class SingleFlight:
         self._start = start
         self._waiting: list[Deferred[None]] | None = None
 
-    def join(self) -> Deferred[None]:
+    def wait(self) -> Deferred[None]:
         """Return a Deferred that fires when the run that is under way, or that starts now, has ended."""
         waiter: Deferred[None] = Deferred()
         if self._waiting is not None:

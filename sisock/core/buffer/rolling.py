@@ -85,7 +85,7 @@ class _State(NamedTuple):
             max(position.floor, -math.inf if oldest is None else oldest) if position.dropped else -math.inf
         )
         generation = f"{self.generation}+{position.revision}" if position.revision else self.generation
-        return Statement(finalized_until, available_from, generation)
+        return Statement(finalized_until=finalized_until, available_from=available_from, generation=generation)
 
 
 class RollingBuffer:

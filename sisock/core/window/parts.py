@@ -16,7 +16,7 @@ from sisock.core.model import DataBlock, Span, Statement, TimelineBlock
 MOST_REFUSALS = 64
 # Parts of a span: so many calls take seconds, and whoever asked waits no longer.
 MOST_HALVES = 1000
-UNSTATED = Statement(-math.inf)
+UNSTATED = Statement(finalized_until=-math.inf)
 """The statement of a source that has stated nothing: nothing is promised."""
 
 SpanStatement = tuple[Span, Statement | None]
@@ -122,14 +122,21 @@ def join_block_parts(parts: Sequence[tuple[Span, DataBlock]], fields: Iterable[s
         blocks = [block.find(name) for _, block in parts]
         statements = [(span, block.stated_of(name)) for span, block in parts]
         # On its own, because a field that some part leaves out does not have its timeline's times there.
-        filled = [one for one in blocks if one is not None]
-        if filled:
-            times = np.concatenate([one.times for one in filled])
-            values = np.concatenate([one.values[name] for one in filled])
-            timelines[name] = TimelineBlock(times, {name: values}, statement=join_statements(statements))
+        joined = join_blocks_of(name, blocks, join_statements(statements))
+        if joined is not None:
+            timelines[name] = joined
         elif any(statement for _, statement in statements):
             stated[name] = join_statements(statements)
     return DataBlock(timelines, stated)
+
+
+def join_blocks_of(name: str, blocks: Iterable[TimelineBlock | None], statement: Statement) -> TimelineBlock | None:
+    """Return the samples of a field in consecutive blocks as one, with a statement; None where it is in none."""
+    filled = [one for one in blocks if one is not None]
+    if not filled:
+        return None
+    times = np.concatenate([one.times for one in filled])
+    return TimelineBlock(times, {name: np.concatenate([one.values[name] for one in filled])}, statement=statement)
 
 
 def join_statements(statements: Sequence[SpanStatement]) -> Statement:

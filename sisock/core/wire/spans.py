@@ -161,9 +161,9 @@ def _decode_statement(entry: Any) -> Statement:
     if math.isnan(final or 0.0) or math.isnan(oldest or 0.0):
         raise ValueError("it states a time that is no number")
     return Statement(
-        math.inf if final is None else float(final),
-        -math.inf if oldest is None else float(oldest),
-        None if generation is None else str(generation),
+        finalized_until=math.inf if final is None else float(final),
+        available_from=-math.inf if oldest is None else float(oldest),
+        generation=None if generation is None else str(generation),
     )
 
 

@@ -36,9 +36,8 @@ def break_gaps(
     A gap is where consecutive samples are further apart than two buckets, than the interval that the node states,
     and than three times the spacing that is usual around the place (see :func:`usual_spacings`). So a change of rate
     is none, nor are samples that come at random: few that have no rhythm are judged by the interval, of which a gap
-    then takes five. What is a gap at one zoom is one at every finer zoom. The break
-    is one bucket after the last sample, so it stands still between refreshes. Where breaks would exceed
-    ``max_points``, the widest gaps are broken.
+    then takes five. What is a gap at one zoom is one at every finer zoom. The break is one bucket after the last
+    sample, so it stands still between refreshes. Where breaks would exceed ``max_points``, the widest gaps are broken.
 
     Parameters
     ----------

@@ -72,6 +72,7 @@ def lay(
 def _weighable(series: Mapping[str, Series], reducer: str) -> Mapping[str, Series]:
     """Let the means of buckets count alike where nobody can tell how many samples each is of, and say so."""
     counts = series.get("count")
+    # What needs a capability comes with its counts, or not at all: only a mean may be there without.
     if find_reducer(reducer).capability or counts is None or counts.times.size or not counts.problem:
         return series
     drawn = series[reducer]

@@ -15,12 +15,10 @@ from sisock.core.column.series import ReducibleSeries
 from sisock.core.model import DataBlock, FieldCatalogue
 from sisock.nodes.archive.file_cache import FileCache, ServedColumn
 from sisock.nodes.archive.folder_index import FolderIndex
-from sisock.nodes.archive.format import Contents, FieldSamples, Reader, in_order
+from sisock.nodes.archive.format import Reader
 from sisock.nodes.archive.segment_loader import SegmentLoader
 from sisock.nodes.archive.series_archive import SeriesArchive
 from sisock.nodes.archive.served_field import ServedField, join_timelines
-
-__all__ = ["Contents", "FieldSamples", "FileArchive", "FileFormat", "Reader", "in_order"]
 
 # The columns of a single file are kept by the index, all in one entry.
 KEPT_FROM_FILES = 2

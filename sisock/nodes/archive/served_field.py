@@ -186,7 +186,7 @@ def _join_statements(one: Statement, other: Statement) -> Statement:
     """Return what holds of the samples of both."""
     generations = sorted({str(one.generation), str(other.generation)})
     return Statement(
-        min(one.finalized_until, other.finalized_until),
-        max(one.available_from, other.available_from),
-        "/".join(generations),
+        finalized_until=min(one.finalized_until, other.finalized_until),
+        available_from=max(one.available_from, other.available_from),
+        generation="/".join(generations),
     )

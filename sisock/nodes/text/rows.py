@@ -88,8 +88,8 @@ def is_time(seconds: float) -> bool:
     return 0 < seconds < LATEST
 
 
-def problem_of(path: Path, raw: bytes, rows: TimedRows, row: str) -> str | None:
-    """Say in one line what is wrong with a file of which the samples are kept; None when nothing is.
+def problem_of_lines(path: Path, rows: TimedRows, row: str) -> str | None:
+    """Say which line of a file is no row; None when all are.
 
     The number of broken lines is left out, since the same is reported once only.
 
@@ -98,8 +98,22 @@ def problem_of(path: Path, raw: bytes, rows: TimedRows, row: str) -> str | None:
     row
         What a row is, in words.
     """
-    if rows.broken:
-        return f"'{path}': line {rows.broken[0]} is not {row}; it and others like it are left out until corrected"
+    if not rows.broken:
+        return None
+    return f"'{path}': line {rows.broken[0]} is not {row}; it and others like it are left out until corrected"
+
+
+def problem_of(path: Path, raw: bytes, rows: TimedRows, row: str) -> str | None:
+    """Say in one line what is wrong with a file of which the samples are kept; None when nothing is.
+
+    Parameters
+    ----------
+    row
+        As of :func:`problem_of_lines`.
+    """
+    broken = problem_of_lines(path, rows, row)
+    if broken is not None:
+        return broken
     if (np.diff(rows.times) < 0).any():
         return f"'{path}': its times go back; its samples are served in order of time"
     if _is_quiet(path) and not raw.endswith(b"\n"):

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sisock.core.model import Field
 from sisock.nodes.archive.file_archive import FileFormat
 from sisock.nodes.archive.format import Contents, FieldSamples, in_order
-from sisock.nodes.text.rows import COMMENT, complete_lines, read_time_and_value
+from sisock.nodes.text.rows import COMMENT, complete_lines, problem_of_lines, read_time_and_value
 
 DEFAULT_TIMELINE = "archive"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -31,7 +30,7 @@ def read_apex(path: Path) -> Contents:
     text = complete_lines(path.read_bytes())
     rows = read_time_and_value(text)
     column = FieldSamples(_header(text).as_field(path.stem), *in_order(rows.times, rows.values))
-    return Contents((column,), _problem(path, rows.broken))
+    return Contents((column,), problem_of_lines(path, rows, "'unix_seconds value'"))
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,6 @@ def _clean(comment: str) -> str:
     """Return the text of a comment line, on one line and printable."""
     words = comment.lstrip(COMMENT).split()
     return "".join(character for character in " ".join(words) if character.isprintable())
-
-
-def _problem(path: Path, broken: Sequence[int]) -> str | None:
-    """Say which line is broken; the number of them is left out, since the same is reported once only."""
-    if not broken:
-        return None
-    return (
-        f"'{path}': line {broken[0]} is not 'unix_seconds value'; it and others like it are left out until corrected"
-    )
 
 
 WeatherNode = FileFormat(
