@@ -14,6 +14,7 @@ from sisock.core.column.series import ReducibleSeries
 from sisock.core.model import FIELD_TYPES, DataBlock, DataRequest, TimelineBlock
 from sisock.core.reduce.reducers import REDUCERS, reduce_block
 from sisock.core.window.spans import reduce_window
+from sisock.nodes import KINDS
 from sisock.nodes.contract import DataNode, Summarizes
 
 import twins
@@ -26,6 +27,11 @@ DTYPES = {"number": {"float64", "int64"}, "bool": {"bool"}, "string": {"object"}
 @pytest.fixture(params=sorted(NODES))
 def made(request, tmp_path):
     return NODES[request.param](tmp_path)
+
+
+def test_every_kind_is_held_to_the_contract():
+    """A kind of node that comes with sisock is among those that this suite makes, under its name."""
+    assert {name.split()[0] for name in NODES} >= KINDS.keys()
 
 
 @pytest.fixture

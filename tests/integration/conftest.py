@@ -18,6 +18,7 @@ import pytest
 
 from sisock.settings import Settings, variables
 
+from integration import ports
 from integration.previous import unpacked
 
 PROGRAM = """
@@ -39,13 +40,6 @@ def wait(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_
     while not condition():
         assert time.monotonic() < end, f"waited in vain until {what}"
         time.sleep(0.02)
-
-
-def unused_port() -> int:
-    """Return a TCP port of the loopback that no program has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class RunningRouter:
@@ -127,7 +121,7 @@ def running_routers(folder: Path) -> Iterator[Callable[..., RunningRouter]]:
     def start(**changes: object) -> RunningRouter:
         state = folder / f"router{len(routers)}" / "state"
         state.parent.mkdir()
-        settings = Settings(state=state, tls_port=unused_port(), ocs_port=unused_port()).replace(**changes)
+        settings = Settings(state=state, tls_port=ports.free_port(), ocs_port=ports.free_port()).replace(**changes)
         routers.append(RunningRouter(settings, state.with_name("router.out")))
         return routers[-1].start()
 
@@ -167,7 +161,7 @@ def wait_until() -> Callable[..., None]:
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Return a function that finds a port of the loopback that no program has."""
-    return unused_port
+    return ports.free_port
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grafana_json import adapter
-from grafana_json.http.app import LARGEST_BODY_BYTES
+from grafana_json.http.app import LARGEST_BODY_BYTES, create_app
+from grafana_json.http.metrics import ENDPOINTS
 from grafana_json.targets import match
+from sisock.settings import Settings
 from sisock.testing import FakeNode, Site
 
 RANGE = {"from": "2026-11-21T23:39:47.030Z", "to": "2026-11-22T05:39:47.030Z"}
@@ -28,6 +30,13 @@ def test_grafana_tests_the_address(site):
     reply = site.get("/", headers={"Accept": "application/json, text/plain, */*"})
     assert reply.status_code == 200
     assert reply.text == "sisock: 2 data nodes, 4 fields\n"
+
+
+def test_every_endpoint_is_counted_by_its_name():
+    """Requests to each path that the application answers have a line of their own among the metrics."""
+    app = create_app(Settings(), None, None)
+    paths = {rule.rule.strip("/") for rule in app.url_map.iter_rules() if rule.endpoint != "static"}
+    assert paths - {""} == ENDPOINTS
 
 
 def test_a_browser_gets_a_status_page(site):
