@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -14,7 +15,7 @@ from sisock.core.model import DataBlock, DataRequest, Field, FieldCatalogue, Sta
 from sisock.core.window.spans import Reduction
 from sisock.core.wire.catalogue import encode_catalogue
 from sisock.core.wire.data import encode_data
-from sisock.core.wire.replies import encoded_size
+from sisock.core.wire.replies import answer, encoded_size
 from sisock.core.wire.spans import encode_reductions
 
 SERIALIZERS = {
@@ -177,3 +178,13 @@ def test_a_large_reply_is_not_much_shorter_than_the_bound(reply, is_packed):
     request = DataRequest(("a", "b", "c"), NOW, 4e9, packed=is_packed)
     reply = {**encode_data(DataBlock({"t": block}), request), "more": reply}
     assert encoded_size(reply) <= 1.15 * max(sizes(reply).values())
+
+
+@pytest.mark.parametrize("extension", [{"reduce": "last"}, {"packed": True}, {"limit": 10**6}])
+def test_who_speaks_any_extension_is_sent_more(extension):
+    """A reply over 1 MiB is refused to callers of the original library, and sent to those with any extension."""
+    times = 1e9 + np.arange(100_000.0)
+    block = DataBlock({"t": TimelineBlock(times, {"x": times / 3})})
+    plain = DataRequest(("x",), 1e9, 2e9, min_stride=1.0)
+    assert answer(block, plain) is False
+    assert isinstance(answer(block, replace(plain, **extension)), dict)
