@@ -401,6 +401,18 @@ def test_a_file_among_closed_ones_grows_under_the_same_generation(archive):
     assert (archive.until(), archive.generation()) == (4.5, generation)
 
 
+def test_a_closed_file_that_grows_before_what_is_final_changes_the_generation(archive):
+    """What comes before the end of what was stated to be final is late, though its file has only grown."""
+    archive.put("a", [1, 10], [1.0, 10.0], mtime=NOW)
+    archive.put("b", [2, 3], [2.0, 3.0])
+    archive.put("c", [15, 20], [15.0, 20.0])
+    assert archive.until() == 10
+    generation = archive.generation()
+    archive.now = NOW + 30
+    archive.put("b", [2, 3, 4], [2.0, 3.0, 4.0], mtime=NOW + 30)
+    assert archive.generation() != generation
+
+
 def test_a_file_that_becomes_another_is_not_taken_for_what_it_was(archive):
     """What was handed out before a file was rewritten never shows the new samples under the old generation."""
     archive.put("a", [1, 2], [1.0, 2.0])
